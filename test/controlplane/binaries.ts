@@ -1,0 +1,65 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Finds the control plane's binaries, each alone: KUBEBUILDER_ASSETS, then the cache, then built from the pinned module.
+
+import { accessSync, constants } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { withFileLock } from './file-lock.ts';
+import { goBuild } from './go-build.ts';
+import { describeTool, type ToolName, toolNames } from './tools.ts';
+
+export type Binaries = Readonly<Record<ToolName, string>>;
+
+export interface BinariesOptions {
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly say?: (line: string) => void;
+}
+
+/** Paths of all five binaries; what is missing is built first, one at a time, with progress on stderr. */
+export async function ensureBinaries(options: BinariesOptions = {}): Promise<Binaries> {
+  return {
+    etcd: await ensureBinary('etcd', options),
+    'kube-apiserver': await ensureBinary('kube-apiserver', options),
+    'kube-controller-manager': await ensureBinary('kube-controller-manager', options),
+    kubectl: await ensureBinary('kubectl', options),
+    helm: await ensureBinary('helm', options),
+  };
+}
+
+/** Path of one binary, built when neither KUBEBUILDER_ASSETS nor the cache has it. */
+export async function ensureBinary(name: ToolName, options: BinariesOptions = {}): Promise<string> {
+  const env = options.env ?? process.env;
+  const say = options.say ?? ((line: string) => process.stderr.write(`controlplane: ${line}\n`));
+  const asset = env.KUBEBUILDER_ASSETS ? join(env.KUBEBUILDER_ASSETS, name) : undefined;
+  if (asset && isExecutable(asset)) return asset;
+
+  const tool = describeTool(name);
+  const root = toolsDir(env);
+  const cached = join(root, tool.cacheKey, name);
+  if (isExecutable(cached)) return cached;
+
+  const onWait = (pid: number) => say(`waiting for process ${pid}, which is building into ${root}`);
+  await withFileLock(join(root, 'build.lock'), { onWait }, async () => {
+    if (!isExecutable(cached)) await goBuild(tool, cached, say);
+  });
+  return cached;
+}
+
+function toolsDir(env: Readonly<Record<string, string | undefined>>): string {
+  return env.STEPUP_TOOLS_DIR || join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'stepup', 'tools');
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+if (import.meta.main) {
+  const binaries = await ensureBinaries();
+  for (const name of toolNames) process.stdout.write(`${name}\t${binaries[name]}\n`);
+}

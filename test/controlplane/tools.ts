@@ -1,0 +1,88 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The table of pinned binaries: which Go module builds each one, at which version and with which flags.
+
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+export const toolNames = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kubectl', 'helm'] as const;
+export type ToolName = (typeof toolNames)[number];
+
+export interface Tool {
+  readonly name: ToolName;
+  /** Folder of the go.mod that pins the version. */
+  readonly moduleDir: string;
+  readonly goPackage: string;
+  readonly buildFlags: readonly string[];
+  /** Cache folder name: another version, dependency or flag is another folder. */
+  readonly cacheKey: string;
+}
+
+/** Everything needed to find or build one binary; the versions come from go.mod alone. */
+export function describeTool(name: ToolName): Tool {
+  return name === 'helm' ? helm() : kubernetes(name);
+}
+
+const kubernetesPackages = {
+  etcd: 'go.etcd.io/etcd/server/v3',
+  'kube-apiserver': 'k8s.io/kubernetes/cmd/kube-apiserver',
+  'kube-controller-manager': 'k8s.io/kubernetes/cmd/kube-controller-manager',
+  kubectl: 'k8s.io/kubernetes/cmd/kubectl',
+} as const;
+
+function kubernetes(name: Exclude<ToolName, 'helm'>): Tool {
+  const { dir, version, sums } = readModule('kubernetes', 'k8s.io/kubernetes');
+  const [major = '', minor = ''] = version.slice(1).split('.');
+  // Without these a binary built outside Kubernetes' own build reports v0.0.0, which helm and clients refuse.
+  const stamp = { gitVersion: version, gitMajor: major, gitMinor: minor, gitTreeState: 'clean' };
+  const ldflags = Object.entries(stamp).map(([key, value]) => `-X k8s.io/component-base/version.${key}=${value}`);
+  return tool({ name, moduleDir: dir, goPackage: kubernetesPackages[name], ldflags, version, sums });
+}
+
+function helm(): Tool {
+  const { dir, version, sums } = readModule('helm', 'helm.sh/helm/v3');
+  const kubernetesVersion = readModule('kubernetes', 'k8s.io/kubernetes').version;
+  const [major = '', minor = ''] = kubernetesVersion.slice(1).split('.');
+  const ldflags = [
+    `-X helm.sh/helm/v3/internal/version.version=${version}`,
+    `-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=${major}`,
+    `-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=${minor}`,
+  ];
+  return tool({ name: 'helm', moduleDir: dir, goPackage: 'helm.sh/helm/v3/cmd/helm', ldflags, version, sums });
+}
+
+interface ToolParts {
+  readonly name: ToolName;
+  readonly moduleDir: string;
+  readonly goPackage: string;
+  readonly ldflags: readonly string[];
+  readonly version: string;
+  readonly sums: string;
+}
+
+function tool({ name, moduleDir, goPackage, ldflags, version, sums }: ToolParts): Tool {
+  const buildFlags = ['-trimpath', '-ldflags', ['-s', '-w', ...ldflags].join(' ')];
+  const hash = createHash('sha256').update(sums).update(buildFlags.join('\0')).digest('hex').slice(0, 12);
+  return { name, moduleDir, goPackage, buildFlags, cacheKey: `${version}-${hash}` };
+}
+
+interface PinnedModule {
+  readonly dir: string;
+  readonly version: string;
+  readonly sums: string;
+}
+
+function readModule(folder: 'kubernetes' | 'helm', path: string): PinnedModule {
+  const dir = join(import.meta.dirname, 'tools', folder);
+  const goMod = readFileSync(join(dir, 'go.mod'), 'utf8');
+  const version = goMod.split('\n').flatMap((line) => {
+    const [first, second] = line
+      .trim()
+      .replace(/^require /, '')
+      .split(' ');
+    return first === path && second?.startsWith('v') ? [second] : [];
+  })[0];
+  if (!version) throw new Error(`read version of ${path}: not required in ${join(dir, 'go.mod')}`);
+  return { dir, version, sums: goMod + readFileSync(join(dir, 'go.sum'), 'utf8') };
+}
