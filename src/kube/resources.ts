@@ -1,0 +1,60 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The resources stepup reads and writes.
+
+import type { Resource } from './resource.ts';
+
+const STEPUP = { group: 'stepup.dev', version: 'v1alpha1' } as const;
+const CORE = { group: '', version: 'v1' } as const;
+const ADMISSION = { group: 'admissionregistration.k8s.io', version: 'v1' } as const;
+
+export const stepUpPolicies = cluster(STEPUP, 'stepuppolicies', 'StepUpPolicy');
+export const stepUpApprovals = namespaced(STEPUP, 'stepupapprovals', 'StepUpApproval');
+export const stepUpDecisions = namespaced(STEPUP, 'stepupdecisions', 'StepUpDecision');
+
+export const namespaces = cluster(CORE, 'namespaces', 'Namespace');
+export const secrets = namespaced(CORE, 'secrets', 'Secret');
+export const configMaps = namespaced(CORE, 'configmaps', 'ConfigMap');
+export const pods = namespaced(CORE, 'pods', 'Pod');
+export const leases = namespaced({ group: 'coordination.k8s.io', version: 'v1' }, 'leases', 'Lease');
+export const events = namespaced({ group: 'events.k8s.io', version: 'v1' }, 'events', 'Event');
+
+export const validatingWebhookConfigurations = cluster(
+  ADMISSION,
+  'validatingwebhookconfigurations',
+  'ValidatingWebhookConfiguration',
+);
+export const mutatingWebhookConfigurations = cluster(
+  ADMISSION,
+  'mutatingwebhookconfigurations',
+  'MutatingWebhookConfiguration',
+);
+export const customResourceDefinitions = cluster(
+  { group: 'apiextensions.k8s.io', version: 'v1' },
+  'customresourcedefinitions',
+  'CustomResourceDefinition',
+);
+export const apiServices = cluster({ group: 'apiregistration.k8s.io', version: 'v1' }, 'apiservices', 'APIService');
+
+/** Create-only: the answer is the returned object. */
+export const selfSubjectReviews = cluster(
+  { group: 'authentication.k8s.io', version: 'v1' },
+  'selfsubjectreviews',
+  'SelfSubjectReview',
+);
+/** Create-only: the answer is the returned object. */
+export const subjectAccessReviews = cluster(
+  { group: 'authorization.k8s.io', version: 'v1' },
+  'subjectaccessreviews',
+  'SubjectAccessReview',
+);
+
+type GroupVersion = Pick<Resource, 'group' | 'version'>;
+
+function cluster(groupVersion: GroupVersion, plural: string, kind: string): Resource {
+  return { ...groupVersion, plural, kind, namespaced: false };
+}
+
+function namespaced(groupVersion: GroupVersion, plural: string, kind: string): Resource {
+  return { ...groupVersion, plural, kind, namespaced: true };
+}

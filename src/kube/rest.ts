@@ -1,0 +1,211 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Raw JSON calls to the API server over one pool of kept-alive connections, each with a deadline and a size limit.
+
+import type { IncomingMessage } from 'node:http';
+import { Agent } from 'node:https';
+import { addAbortSignal } from 'node:stream';
+import { ApiError, statusError } from './api-error.ts';
+import { withinLimit } from './call-limit.ts';
+import type { Credentials } from './credentials.ts';
+import { open, readBody, TooLargeError } from './http-exchange.ts';
+
+export interface ApiRequest {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** As built by resource.ts, without the query. */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  /** Default `application/json`. */
+  readonly contentType?: string;
+  /** Default `application/json`. */
+  readonly accept?: string;
+  /** How long the whole call may take, with waiting for a connection; for a stream until its head. Default 10 s. */
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal | undefined;
+  /** What is attempted, for the message: `create stepupapprovals prod/x`. Default: method and path. */
+  readonly attempt?: string;
+}
+
+export interface RestClientOptions {
+  readonly credentials: Credentials;
+  /** Connections for calls at most, default 16. Watches have connections of their own. */
+  readonly maxSockets?: number;
+  /** Default 10 s. */
+  readonly deadlineMs?: number;
+  /** Default 32 MiB: a page of a list, not a whole one. */
+  readonly maxAnswerBytes?: number;
+  /** Default `stepup`. */
+  readonly userAgent?: string;
+}
+
+/** The API server closes idle connections after 90 s: we do so first, so that a write does not meet a closing one. */
+const IDLE_CONNECTION_MS = 60_000;
+const TCP_KEEP_ALIVE_MS = 15_000;
+/** The API server refuses larger ones (`limitedReadBody`). */
+const MAX_REQUEST_BYTES = 3 * 1024 * 1024;
+const MAX_STATUS_BYTES = 1024 * 1024;
+
+export class RestClient {
+  readonly #credentials: Credentials;
+  readonly #calls: Agent;
+  readonly #streams: Agent;
+  readonly #deadlineMs: number;
+  readonly #maxAnswerBytes: number;
+  readonly #userAgent: string;
+
+  constructor(options: RestClientOptions) {
+    this.#credentials = options.credentials;
+    this.#deadlineMs = options.deadlineMs ?? 10_000;
+    this.#maxAnswerBytes = options.maxAnswerBytes ?? 32 * 1024 * 1024;
+    this.#userAgent = options.userAgent ?? 'stepup';
+    const connection = {
+      ...options.credentials.tls,
+      keepAlive: true,
+      keepAliveMsecs: TCP_KEEP_ALIVE_MS,
+      timeout: IDLE_CONNECTION_MS,
+    };
+    const maxSockets = options.maxSockets ?? 16;
+    this.#calls = new Agent({ ...connection, maxSockets, maxFreeSockets: maxSockets });
+    this.#streams = new Agent({ ...connection, maxSockets: Number.POSITIVE_INFINITY });
+  }
+
+  /**
+   * Resolves with the parsed JSON of a 2xx answer. Rejects with ApiError only; 429 is reported, not waited for.
+   * Writes are never sent twice, save after 401: such a request was not executed.
+   */
+  async request(request: ApiRequest): Promise<unknown> {
+    const attempt = attemptOf(request);
+    const limit = { attempt, deadlineMs: request.deadlineMs ?? this.#deadlineMs, signal: request.signal };
+    try {
+      return await withinLimit(limit, async (signal) => {
+        const answer = await this.#send(this.#calls, request, signal);
+        const body = await readBody(answer, this.#maxAnswerBytes);
+        return parseJson(body);
+      });
+    } catch (error) {
+      const failure = asApiError(attempt, error);
+      if (failure.kind === 'deadline') {
+        this.#dropIdleConnections();
+      }
+      throw failure;
+    }
+  }
+
+  /**
+   * Resolves with the body of a 2xx answer as it arrives: for watches. The signal ends it at any time; reading it then
+   * throws. Rejects with ApiError.
+   */
+  async stream(request: ApiRequest): Promise<IncomingMessage> {
+    const attempt = attemptOf(request);
+    const limit = { attempt, deadlineMs: request.deadlineMs ?? this.#deadlineMs, signal: request.signal };
+    try {
+      const answer = await withinLimit(limit, (signal) => this.#send(this.#streams, request, signal));
+      return request.signal === undefined ? answer : addAbortSignal(request.signal, answer);
+    } catch (error) {
+      throw asApiError(attempt, error);
+    }
+  }
+
+  /** Closes all connections; calls under way fail. */
+  close(): void {
+    this.#calls.destroy();
+    this.#streams.destroy();
+  }
+
+  /** Resolves with a 2xx answer whose body is unread. */
+  async #send(agent: Agent, request: ApiRequest, signal: AbortSignal): Promise<IncomingMessage> {
+    const body = encodeBody(request);
+    const exchange = {
+      agent,
+      server: this.#credentials.server,
+      method: request.method,
+      path: `${request.path}${encodeQuery(request.query)}`,
+      body,
+      signal,
+    };
+    const fixedHeaders = {
+      Accept: request.accept ?? 'application/json',
+      'User-Agent': this.#userAgent,
+      ...(body && { 'Content-Type': request.contentType ?? 'application/json', 'Content-Length': body.length }),
+    };
+    const authentication = await this.#credentials.headers();
+    let answer = await open({ ...exchange, headers: { ...fixedHeaders, ...authentication } });
+    if (answer.statusCode === 401 && 'Authorization' in authentication) {
+      await readBody(answer, MAX_STATUS_BYTES);
+      const renewed = await this.#credentials.headers({ reload: true });
+      answer = await open({ ...exchange, headers: { ...fixedHeaders, ...renewed } });
+    }
+    const status = answer.statusCode ?? 0;
+    if (status >= 200 && status < 300) {
+      return answer;
+    }
+    const text = await readBody(answer, MAX_STATUS_BYTES);
+    throw statusError(attemptOf(request), status, tryJson(text), answer.headers['retry-after']);
+  }
+
+  /**
+   * When the API server or the way to it died without a word, every pooled connection is dead: without this, each
+   * following call would find that out by a deadline of its own.
+   */
+  #dropIdleConnections(): void {
+    for (const socket of Object.values(this.#calls.freeSockets).flat()) {
+      socket?.destroy();
+    }
+  }
+}
+
+function attemptOf(request: ApiRequest): string {
+  return request.attempt ?? `${request.method} ${request.path}`;
+}
+
+function encodeBody(request: ApiRequest): Buffer | undefined {
+  if (request.body === undefined) {
+    return undefined;
+  }
+  const body = Buffer.from(JSON.stringify(request.body));
+  if (body.length > MAX_REQUEST_BYTES) {
+    const detail = `the request is larger than ${MAX_REQUEST_BYTES} bytes`;
+    throw new ApiError({ kind: 'status', attempt: attemptOf(request), status: 413, detail });
+  }
+  return body;
+}
+
+function encodeQuery(query: ApiRequest['query']): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value !== undefined) {
+      parameters.set(name, String(value));
+    }
+  }
+  return parameters.size === 0 ? '' : `?${parameters}`;
+}
+
+class MalformedError extends Error {}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    // The parser's own message quotes the body, which may be a Secret.
+    throw new MalformedError('the answer is not JSON');
+  }
+}
+
+/** A proxy in between answers in HTML: its status still tells something. */
+function tryJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+function asApiError(attempt: string, error: unknown): ApiError {
+  if (error instanceof ApiError) {
+    return error;
+  }
+  const kind = error instanceof TooLargeError || error instanceof MalformedError ? 'answer' : 'network';
+  return new ApiError({ kind, attempt, detail: error instanceof Error ? error.message : String(error), cause: error });
+}
