@@ -55,7 +55,8 @@ export class WorkQueue {
       return;
     }
     this.#ready.add(key);
-    this.#pump();
+    // Later, so that processing never runs inside the handler that adds.
+    queueMicrotask(() => this.#pump());
   }
 
   /** Adds the key after a while. Of several waits for one key the earliest is kept. */

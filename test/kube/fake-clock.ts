@@ -1,0 +1,46 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// A clock that moves only when a test says so.
+
+import type { Clock } from '../../src/kube/clock.ts';
+
+export interface FakeClock extends Clock {
+  /** Moves time and runs, in order, what became due; lets promises settle in between. */
+  advance(ms: number): Promise<void>;
+  readonly timers: number;
+}
+
+export function fakeClock(start = new Date('2026-01-02T03:04:05.678Z')): FakeClock {
+  let elapsedMs = 0;
+  const timers = new Set<{ readonly atMs: number; readonly run: () => void }>();
+  const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+  return {
+    now: () => new Date(start.getTime() + elapsedMs),
+    monotonicMs: () => elapsedMs,
+    random: () => 1,
+    after(delayMs, run) {
+      const timer = { atMs: elapsedMs + Math.max(delayMs, 0), run };
+      timers.add(timer);
+      return () => timers.delete(timer);
+    },
+    get timers() {
+      return timers.size;
+    },
+    async advance(ms) {
+      const endMs = elapsedMs + ms;
+      await settle();
+      for (;;) {
+        const due = [...timers].filter(({ atMs }) => atMs <= endMs).sort((a, b) => a.atMs - b.atMs)[0];
+        if (due === undefined) {
+          break;
+        }
+        timers.delete(due);
+        elapsedMs = Math.max(elapsedMs, due.atMs);
+        due.run();
+        await settle();
+      }
+      elapsedMs = endMs;
+      await settle();
+    },
+  };
+}
