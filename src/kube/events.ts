@@ -135,7 +135,8 @@ export class EventRecorder {
       await events.create({
         metadata: {
           namespace: event.regarding.namespace ?? clusterScopedNamespace,
-          generateName: `${event.regarding.name}.`,
+          // Not the object's name: that of a Role, say, need not be a valid name of an Event.
+          generateName: `${event.regarding.kind.toLowerCase()}-`,
         },
         eventTime: formatMicroTime(this.#clock.now()),
         reportingController: controller,

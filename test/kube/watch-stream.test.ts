@@ -16,7 +16,11 @@ async function decode(chunks: readonly Uint8Array[], maxLineBytes?: number): Pro
   async function* stream() {
     yield* chunks;
   }
-  return Array.fromAsync(watchEvents(stream(), maxLineBytes));
+  const events: WatchEvent[] = [];
+  for await (const event of watchEvents(stream(), maxLineBytes)) {
+    events.push(event);
+  }
+  return events;
 }
 
 describe('watch stream', () => {
