@@ -1,0 +1,175 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// StepUpApproval and StepUpDecision as the domain reads them: the API objects, narrowed to what decisions hang on.
+import type { Operation } from './request.ts';
+
+export interface Approval {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly uid: string;
+    readonly resourceVersion: string;
+    readonly creationTimestamp: string;
+    readonly deletionTimestamp?: string;
+  };
+  readonly spec: ApprovalSpec;
+  readonly status?: ApprovalStatus;
+}
+
+export interface ApprovalSpec {
+  readonly policy: { readonly name: string; readonly uid?: string; readonly generation?: number };
+  readonly requester: {
+    readonly username: string;
+    readonly uid?: string;
+    readonly pod?: { readonly name: string; readonly uid: string };
+    readonly credential?: string;
+  };
+  readonly action: ApprovalAction;
+  readonly change?: {
+    readonly digest?: string;
+    readonly digestVersion?: string;
+    readonly fields?: readonly string[];
+    readonly preview?: { readonly diff?: string; readonly truncated?: boolean };
+  };
+  readonly ttlSeconds?: number;
+  readonly reason?: string;
+  readonly ticket?: string;
+  readonly origin?: 'Denied' | 'Asked' | 'Applied' | 'Auto';
+  readonly createdBy?: Stamp;
+}
+
+export interface ApprovalAction {
+  readonly operation: Operation;
+  readonly group?: string;
+  readonly version: string;
+  readonly resource: string;
+  readonly subresource?: string;
+  readonly namespace?: string;
+  readonly name: string;
+  readonly objectUID?: string;
+}
+
+/** An identity written by admission from the authenticated caller. */
+export interface Stamp {
+  readonly username: string;
+  readonly uid?: string;
+  readonly groups?: readonly string[];
+}
+
+export type Phase = 'Pending' | 'Approved' | 'Reserved' | End;
+export type End = 'Consumed' | 'Denied' | 'TimedOut' | 'Expired' | 'Withdrawn' | 'Revoked' | 'Superseded';
+export const ends: readonly End[] = ['Consumed', 'Denied', 'TimedOut', 'Expired', 'Withdrawn', 'Revoked', 'Superseded'];
+
+/** How it is known that an approved effect happened. */
+export type Evidence = 'Observed' | 'Unconfirmed' | 'Admitted';
+
+export interface ApprovalStatus {
+  readonly observedGeneration?: number;
+  readonly phase?: Phase;
+  readonly votes?: string;
+  readonly required?: number;
+  readonly received?: number;
+  readonly missing?: string;
+  readonly summary?: { readonly requester?: string; readonly action?: string };
+  readonly pendingUntil?: string;
+  readonly usableUntil?: string;
+  readonly approvedAt?: string;
+  readonly endedAt?: string;
+  readonly evidence?: Evidence;
+  readonly approveWith?: string;
+  readonly decisions?: readonly SeenDecision[];
+  readonly uses?: readonly Use[];
+  readonly releases?: readonly Release[];
+  readonly conditions?: readonly Condition[];
+}
+
+export interface Condition {
+  readonly type: string;
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly observedGeneration?: number;
+  readonly lastTransitionTime: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** A decision as it was seen, copied to the approval for people. */
+export interface SeenDecision {
+  readonly name: string;
+  readonly uid: string;
+  readonly verdict: Verdict;
+  readonly decidedBy: string;
+  readonly decidedAt: string;
+  readonly reason?: string;
+  readonly counted: boolean;
+  readonly why?: string;
+}
+
+/** One reservation. Without a release it is spent (design, section 4). */
+export interface Use {
+  readonly attemptKey: string;
+  readonly digest: string;
+  readonly base: Base;
+  readonly effect?: Effect;
+  readonly reservedAt: string;
+  readonly requestUID?: string;
+  readonly objectUID?: string;
+  readonly oldResourceVersion?: string;
+  readonly votes?: readonly string[];
+}
+
+/** The state of the target on which the reserved write can succeed at most once. */
+export interface Base {
+  readonly kind: 'Generation' | 'ResourceVersion' | 'Scale' | 'Deletion' | 'Creation' | 'Request';
+  readonly uid?: string;
+  readonly generation?: number;
+  readonly resourceVersion?: string;
+  readonly requestUID?: string;
+}
+
+/** How to recognise the effect in a later state of the target, whatever has become of the policy since. */
+export interface Effect {
+  readonly content: Content;
+  /** Hash of the old state's content, nothing ignored. */
+  readonly before: string;
+  /** Hash of the new state's content, without what the policy ignores. */
+  readonly after: string;
+}
+
+/** Which part of an object is looked at. */
+export interface Content {
+  readonly kind: 'Object' | 'ObjectAndStatus' | 'Spec' | 'Fields' | 'Labels' | 'Replicas';
+  readonly pointers?: readonly string[];
+  readonly ignore?: readonly string[];
+}
+
+export interface Release {
+  /** Index in uses. */
+  readonly use: number;
+  readonly releasedAt: string;
+  readonly why: string;
+}
+
+export type Verdict = 'Approve' | 'Deny' | 'Revoke' | 'Withdraw' | 'Review';
+
+export interface Decision {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly uid: string;
+    readonly creationTimestamp: string;
+  };
+  readonly spec: {
+    readonly approval: { readonly name: string; readonly uid: string; readonly digest?: string };
+    readonly verdict: Verdict;
+    readonly reason?: string;
+    readonly bypass?: boolean;
+    readonly decidedBy?: Stamp;
+    readonly kind?: 'Human' | 'Delegate' | 'Engine';
+    readonly decidedAt?: string;
+  };
+}
+
+export function isEnded(approval: Approval): boolean {
+  const phase = approval.status?.phase;
+  return phase !== undefined && ends.some((end) => end === phase);
+}

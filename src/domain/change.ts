@@ -1,0 +1,258 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What a request changes: is it privileged, what is its digest, and on which state of the target can it succeed.
+import type { Base, Content, Effect } from './approval.ts';
+import { differs, effectOf, partOf } from './content.ts';
+import { type CoverageRow, isDeletionByUpdate } from './coverage.ts';
+import { digestOf } from './digest.ts';
+import { type Json, type JsonObject, pointerToken, sameJson, textAt, valueAt, without } from './json.ts';
+import { normalisedCreation } from './normalise.ts';
+import type { AdmissionRequest, Operation } from './request.ts';
+
+/** A privileged change, described so that another try of the same change describes itself the same. */
+export interface Change {
+  /** What the change amounts to: an eviction is the DELETE of its pod. */
+  readonly operation: Operation;
+  readonly subresource: string;
+  readonly digest: string;
+  readonly fields?: readonly string[];
+  readonly objectUID?: string;
+  readonly oldResourceVersion?: string;
+  readonly base: Base;
+  readonly effect?: Effect;
+}
+
+/** Why a governed request is let through unspent. */
+export type Harmless = 'NoChange' | 'OutsideFields' | 'AlreadyDeleting';
+
+export interface ChangeContext {
+  /** Read live where the review does not carry it: the pod of an eviction, the parent of a scale. */
+  readonly live?: JsonObject;
+  /** Label keys by which the policies that share a namespace's approval select it. */
+  readonly selectorKeys: readonly string[];
+}
+
+/** What the request does in the light of one coverage row. */
+export function changeOf(row: CoverageRow, request: AdmissionRequest, context: ChangeContext): Change | Harmless {
+  switch (row.shape) {
+    case 'Action':
+      return actionChange(row, request);
+    case 'Scale':
+      return scaleChange(request, context.live);
+    case 'EphemeralContainers':
+      return updateOfFields(request, ['/spec/ephemeralContainers'], []);
+    case 'Resize':
+      return updateOfFields(request, ['/spec/containers', '/spec/initContainers', '/spec/resources'], []);
+    case 'Binding':
+      return virtualCreation(request);
+    case 'Eviction':
+      return deletion(request, valueAt(request.object, '/deleteOptions'), context.live);
+    case 'DeletionByUpdate':
+      return isDeletionByUpdate(request) ? deletion(request, undefined, request.oldObject) : 'OutsideFields';
+    case 'NamespaceDeletion':
+      return deletion(request, request.options, request.oldObject);
+    case 'NamespaceLeaves':
+      return labelChange(request, context.selectorKeys);
+  }
+}
+
+function actionChange(row: CoverageRow, request: AdmissionRequest): Change | Harmless {
+  const ignore = row.action?.digestIgnore ?? [];
+  switch (request.operation) {
+    case 'CREATE':
+      return request.subresource === '' ? creation(request, ignore) : virtualCreation(request);
+    case 'DELETE':
+      return deletion(request, request.options, request.oldObject);
+    case 'CONNECT':
+      return virtualCreation(request);
+    case 'UPDATE': {
+      const fields = row.action?.fields;
+      return fields === undefined ? updateOfObject(request, ignore) : updateOfFields(request, fields, ignore);
+    }
+  }
+}
+
+function creation(request: AdmissionRequest, ignore: readonly string[]): Change {
+  const object = request.object ?? {};
+  const uid = textAt(object, '/metadata/uid');
+  const content = without(normalisedCreation(request), ignore) ?? null;
+  return {
+    operation: 'CREATE',
+    subresource: '',
+    digest: digestOf({ change: 'create', content }),
+    // The UID is final at validating admission and not choosable by clients (experiments.md, Q2).
+    ...(uid === '' ? {} : { objectUID: uid }),
+    base: uid === '' ? { kind: 'Request', requestUID: request.uid } : { kind: 'Creation', uid },
+  };
+}
+
+/** A request that persists nothing we could look for: only a re-sent review of the same round trip is the same one. */
+function virtualCreation(request: AdmissionRequest): Change {
+  const { operation, subresource } = request;
+  const content = without(request.object, ['/metadata', '/status']) ?? null;
+  return {
+    operation,
+    subresource,
+    digest: digestOf({ change: operation.toLowerCase(), subresource, content, options: request.options ?? null }),
+    base: { kind: 'Request', requestUID: request.uid },
+  };
+}
+
+function deletion(
+  request: AdmissionRequest,
+  options: Json | undefined,
+  target: JsonObject | undefined,
+): Change | Harmless {
+  const uid = textAt(target, '/metadata/uid');
+  const resourceVersion = textAt(target, '/metadata/resourceVersion');
+  const { propagation, immediate } = deleteOptionsOf(options);
+  if (request.operation === 'DELETE' && isRepeatedDeletion(target, propagation, immediate)) return 'AlreadyDeleting';
+  return {
+    operation: 'DELETE',
+    subresource: '',
+    digest: digestOf({ change: 'delete', uid, propagation, immediate }),
+    objectUID: uid,
+    oldResourceVersion: resourceVersion,
+    base: { kind: 'Deletion', uid },
+  };
+}
+
+function deleteOptionsOf(options: Json | undefined) {
+  const orphans = valueAt(options, '/orphanDependents');
+  const propagation = textAt(options, '/propagationPolicy') || (orphans === true ? 'Orphan' : 'Background');
+  return { propagation, immediate: valueAt(options, '/gracePeriodSeconds') === 0 };
+}
+
+/** A repeated DELETE does nothing new unless it shortens the grace period or changes what becomes of dependents. */
+function isRepeatedDeletion(target: JsonObject | undefined, propagation: string, immediate: boolean): boolean {
+  if (textAt(target, '/metadata/deletionTimestamp') === '') return false;
+  const finalizers = valueAt(target, '/metadata/finalizers');
+  const has = (name: string) => Array.isArray(finalizers) && finalizers.includes(name);
+  const standing = has('orphan') ? 'Orphan' : has('foregroundDeletion') ? 'Foreground' : 'Background';
+  const grace = valueAt(target, '/metadata/deletionGracePeriodSeconds');
+  return propagation === standing && (!immediate || grace === undefined || grace === 0);
+}
+
+function labelChange(request: AdmissionRequest, keys: readonly string[]): Change {
+  const content: Content = { kind: 'Labels', pointers: keys };
+  return ofUpdate(request, content, {
+    digest: { change: 'labels', labels: partOf(request.object ?? {}, content) },
+    fields: keys.map((key) => `/metadata/labels/${pointerToken(key)}`),
+  });
+}
+
+function updateOfObject(request: AdmissionRequest, ignore: readonly string[]): Change | Harmless {
+  const { object = {}, oldObject = {} } = request;
+  const isMain = request.subresource === '';
+  // The API server resets status on the main resource of kinds that have a status subresource; where a request does
+  // not change it, it is no part of the change (measured: in kinds without one, status is content).
+  const kind = isMain && sameJson(object.status, oldObject.status) ? 'Object' : 'ObjectAndStatus';
+  const content: Content = { kind, ...(ignore.length === 0 ? {} : { ignore }) };
+  if (!differs(oldObject, object, content)) return 'NoChange';
+  const rest = partOf(object, content, ignore);
+  const isTouch = sameJson(rest, partOf(oldObject, content, ignore));
+  const digest: Json = isTouch
+    ? { change: 'touch', pointers: touched(request, ignore), rest }
+    : { change: 'update', content: rest };
+  return ofUpdate(request, content, { digest });
+}
+
+function updateOfFields(
+  request: AdmissionRequest,
+  fields: readonly string[],
+  ignore: readonly string[],
+): Change | Harmless {
+  const { object = {}, oldObject = {} } = request;
+  const changed = fields.filter((field) => !sameJson(valueAt(object, field), valueAt(oldObject, field))).sort();
+  if (changed.length === 0) return 'OutsideFields';
+  const content: Content = { kind: 'Fields', pointers: changed, ...(ignore.length === 0 ? {} : { ignore }) };
+  const rest = partOf(object, content, ignore);
+  const isTouch = sameJson(rest, partOf(oldObject, content, ignore));
+  const digest: Json = isTouch
+    ? { change: 'touch', pointers: touched(request, ignore), rest }
+    : { change: 'fields', fields: rest };
+  return ofUpdate(request, content, { digest, fields: changed });
+}
+
+/** The ignored places that a touch changes; their values do not bind. */
+function touched(request: AdmissionRequest, ignore: readonly string[]): Json {
+  const { object, oldObject } = request;
+  return ignore.filter((place) => !sameJson(valueAt(object, place), valueAt(oldObject, place))).sort();
+}
+
+function ofUpdate(
+  request: AdmissionRequest,
+  content: Content,
+  described: { readonly digest: JsonObject; readonly fields?: readonly string[] },
+): Change {
+  const { object = {}, oldObject = {} } = request;
+  const uid = textAt(oldObject, '/metadata/uid');
+  const oldResourceVersion = textAt(oldObject, '/metadata/resourceVersion');
+  const generation = generationOf(oldObject);
+  const moving = movesGeneration(content);
+  const isGenerationBase =
+    moving !== undefined &&
+    generation !== undefined &&
+    (generationOf(object) ?? 0) > generation &&
+    differs(oldObject, object, moving);
+  return {
+    operation: 'UPDATE',
+    subresource: request.subresource,
+    digest: digestOf({ ...described.digest, uid }),
+    ...(described.fields === undefined ? {} : { fields: described.fields }),
+    objectUID: uid,
+    oldResourceVersion,
+    base: isGenerationBase
+      ? { kind: 'Generation', uid, generation }
+      : { kind: 'ResourceVersion', uid, resourceVersion: oldResourceVersion },
+    effect: effectOf(oldObject, object, isGenerationBase ? moving : content),
+  };
+}
+
+/**
+ * The part of a content that moves metadata.generation: never metadata, so that every resourceVersion of one
+ * generation gives the same answer. Undefined where nothing of it does.
+ */
+function movesGeneration(content: Content): Content | undefined {
+  const ignore = content.ignore === undefined ? {} : { ignore: content.ignore };
+  switch (content.kind) {
+    case 'Object':
+    case 'ObjectAndStatus':
+    case 'Spec':
+      return { kind: 'Spec', ...ignore };
+    case 'Fields': {
+      const pointers = (content.pointers ?? []).filter((pointer) => !/^\/(metadata|status)(\/|$)/.test(pointer));
+      return pointers.length === 0 ? undefined : { kind: 'Fields', pointers, ...ignore };
+    }
+    case 'Labels':
+    case 'Replicas':
+      return undefined;
+  }
+}
+
+export function generationOf(object: JsonObject | undefined): number | undefined {
+  const generation = valueAt(object, '/metadata/generation');
+  return typeof generation === 'number' ? generation : undefined;
+}
+
+/** A Scale carries UID and resourceVersion of its parent, and no generation (admission.md, B13). */
+function scaleChange(request: AdmissionRequest, parent: JsonObject | undefined): Change | Harmless {
+  const { object = {}, oldObject = {} } = request;
+  const content: Content = { kind: 'Replicas' };
+  if (!differs(oldObject, object, content)) return 'NoChange';
+  const uid = textAt(oldObject, '/metadata/uid');
+  const resourceVersion = textAt(oldObject, '/metadata/resourceVersion');
+  const isCurrent =
+    textAt(parent, '/metadata/resourceVersion') === resourceVersion && textAt(parent, '/metadata/uid') === uid;
+  const generation = isCurrent ? generationOf(parent) : undefined;
+  return {
+    operation: 'UPDATE',
+    subresource: 'scale',
+    digest: digestOf({ change: 'scale', replicas: partOf(object, content), uid }),
+    fields: ['/spec/replicas'],
+    objectUID: uid,
+    oldResourceVersion: resourceVersion,
+    base: { kind: 'Scale', uid, resourceVersion, ...(generation === undefined ? {} : { generation }) },
+    effect: effectOf(oldObject, object, content),
+  };
+}

@@ -1,0 +1,42 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The one hash of stepup: SHA-256 over RFC 8785 canonical JSON.
+import { createHash } from 'node:crypto';
+import canonicalize from 'canonicalize';
+import { isObject, type Json, pointerToken } from './json.ts';
+
+/** Names how digests are made. An approval of another version than the ones a release knows never matches. */
+export const digestVersion = 'v1';
+
+/**
+ * The digest of a JSON value, as sha256:<hex>. Equal values give equal digests whatever their key order (RFC 8785).
+ * RFC 8785 has no integers beyond 2^53; they are written as text and their places are hashed along, so that no text
+ * can pass for one.
+ */
+export function digestOf(value: Json): string {
+  const bigPlaces: string[] = [];
+  const plain = withoutBigInts(value, '', bigPlaces);
+  const text = canonicalize(plain) ?? 'null';
+  const preimage = bigPlaces.length === 0 ? text : `${text}\n${JSON.stringify(bigPlaces.sort())}`;
+  return `sha256:${createHash('sha256').update(preimage).digest('hex')}`;
+}
+
+function withoutBigInts(value: Json, place: string, bigPlaces: string[]): Json {
+  if (typeof value === 'bigint') {
+    bigPlaces.push(place);
+    return value.toString();
+  }
+  if (Array.isArray(value)) {
+    return value.map((item, i) => withoutBigInts(item, `${place}/${i}`, bigPlaces));
+  }
+  if (!isObject(value)) return value;
+  const copy: Record<string, Json> = {};
+  for (const [key, member] of Object.entries(value)) {
+    if (member === undefined) continue;
+    Object.defineProperty(copy, key, {
+      value: withoutBigInts(member, `${place}/${pointerToken(key)}`, bigPlaces),
+      enumerable: true,
+    });
+  }
+  return copy;
+}

@@ -1,0 +1,44 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The approval that a refused request asks for, as the webhook files it.
+import type { ApprovalSpec } from './approval.ts';
+import type { Attempt } from './attempt.ts';
+import { statedOn } from './decide.ts';
+import { digestVersion } from './digest.ts';
+import { grantOf, type Policy } from './policy.ts';
+import type { Preview } from './preview.ts';
+import type { AdmissionRequest } from './request.ts';
+
+/** The spec to file for an attempt; stamped as made by us because a request was denied. */
+export function draftOf(
+  attempt: Attempt,
+  request: AdmissionRequest,
+  policy: Policy,
+  preview: Preview,
+  ownUsername: string,
+): ApprovalSpec {
+  const { requester, change } = attempt;
+  const reason = statedOn(request, 'reason');
+  const ticket = statedOn(request, 'ticket');
+  return {
+    policy: { name: policy.metadata.name, uid: policy.metadata.uid, generation: policy.metadata.generation },
+    requester: {
+      username: requester.username,
+      ...(requester.uid === '' ? {} : { uid: requester.uid }),
+      ...(requester.pod === undefined ? {} : { pod: requester.pod }),
+      ...(requester.credential === undefined ? {} : { credential: requester.credential }),
+    },
+    action: attempt.action,
+    change: {
+      digest: change.digest,
+      digestVersion,
+      ...(change.fields === undefined ? {} : { fields: change.fields }),
+      preview,
+    },
+    ttlSeconds: grantOf(policy).ttlSeconds,
+    ...(reason === undefined ? {} : { reason: reason.slice(0, 1024) }),
+    ...(ticket === undefined ? {} : { ticket: ticket.slice(0, 256) }),
+    origin: 'Denied',
+    createdBy: { username: ownUsername },
+  };
+}

@@ -1,0 +1,283 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What happens to an approval next? From what was seen and an instant to a status, events, and when to look again.
+import {
+  type Approval,
+  type ApprovalStatus,
+  type Condition,
+  type Decision,
+  type End,
+  type Evidence,
+  isEnded,
+  type Phase,
+} from './approval.ts';
+import { targetKeyOf } from './attempt.ts';
+import { sameJson } from './json.ts';
+import { after, type Life, lifeOf } from './life.ts';
+import type { Policy } from './policy.ts';
+import { openUseOf } from './reservation.ts';
+import { type Seen, settle } from './settle.ts';
+import { serviceAccountOf } from './subject.ts';
+import { type Tally, tally } from './tally.ts';
+
+export interface Situation {
+  readonly approval: Approval;
+  readonly decisions: readonly Decision[];
+  /** The policy as it is now; absent when there is none of that name. */
+  readonly policy?: Policy;
+  readonly policies: readonly Policy[];
+  /** The other approvals on the same target. */
+  readonly siblings: readonly Approval[];
+  /** What was seen of the target of an open reservation. */
+  readonly seen: Seen;
+  readonly retentionSeconds: number;
+  readonly now: Date;
+}
+
+export interface Plan {
+  /** The status to write by compare-and-swap; absent when nothing changes. */
+  readonly status?: ApprovalStatus;
+  readonly events: readonly PlannedEvent[];
+  /** Look again then, though nothing may have happened. */
+  readonly nextAt?: Date;
+  /** Its time of keeping is over. */
+  readonly isToBeRemoved: boolean;
+  /** An open reservation whose target should be watched. */
+  readonly isToBeWatched: boolean;
+}
+
+export interface PlannedEvent {
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: string;
+  readonly note: string;
+}
+
+interface Outcome {
+  readonly phase: Phase;
+  readonly message: string;
+  readonly nextAt?: Date;
+  readonly evidence?: Evidence;
+  readonly releases?: ApprovalStatus['releases'];
+}
+
+export function plan(situation: Situation): Plan {
+  const { approval, now, retentionSeconds } = situation;
+  if (isEnded(approval)) {
+    const endedAt = new Date(approval.status?.endedAt ?? approval.metadata.creationTimestamp);
+    const removeAt = after(endedAt, retentionSeconds);
+    const isToBeRemoved = now >= removeAt;
+    return { events: [], isToBeRemoved, isToBeWatched: false, ...(isToBeRemoved ? {} : { nextAt: removeAt }) };
+  }
+  const { policy } = situation;
+  if (policy === undefined) return withoutPolicy(situation);
+  const votes = tally(approval, situation.decisions, policy, situation.policies);
+  const life = lifeOf(approval, votes, policy);
+  const outcome = outcomeOf(situation, votes, life);
+  return planned(situation, statusOf(situation, outcome, votes, life), outcome);
+}
+
+/** Without its policy nobody can say who approves, so nothing is decided; a reservation is still settled. */
+function withoutPolicy(situation: Situation): Plan {
+  const { approval, now } = situation;
+  const message = `policy ${approval.spec.policy.name} does not exist, so nothing can cover a request`;
+  const none: Tally = { required: 0, received: 0, missing: message, voters: [], decisions: [] };
+  const pendingUntil = after(new Date(approval.metadata.creationTimestamp), 3600);
+  const life: Life = { pendingUntil };
+  const open = openUseOf(approval);
+  if (open !== undefined) {
+    const until = new Date(approval.status?.usableUntil ?? open.use.reservedAt);
+    const outcome = settled(situation, open, none, {
+      pendingUntil,
+      usableUntil: until,
+      readmittedUntil: after(until, 34),
+    });
+    return planned(situation, statusOf(situation, outcome, none, life), outcome);
+  }
+  const isOver = now >= pendingUntil;
+  const outcome: Outcome = isOver
+    ? { phase: 'TimedOut', message }
+    : { phase: 'Pending', message, nextAt: pendingUntil };
+  return planned(situation, statusOf(situation, outcome, none, life), outcome);
+}
+
+function outcomeOf(situation: Situation, votes: Tally, life: Life): Outcome {
+  const { approval, now } = situation;
+  const open = openUseOf(approval);
+  if (open !== undefined) return settled(situation, open, votes, life);
+  if (votes.stopped !== undefined) return stoppedBy(votes.stopped);
+  if (life.usableUntil !== undefined) {
+    if (now >= life.usableUntil) return { phase: 'Expired', message: 'approved but not used in time' };
+    return { phase: 'Approved', message: 'approved and not used yet', nextAt: life.usableUntil };
+  }
+  if (now >= life.pendingUntil) return { phase: 'TimedOut', message: `not decided in time: ${votes.missing} missing` };
+  const newer = newerContentOf(situation);
+  if (newer !== undefined) return { phase: 'Superseded', message: `replaced by ${newer.metadata.name}` };
+  return { phase: 'Pending', message: `${votes.missing} missing`, nextAt: life.pendingUntil };
+}
+
+function stoppedBy(stopped: NonNullable<Tally['stopped']>): Outcome {
+  const phases = { Deny: 'Denied', Revoke: 'Revoked', Withdraw: 'Withdrawn' } as const;
+  const phase = phases[stopped.verdict];
+  return { phase, message: `${phase.toLowerCase()} by ${stopped.by}` };
+}
+
+/** A newer content for the same requester, policy, operation and target takes the place of one nobody has decided. */
+function newerContentOf({ approval, siblings }: Situation): Approval | undefined {
+  if (approval.spec.origin !== 'Denied') return undefined;
+  const key = targetKeyOf(approval.spec);
+  return siblings.find(
+    (other) =>
+      other.metadata.uid !== approval.metadata.uid &&
+      other.spec.origin === 'Denied' &&
+      !isEnded(other) &&
+      other.spec.policy.name === approval.spec.policy.name &&
+      targetKeyOf(other.spec) === key &&
+      isNewer(other, approval),
+  );
+}
+
+function isNewer(a: Approval, b: Approval): boolean {
+  const order = a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp);
+  return order > 0 || (order === 0 && a.metadata.uid > b.metadata.uid);
+}
+
+function settled(
+  situation: Situation,
+  open: NonNullable<ReturnType<typeof openUseOf>>,
+  votes: Tally,
+  life: Life,
+): Outcome {
+  const { approval, now, seen } = situation;
+  const { use, index } = open;
+  const until = life.readmittedUntil ?? after(new Date(use.reservedAt), 34);
+  const isOver = now >= until;
+  switch (settle(use, seen)) {
+    case 'Happened':
+      return { phase: 'Consumed', evidence: 'Observed', message: 'the approved change was seen' };
+    case 'Admitted':
+      return { phase: 'Consumed', evidence: 'Admitted', message: 'the approved request was admitted' };
+    case 'Untold':
+      return {
+        phase: 'Consumed',
+        evidence: 'Unconfirmed',
+        message: 'admitted; whether it happened can no longer be told',
+      };
+    case 'Lost': {
+      const why = 'the next state does not show the change, so its write lost';
+      const release = { use: index, releasedAt: now.toISOString(), why };
+      const releases = [...(approval.status?.releases ?? []), release];
+      return { ...afterRelease(votes, life, now), releases };
+    }
+    case 'Stands':
+      if (!isOver) return { phase: 'Reserved', message: 'reserved for one request', nextAt: until };
+      if (use.base.kind !== 'Creation') {
+        return votes.stopped === undefined
+          ? { phase: 'Expired', message: 'admitted, but the change never happened' }
+          : stoppedBy(votes.stopped);
+      }
+      return { phase: 'Consumed', evidence: 'Unconfirmed', message: 'admitted; the object was never seen' };
+    case 'Unseen':
+      if (!isOver) return { phase: 'Reserved', message: 'reserved for one request', nextAt: until };
+      return { phase: 'Consumed', evidence: 'Unconfirmed', message: 'admitted; the kind may not be looked at' };
+  }
+}
+
+function afterRelease(votes: Tally, life: Life, now: Date): Outcome {
+  if (votes.stopped !== undefined) return stoppedBy(votes.stopped);
+  if (life.usableUntil === undefined || now >= life.usableUntil) {
+    return { phase: 'Expired', message: 'the admitted change lost to another one, and its time is over' };
+  }
+  return {
+    phase: 'Approved',
+    message: 'approved again: the admitted change lost to another one',
+    nextAt: life.usableUntil,
+  };
+}
+
+function statusOf(situation: Situation, outcome: Outcome, votes: Tally, life: Life): ApprovalStatus {
+  const { approval, now } = situation;
+  const before = approval.status;
+  const isEnd = isEnded({ ...approval, status: { phase: outcome.phase } });
+  return {
+    ...before,
+    phase: outcome.phase,
+    votes: `${votes.received}/${votes.required}`,
+    required: votes.required,
+    received: votes.received,
+    missing: votes.missing,
+    summary: summaryOf(approval),
+    pendingUntil: life.pendingUntil.toISOString(),
+    ...(life.approvedAt === undefined ? {} : { approvedAt: life.approvedAt.toISOString() }),
+    ...(life.usableUntil === undefined ? {} : { usableUntil: life.usableUntil.toISOString() }),
+    ...(isEnd ? { endedAt: now.toISOString() } : {}),
+    ...(outcome.evidence === undefined ? {} : { evidence: outcome.evidence }),
+    ...(outcome.releases === undefined ? {} : { releases: outcome.releases }),
+    decisions: votes.decisions,
+    approveWith: approveWithOf(approval),
+    conditions: conditionsOf(outcome, before?.conditions ?? [], now),
+  };
+}
+
+/** Requester and action in a few words, for columns and messages. */
+export function summaryOf(approval: Pick<Approval, 'spec'>): { readonly requester: string; readonly action: string } {
+  const { requester, action } = approval.spec;
+  const account = serviceAccountOf(requester.username);
+  const resource = action.subresource ? `${action.resource}/${action.subresource}` : action.resource;
+  return {
+    requester: account === undefined ? requester.username : `${account.namespace}/${account.name}`,
+    action: `${action.operation} ${resource} ${action.name}`,
+  };
+}
+
+/** The complete decision that approves, as one line of JSON: approving then needs nothing but kubectl. */
+export function approveWithOf(approval: Approval): string {
+  const { name, namespace, uid } = approval.metadata;
+  const { digest } = approval.spec.change ?? {};
+  return JSON.stringify({
+    apiVersion: 'stepup.dev/v1alpha1',
+    kind: 'StepUpDecision',
+    metadata: { generateName: `${name}-`, namespace },
+    spec: { approval: { name, uid, ...(digest === undefined ? {} : { digest }) }, verdict: 'Approve' },
+  });
+}
+
+const conditionOf: Record<string, readonly Phase[]> = {
+  Ready: ['Approved', 'Reserved', 'Consumed'],
+  Approved: ['Approved', 'Reserved', 'Consumed', 'Expired'],
+  Denied: ['Denied', 'Revoked'],
+  Consumed: ['Consumed'],
+  Expired: ['Expired', 'TimedOut'],
+};
+
+function conditionsOf(outcome: Outcome, before: readonly Condition[], now: Date): readonly Condition[] {
+  return Object.entries(conditionOf).map(([type, phases]) => {
+    const status = phases.includes(outcome.phase) ? 'True' : 'False';
+    const earlier = before.find((condition) => condition.type === type);
+    const isSame = earlier?.status === status;
+    return {
+      type,
+      status,
+      reason: outcome.evidence ?? outcome.phase,
+      message: outcome.message,
+      lastTransitionTime: isSame ? earlier.lastTransitionTime : now.toISOString(),
+    };
+  });
+}
+
+const warnings: readonly End[] = ['Denied', 'Revoked', 'TimedOut', 'Expired'];
+
+function planned(situation: Situation, status: ApprovalStatus, outcome: Outcome): Plan {
+  const before = situation.approval.status;
+  const isChanged = !sameJson(JSON.parse(JSON.stringify(before ?? {})), JSON.parse(JSON.stringify(status)));
+  const isMoved = before?.phase !== outcome.phase;
+  const { action, requester } = summaryOf(situation.approval);
+  const note = `${action} by ${requester}: ${outcome.message}`;
+  const type = warnings.some((end) => end === outcome.phase) ? 'Warning' : 'Normal';
+  return {
+    ...(isChanged ? { status } : {}),
+    events: isMoved ? [{ type, reason: outcome.phase, note }] : [],
+    ...(outcome.nextAt === undefined ? {} : { nextAt: outcome.nextAt }),
+    isToBeRemoved: false,
+    isToBeWatched: outcome.phase === 'Reserved',
+  };
+}

@@ -1,0 +1,124 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// StepUpPolicy as the domain reads it: the API object itself, narrowed to what decisions hang on.
+import type { Operation } from './request.ts';
+import type { Subjects } from './subject.ts';
+
+export interface Policy {
+  readonly metadata: { readonly name: string; readonly uid: string; readonly generation: number };
+  readonly spec: PolicySpec;
+  readonly status?: { readonly conditions?: readonly PolicyCondition[] };
+}
+
+interface PolicyCondition {
+  readonly type: string;
+  readonly status: string;
+  readonly observedGeneration?: number;
+}
+
+export interface PolicySpec {
+  readonly mode?: 'Enforce' | 'Observe';
+  readonly risk?: { readonly level?: string; readonly irreversible?: boolean; readonly why?: string };
+  readonly subjects?: Subjects;
+  readonly actions: readonly Action[];
+  readonly namespaceSelector?: LabelSelector;
+  readonly namespaceShapes?: string;
+  readonly conditions?: readonly { readonly name: string; readonly expression: string }[];
+  readonly approval: {
+    readonly require?: readonly Requirement[];
+    readonly auto?: { readonly ratePerHour: number };
+    readonly reasonRequired?: boolean;
+    readonly ticketRequired?: boolean;
+  };
+  readonly grant?: {
+    readonly ttlSeconds?: number;
+    readonly binding?: 'Content' | 'Target';
+    readonly bindIdentity?: 'ServiceAccount' | 'Pod' | 'Credential';
+  };
+  readonly request?: {
+    readonly pendingTTLSeconds?: number;
+    readonly whenPending?: 'Deny' | 'Retry';
+    readonly retryAfterSeconds?: number;
+    readonly maxPendingPerRequester?: number;
+  };
+  readonly bypass?: { readonly enabled?: boolean };
+  readonly failurePolicy?: 'Fail' | 'Ignore';
+}
+
+/** What is privileged: operations on kinds. With fields, an UPDATE only when one of those subtrees changes. */
+export interface Action {
+  readonly operations: readonly Operation[];
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly fields?: readonly string[];
+  readonly digestIgnore?: readonly string[];
+}
+
+export interface LabelSelector {
+  readonly matchLabels?: Readonly<Record<string, string>>;
+  readonly matchExpressions?: readonly {
+    readonly key: string;
+    readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
+    readonly values?: readonly string[];
+  }[];
+}
+
+/** One thing that must be met: so many distinct approvers out of these, or an engine's word. */
+export interface Requirement {
+  readonly name: string;
+  readonly count?: number;
+  readonly approvers?: {
+    readonly users?: readonly string[];
+    readonly groups?: readonly string[];
+    readonly serviceAccounts?: readonly { readonly namespace: string; readonly name: string }[];
+  };
+  readonly engine?: string;
+}
+
+/** The policy's times and answers with the defaults of the schema, for objects stored before a default existed. */
+export function grantOf(policy: Policy) {
+  return {
+    ttlSeconds: policy.spec.grant?.ttlSeconds ?? 900,
+    binding: policy.spec.grant?.binding ?? 'Content',
+    bindIdentity: policy.spec.grant?.bindIdentity ?? 'ServiceAccount',
+  };
+}
+
+/** How requests without an approval are answered and kept, defaults filled in. */
+export function requestRulesOf(policy: Policy) {
+  return {
+    pendingTTLSeconds: policy.spec.request?.pendingTTLSeconds ?? 3600,
+    whenPending: policy.spec.request?.whenPending ?? 'Deny',
+    retryAfterSeconds: Math.min(policy.spec.request?.retryAfterSeconds ?? 15, 30),
+    maxPendingPerRequester: policy.spec.request?.maxPendingPerRequester ?? 100,
+  };
+}
+
+export function isEnforced(policy: Policy): boolean {
+  return (policy.spec.mode ?? 'Enforce') === 'Enforce';
+}
+
+/** True when the operator has accepted this very generation of the policy. */
+export function isReady(policy: Policy): boolean {
+  return (policy.status?.conditions ?? []).some(
+    (condition) =>
+      condition.type === 'Ready' &&
+      condition.status === 'True' &&
+      condition.observedGeneration === policy.metadata.generation,
+  );
+}
+
+/** What this release does not do yet. A policy that asks for it is not Ready, and says so. */
+export function notBuiltYet(spec: PolicySpec): readonly string[] {
+  const asks: string[] = [];
+  if (spec.approval.auto !== undefined) asks.push('spec.approval.auto');
+  if (spec.bypass?.enabled === true) asks.push('spec.bypass');
+  if (spec.mode === 'Observe') asks.push('spec.mode Observe');
+  if ((spec.approval.require ?? []).some((requirement) => requirement.engine !== undefined)) {
+    asks.push('spec.approval.require[].engine');
+  }
+  if (spec.actions.some((action) => action.operations.includes('CONNECT'))) {
+    asks.push('spec.actions[].operations CONNECT');
+  }
+  return asks;
+}

@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The closed list of reasons: every answer and every end of an approval has one of these, and only Allowed ones allow.
+
+/** Why a request passes. Nothing outside this list allows anything. */
+export const allowedReasons = {
+  NoChange: 'nothing that the policy governs changes',
+  OutsideFields: 'only fields outside the policy change',
+  AlreadyDeleting: 'the object is already being deleted the same way',
+  DryRun: 'a dry run changes nothing; the real request will need an approval',
+  Reserved: 'an approval covers the request and is reserved for it',
+  Readmitted: 'the same change asks again on the state it was admitted for',
+} as const;
+
+/** Why a request is refused. */
+export const deniedReasons = {
+  ApprovalRequired: 'no approval covers the request yet',
+  AlreadyUsed: 'the approval for this change is reserved or spent',
+  WaitingForOthers: 'another policy governs the same request and is not satisfied yet',
+  Undescribable: 'the request cannot be described, so nothing can cover it',
+  SeveralEffects: 'the request changes a governed field and the life of the object at once; split it in two',
+  TooManyPending: 'the requester has too many approvals pending',
+  ReasonRequired: 'the policy wants a reason in the annotation stepup.dev/reason',
+  TicketRequired: 'the policy wants a ticket in the annotation stepup.dev/ticket',
+  Contended: 'the approval changed three times while it was being reserved',
+  NotReady: 'stepup is not ready to decide',
+  UnknownPolicy: 'the policy is not known here',
+  PolicyNotReady: 'the policy is not ready',
+  InvalidRequest: 'the review cannot be read',
+  Failed: 'the decision failed',
+} as const;
+
+export type AllowedReason = keyof typeof allowedReasons;
+export type DeniedReason = keyof typeof deniedReasons;

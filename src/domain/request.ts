@@ -1,0 +1,36 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What the API server asks about: one admission request, parsed, as the domain sees it.
+import type { JsonObject } from './json.ts';
+
+export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
+
+/** Who sends a request, as the API server authenticated it. */
+export interface Requester {
+  readonly username: string;
+  readonly uid: string;
+  readonly groups: readonly string[];
+  /** The pod a bound service-account token belongs to (admission.md, B20). */
+  readonly pod?: { readonly name: string; readonly uid: string };
+  /** The id of the credential, where the API server reports one (admission.md, B20). */
+  readonly credential?: string;
+}
+
+export interface AdmissionRequest {
+  /** New for every call to every webhook, so never the identity of a user's request (admission.md, finding 1). */
+  readonly uid: string;
+  readonly operation: Operation;
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly resource: string;
+  readonly subresource: string;
+  readonly namespace: string;
+  /** Empty for items of a deletecollection; then only the old object names the target (admission.md, B10). */
+  readonly name: string;
+  readonly requester: Requester;
+  readonly dryRun: boolean;
+  readonly object?: JsonObject;
+  readonly oldObject?: JsonObject;
+  readonly options?: JsonObject;
+}

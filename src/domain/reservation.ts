@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Reserving an approval for one attempt, and telling whether a later try is still the one it is reserved for.
+import type { Approval, ApprovalStatus, Base, Release, Use } from './approval.ts';
+import type { Attempt } from './attempt.ts';
+import { generationOf } from './change.ts';
+import { showsEffect } from './content.ts';
+import type { JsonObject } from './json.ts';
+import type { Life } from './life.ts';
+import type { Tally } from './tally.ts';
+
+/** The schema's bound on uses and releases; an approval that has reached it serves no more. */
+const mostUses = 16;
+
+/** The use that holds the approval: the newest without a release. */
+export function openUseOf(approval: Approval): { readonly use: Use; readonly index: number } | undefined {
+  const { uses = [], releases = [] } = approval.status ?? {};
+  const released = new Set(releases.map((release) => release.use));
+  for (let index = uses.length - 1; index >= 0; index--) {
+    const use = uses[index];
+    if (use !== undefined && !released.has(index)) return { use, index };
+  }
+  return undefined;
+}
+
+export function hasRoomForUse(approval: Approval): boolean {
+  return (approval.status?.uses ?? []).length < mostUses;
+}
+
+/**
+ * True when both name the same state of the target, on which the write can succeed at most once (design, section 4).
+ * A Scale review carries no generation, so the parent's, read live, stands in for a moved resourceVersion.
+ */
+export function isSameBase(reserved: Base, asked: Base): boolean {
+  if (reserved.kind !== asked.kind) return false;
+  switch (reserved.kind) {
+    case 'Generation':
+      return (
+        sameText(reserved.uid, asked.uid) &&
+        reserved.generation !== undefined &&
+        reserved.generation === asked.generation
+      );
+    case 'ResourceVersion':
+      return sameText(reserved.uid, asked.uid) && sameText(reserved.resourceVersion, asked.resourceVersion);
+    case 'Scale':
+      return (
+        sameText(reserved.uid, asked.uid) &&
+        (sameText(reserved.resourceVersion, asked.resourceVersion) ||
+          (reserved.generation !== undefined && reserved.generation === asked.generation))
+      );
+    case 'Deletion':
+    case 'Creation':
+      return sameText(reserved.uid, asked.uid);
+    case 'Request':
+      return sameText(reserved.requestUID, asked.requestUID);
+  }
+}
+
+/** Empty and absent never equal anything: what is not known is not the same. */
+function sameText(a: string | undefined, b: string | undefined): boolean {
+  return a !== undefined && a !== '' && a === b;
+}
+
+/**
+ * True when a review proves that the reserved write lost and never can win: it is the same attempt, one generation
+ * on, and the state it starts from does not show the effect (design, section 4, item 2).
+ */
+export function provesLoss(use: Use, attempt: Attempt, oldObject: JsonObject | undefined): boolean {
+  const { base, effect } = use;
+  return (
+    use.attemptKey === attempt.attemptKey &&
+    base.kind === 'Generation' &&
+    attempt.change.base.kind === 'Generation' &&
+    sameText(base.uid, attempt.change.base.uid) &&
+    base.generation !== undefined &&
+    attempt.change.base.generation === base.generation + 1 &&
+    generationOf(oldObject) === base.generation + 1 &&
+    oldObject !== undefined &&
+    effect !== undefined &&
+    !showsEffect(effect, oldObject)
+  );
+}
+
+/** The status that reserves the approval for the attempt; with lost, that use is released in the same write. */
+export function reservedStatus(
+  approval: Approval,
+  attempt: Attempt,
+  by: { readonly tally: Tally; readonly life: Life; readonly now: Date; readonly lost?: number },
+): ApprovalStatus {
+  const { uses = [], releases = [] } = approval.status ?? {};
+  const reservedAt = by.now.toISOString();
+  const { change } = attempt;
+  const use: Use = {
+    attemptKey: attempt.attemptKey,
+    digest: change.digest,
+    base: change.base,
+    ...(change.effect === undefined ? {} : { effect: change.effect }),
+    reservedAt,
+    requestUID: attempt.requestUID,
+    ...(change.objectUID === undefined ? {} : { objectUID: change.objectUID }),
+    ...(change.oldResourceVersion === undefined ? {} : { oldResourceVersion: change.oldResourceVersion }),
+    votes: by.tally.voters,
+  };
+  const release: Release[] =
+    by.lost === undefined
+      ? []
+      : [
+          {
+            use: by.lost,
+            releasedAt: reservedAt,
+            why: 'the next generation does not show the change, so its write lost',
+          },
+        ];
+  return {
+    ...approval.status,
+    phase: 'Reserved',
+    ...(by.life.approvedAt === undefined ? {} : { approvedAt: by.life.approvedAt.toISOString() }),
+    ...(by.life.usableUntil === undefined ? {} : { usableUntil: by.life.usableUntil.toISOString() }),
+    uses: [...uses, use],
+    ...(releases.length + release.length === 0 ? {} : { releases: [...releases, ...release] }),
+  };
+}

@@ -1,0 +1,116 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Whom a policy gates.
+import { matchesGlob } from './glob.ts';
+
+export interface Subject {
+  readonly kind: 'ServiceAccount' | 'Group' | 'User';
+  readonly namespace?: string;
+  readonly name: string;
+}
+
+export interface Subjects {
+  readonly include?: readonly Subject[];
+  readonly exclude?: readonly Subject[];
+}
+
+/** An identity as the API server authenticated it. */
+export interface Identity {
+  readonly username: string;
+  readonly groups: readonly string[];
+}
+
+export const serviceAccountPrefix = 'system:serviceaccount:';
+const everyServiceAccount: readonly Subject[] = [{ kind: 'ServiceAccount', name: '*' }];
+
+/**
+ * Kubernetes' own controllers, by the names of the API server's bootstrap policy
+ * (plugin/pkg/auth/authorizer/rbac/bootstrappolicy/controller_policy.go, v1.37.2) and of the accounts that kube-controller-manager makes
+ * outside of it. By name, not by namespace: a gated account may create another one in kube-system.
+ */
+export const kubernetesControllers: readonly string[] = [
+  'attachdetach-controller',
+  'bootstrap-signer',
+  'certificate-controller',
+  'clusterrole-aggregation-controller',
+  'cronjob-controller',
+  'daemon-set-controller',
+  'deployment-controller',
+  'device-taint-eviction-controller',
+  'disruption-controller',
+  'endpoint-controller',
+  'endpointslice-controller',
+  'endpointslicemirroring-controller',
+  'ephemeral-volume-controller',
+  'expand-controller',
+  'generic-garbage-collector',
+  'horizontal-pod-autoscaler',
+  'job-controller',
+  'kube-apiserver-serving-clustertrustbundle-publisher',
+  'legacy-service-account-token-cleaner',
+  'namespace-controller',
+  'node-controller',
+  'persistent-volume-binder',
+  'pod-garbage-collector',
+  'podcertificaterequestcleaner',
+  'podgroup-protection-controller',
+  'pv-protection-controller',
+  'pvc-protection-controller',
+  'replicaset-controller',
+  'replication-controller',
+  'resource-claim-controller',
+  'resourcepoolstatusrequest-controller',
+  'resourcequota-controller',
+  'root-ca-cert-publisher',
+  'route-controller',
+  'selinux-warning-controller',
+  'service-account-controller',
+  'service-cidrs-controller',
+  'service-controller',
+  'statefulset-controller',
+  'storage-version-garbage-collector',
+  'storage-version-migrator-controller',
+  'token-cleaner',
+  'ttl-after-finished-controller',
+  'ttl-controller',
+  'validatingadmissionpolicy-status-controller',
+  'volumeattributesclass-protection-controller',
+].map((name) => `${serviceAccountPrefix}kube-system:${name}`);
+
+const controllers: ReadonlySet<string> = new Set(kubernetesControllers);
+
+/** The subjects a policy names, with the default filled in: every service account. */
+export function includedSubjects(subjects: Subjects | undefined): readonly Subject[] {
+  return subjects?.include !== undefined && subjects.include.length > 0 ? subjects.include : everyServiceAccount;
+}
+
+/** True when the policy with these subjects gates the identity. Kubernetes' own controllers are never gated. */
+export function isGated(subjects: Subjects | undefined, who: Identity): boolean {
+  if (controllers.has(who.username)) return false;
+  if (!includedSubjects(subjects).some((subject) => isSubject(subject, who))) return false;
+  return !(subjects?.exclude ?? []).some((subject) => isSubject(subject, who));
+}
+
+function isSubject(subject: Subject, who: Identity): boolean {
+  switch (subject.kind) {
+    case 'User':
+      return matchesGlob(subject.name, who.username);
+    case 'Group':
+      return who.groups.includes(subject.name);
+    case 'ServiceAccount': {
+      const account = serviceAccountOf(who.username);
+      return (
+        account !== undefined &&
+        matchesGlob(subject.namespace ?? '*', account.namespace) &&
+        matchesGlob(subject.name, account.name)
+      );
+    }
+  }
+}
+
+/** The service account a username names, undefined when it names none. */
+export function serviceAccountOf(username: string): { namespace: string; name: string } | undefined {
+  if (!username.startsWith(serviceAccountPrefix)) return undefined;
+  const [namespace, name, ...rest] = username.slice(serviceAccountPrefix.length).split(':');
+  return namespace && name && rest.length === 0 ? { namespace, name } : undefined;
+}

@@ -1,0 +1,219 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Whose votes count for what, and whether they suffice.
+import type { Approval, Decision, SeenDecision, Stamp } from './approval.ts';
+import type { Policy, Requirement } from './policy.ts';
+import { type Identity, isGated, serviceAccountOf } from './subject.ts';
+
+export interface Tally {
+  readonly required: number;
+  readonly received: number;
+  /** One sentence naming what is missing; empty when nothing is. */
+  readonly missing: string;
+  /** The instant at which the last vote that was needed came in; absent while votes are missing. */
+  readonly approvedAt?: Date;
+  /** The voters counted, sorted. */
+  readonly voters: readonly string[];
+  /** The first word that ended the approval, if any. */
+  readonly stopped?: { readonly verdict: 'Deny' | 'Revoke' | 'Withdraw'; readonly by: string; readonly at: Date };
+  readonly decisions: readonly SeenDecision[];
+}
+
+interface Vote {
+  readonly voter: Identity;
+  readonly at: Date;
+}
+
+/** Counts the votes for an approval under the policy as it is now. */
+export function tally(
+  approval: Approval,
+  decisions: readonly Decision[],
+  policy: Policy,
+  gatekeepers: readonly Policy[],
+): Tally {
+  const requirements = policy.spec.approval.require ?? [];
+  const votes: Vote[] = [];
+  const seen: SeenDecision[] = [];
+  let stopped: Tally['stopped'];
+
+  const { origin, createdBy } = approval.spec;
+  if (origin === 'Applied' && createdBy !== undefined) {
+    const objection = objectionTo(createdBy, approval, policy, gatekeepers);
+    if (objection === undefined)
+      votes.push({ voter: identityOf(createdBy), at: new Date(approval.metadata.creationTimestamp) });
+  }
+  for (const decision of decisions.filter((one) => isAbout(one, approval)).sort(byInstant)) {
+    const word = judged(decision, approval, policy, gatekeepers);
+    seen.push(word.seen);
+    if (!word.seen.counted) continue;
+    const { verdict } = decision.spec;
+    if (verdict === 'Approve') votes.push({ voter: word.voter, at: word.at });
+    if (verdict === 'Deny' || verdict === 'Revoke' || verdict === 'Withdraw') {
+      stopped ??= { verdict, by: word.voter.username, at: word.at };
+    }
+  }
+  return { ...countVotes(votes, requirements), ...(stopped === undefined ? {} : { stopped }), decisions: seen };
+}
+
+/** True when a decision speaks of this very approval and of the digest it carries. */
+function isAbout(decision: Decision, approval: Approval): boolean {
+  const { name, uid, digest } = decision.spec.approval;
+  return (
+    name === approval.metadata.name &&
+    uid === approval.metadata.uid &&
+    decision.metadata.namespace === approval.metadata.namespace &&
+    digest === approval.spec.change?.digest
+  );
+}
+
+function byInstant(a: Decision, b: Decision): number {
+  return decidedAtOf(a).getTime() - decidedAtOf(b).getTime() || a.metadata.uid.localeCompare(b.metadata.uid);
+}
+
+function decidedAtOf(decision: Decision): Date {
+  return new Date(decision.spec.decidedAt ?? decision.metadata.creationTimestamp);
+}
+
+function judged(decision: Decision, approval: Approval, policy: Policy, gatekeepers: readonly Policy[]) {
+  const { verdict, decidedBy, reason } = decision.spec;
+  const at = decidedAtOf(decision);
+  const objection =
+    decidedBy === undefined ? 'it is not stamped' : objectionToWord(verdict, decidedBy, approval, policy, gatekeepers);
+  const seen: SeenDecision = {
+    name: decision.metadata.name,
+    uid: decision.metadata.uid,
+    verdict,
+    decidedBy: decidedBy?.username ?? '',
+    decidedAt: at.toISOString(),
+    ...(reason === undefined ? {} : { reason }),
+    counted: objection === undefined,
+    ...(objection === undefined ? {} : { why: objection }),
+  };
+  return { seen, at, voter: identityOf(decidedBy) };
+}
+
+/** Why this word of this person does not count; undefined when it does. */
+export function objectionToWord(
+  verdict: Decision['spec']['verdict'],
+  decidedBy: Stamp,
+  approval: Approval,
+  policy: Policy,
+  gatekeepers: readonly Policy[],
+): string | undefined {
+  if (verdict === 'Withdraw') {
+    const mayWithdraw = [approval.spec.requester.username, approval.spec.createdBy?.username];
+    return mayWithdraw.includes(decidedBy.username) ? undefined : 'only the requester or the creator may withdraw';
+  }
+  return objectionTo(decidedBy, approval, policy, gatekeepers);
+}
+
+/** Why an identity may not vote on an approval; undefined when it may. */
+export function objectionTo(
+  voter: Stamp,
+  approval: { readonly spec: { readonly requester: { readonly username: string } } },
+  policy: Policy,
+  gatekeepers: readonly Policy[],
+): string | undefined {
+  const who = identityOf(voter);
+  if (who.username === approval.spec.requester.username) return 'the requester may not approve its own action';
+  const requirements = policy.spec.approval.require ?? [];
+  const meets = requirements.filter((requirement) => isApprover(requirement, who));
+  const isNamed = meets.some((requirement) => namesServiceAccount(requirement, who.username));
+  // Gated by any policy, not by this one alone: what one gated account may not do, two must not do for each other.
+  if (!isNamed && [policy, ...gatekeepers].some((gatekeeper) => isGated(gatekeeper.spec.subjects, who))) {
+    return `${who.username} is gated itself and not named as a delegate`;
+  }
+  if (meets.length === 0) return `${who.username} is no approver of policy ${policy.metadata.name}`;
+  return undefined;
+}
+
+function identityOf(stamp: Stamp | undefined): Identity {
+  return { username: stamp?.username ?? '', groups: stamp?.groups ?? [] };
+}
+
+function isApprover(requirement: Requirement, who: Identity): boolean {
+  const { users = [], groups = [] } = requirement.approvers ?? {};
+  return (
+    users.includes(who.username) ||
+    groups.some((group) => who.groups.includes(group)) ||
+    namesServiceAccount(requirement, who.username)
+  );
+}
+
+function namesServiceAccount(requirement: Requirement, username: string): boolean {
+  const account = serviceAccountOf(username);
+  return (requirement.approvers?.serviceAccounts ?? []).some(
+    ({ namespace, name }) => account?.namespace === namespace && account.name === name,
+  );
+}
+
+function countVotes(votes: readonly Vote[], requirements: readonly Requirement[]) {
+  const required = requirements.reduce((sum, requirement) => sum + seatsOf(requirement), 0);
+  const sorted = [...votes].sort((a, b) => a.at.getTime() - b.at.getTime());
+  const counted: Vote[] = [];
+  let received = 0;
+  let approvedAt: Date | undefined;
+  for (const vote of sorted) {
+    if (counted.some((earlier) => earlier.voter.username === vote.voter.username)) continue;
+    counted.push(vote);
+    received = seated(counted, requirements).length;
+    if (received === required && required > 0) approvedAt ??= vote.at;
+  }
+  return {
+    required,
+    received,
+    missing: missingOf(counted, requirements),
+    voters: counted.map((vote) => vote.voter.username).sort(),
+    ...(approvedAt === undefined ? {} : { approvedAt }),
+  };
+}
+
+function seatsOf(requirement: Requirement): number {
+  return requirement.count ?? 1;
+}
+
+/**
+ * The requirements whose seats the votes fill, one entry a seat: each person sits once, and the seats are given so
+ * that as many as possible are filled (augmenting paths; a person of two groups must not block the other one's vote).
+ */
+function seated(votes: readonly Vote[], requirements: readonly Requirement[]): readonly Requirement[] {
+  const seats = requirements.flatMap((requirement) => Array.from({ length: seatsOf(requirement) }, () => requirement));
+  const sitter: (number | undefined)[] = seats.map(() => undefined);
+  const seat = (vote: number, visited: Set<number>): boolean =>
+    seats.some((requirement, at) => {
+      const who = votes[vote]?.voter;
+      if (who === undefined || visited.has(at) || !isApprover(requirement, who)) return false;
+      visited.add(at);
+      const other = sitter[at];
+      if (other !== undefined && !seat(other, visited)) return false;
+      sitter[at] = vote;
+      return true;
+    });
+  votes.forEach((_, vote) => {
+    seat(vote, new Set());
+  });
+  return seats.filter((_, at) => sitter[at] !== undefined);
+}
+
+function missingOf(votes: readonly Vote[], requirements: readonly Requirement[]): string {
+  const filled = seated(votes, requirements);
+  const parts = requirements.flatMap((requirement) => {
+    const seats = seatsOf(requirement);
+    const left = seats - filled.filter((one) => one === requirement).length;
+    return left > 0
+      ? [`${left} of ${seats} ${seats === 1 ? 'approval' : 'approvals'} by ${approversOf(requirement)}`]
+      : [];
+  });
+  return parts.join(', ');
+}
+
+/** Who may meet a requirement, as people read it: the names the policy itself shows to everybody who may read it. */
+function approversOf(requirement: Requirement): string {
+  const { users = [], groups = [], serviceAccounts = [] } = requirement.approvers ?? {};
+  const names = [
+    ...groups.map((group) => `group ${group}`),
+    ...users.map((user) => `user ${user}`),
+    ...serviceAccounts.map(({ namespace, name }) => `service account ${namespace}/${name}`),
+  ];
+  return requirement.engine === undefined ? names.join(' or ') : `engine ${requirement.engine}`;
+}
