@@ -115,7 +115,7 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
       headers: {
         accept: 'application/json',
         ...authorization,
-        ...(payload === undefined ? {} : { 'content-type': sent.contentType ?? 'application/json' }),
+        ...(payload === undefined ? {} : bodyHeaders(payload, sent.contentType)),
         ...sent.headers,
       },
     });
@@ -162,6 +162,11 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
       watchAgent.destroy();
     },
   };
+}
+
+function bodyHeaders(payload: string, contentType = 'application/json'): Record<string, string> {
+  // Node gives the body of a DELETE no length by itself, and the server takes what follows for another request.
+  return { 'content-type': contentType, 'content-length': String(Buffer.byteLength(payload)) };
 }
 
 async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
