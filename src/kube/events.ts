@@ -85,11 +85,12 @@ export class EventRecorder {
 
   /** Writes the event some time later, unless the same was emitted within 10 minutes. Never throws, never waits. */
   emit(event: NewEvent): void {
-    if (this.#isRepeat(event)) {
-      return;
-    }
+    // Before it is remembered: a dropped event may be emitted again.
     if (this.#waiting.length >= MAX_WAITING) {
       this.#dropped += 1;
+      return;
+    }
+    if (this.#isRepeat(event)) {
       return;
     }
     this.#waiting.push(event);

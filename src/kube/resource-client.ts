@@ -73,14 +73,14 @@ export class ResourceClient<T extends KubeObject> {
 
   /** All objects selected, following continue tokens. 410 (isGone) when they expire meanwhile: list again. */
   async list(options: ListOptions = {}): Promise<KubeList<T>> {
-    const items: T[] = [];
-    let page = await this.page(options);
-    items.push(...page.items);
-    while (page.metadata.continue) {
-      page = await this.page({ ...options, continue: page.metadata.continue });
-      items.push(...page.items);
+    const pages = [await this.page(options)];
+    let { metadata } = pages[0]!;
+    while (metadata.continue) {
+      const page = await this.page({ ...options, continue: metadata.continue });
+      pages.push(page);
+      metadata = page.metadata;
     }
-    return { metadata: page.metadata, items };
+    return { metadata, items: pages.flatMap(({ items }) => items) };
   }
 
   /** One page of a list. */
