@@ -7,23 +7,24 @@ export type Labels = Readonly<Record<string, string>>;
 
 /** True when the labels satisfy every term. A selector without terms matches everything. */
 export function selects(selector: LabelSelector, labels: Labels): boolean {
-  const equal = Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
-  return (
-    equal &&
-    (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
-      const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
-      switch (operator) {
-        case 'In':
-          return value !== undefined && values.includes(value);
-        case 'NotIn':
-          return value === undefined || !values.includes(value);
-        case 'Exists':
-          return value !== undefined;
-        case 'DoesNotExist':
-          return value === undefined;
-      }
-    })
-  );
+  const isEqual = Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
+  return isEqual && (selector.matchExpressions ?? []).every((expression) => holds(expression, labels));
+}
+
+type Expression = NonNullable<LabelSelector['matchExpressions']>[number];
+
+function holds({ key, operator, values = [] }: Expression, labels: Labels): boolean {
+  const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
+  switch (operator) {
+    case 'In':
+      return value !== undefined && values.includes(value);
+    case 'NotIn':
+      return value === undefined || !values.includes(value);
+    case 'Exists':
+      return value !== undefined;
+    case 'DoesNotExist':
+      return value === undefined;
+  }
 }
 
 /** The label keys a selector looks at, sorted. */
