@@ -3,7 +3,7 @@
 // One run of one container: a local process in a group of its own, logging to a file.
 
 import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { appendFileSync, closeSync, openSync } from 'node:fs';
 import { adopt, release, signalGroup } from '../reaper.ts';
 
 export interface ProcessSpec {
@@ -35,7 +35,12 @@ export function startProcess({ argv, env, cwd, log }: ProcessSpec): ContainerPro
   closeSync(output);
   const pid = child.pid;
   if (pid === undefined) {
-    const ended = new Promise<number>((resolve) => child.once('error', () => resolve(127)));
+    const ended = new Promise<number>((resolve) => {
+      child.once('error', ({ message }) => {
+        appendFileSync(log, `${message}\n`);
+        resolve(127);
+      });
+    });
     return { pid: 0, ended, signal: () => {} };
   }
   adopt(pid);

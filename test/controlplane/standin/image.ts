@@ -18,19 +18,26 @@ export function isOurs({ initContainers = [], containers }: PodSpec, { image }: 
   return [...initContainers, ...containers].every((container) => matches(container.image));
 }
 
-/** The process's argv, before variables are expanded and paths rewritten. */
-export function argvOf(
-  { command, args = [] }: Pick<Container, 'command' | 'args'>,
+export interface CommandLine {
+  /** Of this machine: taken as it is. */
+  readonly program: readonly string[];
+  /** Of the pod: its variables are yet to be expanded and its paths rewritten. */
+  readonly args: readonly string[];
+}
+
+export function commandLineOf(
+  { command = [], args = [] }: Pick<Container, 'command' | 'args'>,
   rule: ImageRule,
-): readonly string[] {
+): CommandLine {
   const entrypoint = withRealNode(rule.entrypoint);
-  if (!command?.length) return [...entrypoint, ...args];
-  const [program = '', ...rest] = command;
-  if (basename(program) === 'stepup') return [...entrypoint, ...rest, ...args];
-  if (basename(program) !== 'node') return [...command, ...args];
+  const [program, ...rest] = command;
+  if (program === undefined) return { program: entrypoint, args };
+  if (basename(program) === 'stepup') return { program: entrypoint, args: [...rest, ...args] };
+  if (basename(program) !== 'node') return { program: [], args: [...command, ...args] };
   // `node <script of the image> …` is the entrypoint spelled out; `node --eval …` is just node.
   const startsScript = rest[0] !== undefined && /\.[cm]?js$/.test(rest[0]);
-  return startsScript ? [...entrypoint, ...rest.slice(1), ...args] : [process.execPath, ...rest, ...args];
+  if (startsScript) return { program: entrypoint, args: [...rest.slice(1), ...args] };
+  return { program: [process.execPath], args: [...rest, ...args] };
 }
 
 /** The Node that runs the harness, whatever PATH says: the project needs a newer one than machines have. */

@@ -11,7 +11,7 @@ import { type ContainerRunner, createContainerRunner } from './container-runner.
 import type { DataSources } from './data-sources.ts';
 import { environmentOf } from './environment.ts';
 import { expandVariables, rewritePaths } from './expand.ts';
-import { argvOf, type ImageRule } from './image.ts';
+import { commandLineOf, type ImageRule } from './image.ts';
 import { persistently } from './persistently.ts';
 import type { Container, Pod } from './pod.ts';
 import { isPodReady, type PodPhase } from './pod-status.ts';
@@ -83,8 +83,9 @@ export function startPod(parts: PodRunnerParts): PodRunner {
       Object.entries(env).map(([name, value]) => [name, rewritePaths(value, mappings)]),
     );
     const { hostname, port } = parts.server;
+    const { program, args } = commandLineOf(container, parts.rule);
     return {
-      argv: argvOf(container, parts.rule).map((word) => rewritePaths(expandVariables(word, env), mappings)),
+      argv: [...program, ...args.map((word) => rewritePaths(expandVariables(word, env), mappings))],
       env: {
         PATH: process.env.PATH ?? '',
         HOME: folder,
