@@ -79,8 +79,7 @@ export function statusError(attempt: string, httpStatus: number, body: unknown, 
 export const isNotFound = (error: unknown): boolean => hasStatus(error, 404);
 /** The resourceVersion or UID given was not the stored one: read again and decide again. */
 export const isConflict = (error: unknown): boolean => hasStatus(error, 409) && !isAlreadyExists(error);
-export const isAlreadyExists = (error: unknown): boolean =>
-  hasStatus(error, 409) && (error as ApiError).reason === 'AlreadyExists';
+export const isAlreadyExists = (error: unknown): boolean => hasStatus(error, 409) && error.reason === 'AlreadyExists';
 /** The resourceVersion or continue token is older than what the API server keeps: list again. */
 export const isGone = (error: unknown): boolean => hasStatus(error, 410);
 export const isForbidden = (error: unknown): boolean => hasStatus(error, 403);
@@ -97,7 +96,7 @@ export const isTransient = (error: unknown): boolean =>
   error instanceof ApiError &&
   (error.kind === 'network' || error.kind === 'deadline' || error.status === 429 || error.status >= 500);
 
-function hasStatus(error: unknown, status: number): boolean {
+function hasStatus(error: unknown, status: number): error is ApiError {
   return error instanceof ApiError && error.status === status;
 }
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps a copy of the objects of one resource, by a list and then a watch that is never given up.
 
-import { type ApiError, isGone, statusError } from './api-error.ts';
+import { ApiError, isGone, statusError } from './api-error.ts';
 import { type Backoff, backoffMs } from './backoff.ts';
 import { type Clock, sleep, systemClock } from './clock.ts';
 import { type Indexers, keyOf, ObjectStore, type ObjectView } from './object-store.ts';
@@ -138,9 +138,9 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
   }
 
   #retryDelayMs(error: unknown): number {
-    const asked = ((error as ApiError | undefined)?.retryAfterSeconds ?? 0) * 1000;
+    const askedSeconds = error instanceof ApiError ? (error.retryAfterSeconds ?? 0) : 0;
     const delayMs = backoffMs(RETRY, this.#failures, () => this.#clock.random());
-    return Math.min(Math.max(asked, delayMs), RETRY.capMs);
+    return Math.min(Math.max(askedSeconds * 1000, delayMs), RETRY.capMs);
   }
 
   /** Lists everything, then applies it as one step: the copy is never half of two states. */

@@ -59,8 +59,12 @@ export class WorkQueue {
     queueMicrotask(() => this.#pump());
   }
 
-  /** Adds the key after a while. Of several waits for one key the earliest is kept. */
+  /** Adds the key after a while. Of several waits for one key the earliest is kept. Throws when the delay is no number. */
   addAfter(key: string, delayMs: number): void {
+    if (!Number.isFinite(delayMs)) {
+      // An instant that could not be parsed would stay first for ever and hold up all others.
+      throw new RangeError(`schedule ${key}: ${delayMs} is no delay`);
+    }
     if (delayMs <= 0) {
       this.add(key);
       return;
@@ -68,7 +72,7 @@ export class WorkQueue {
     this.#later.add(key, this.#clock.monotonicMs() + delayMs);
   }
 
-  /** Adds the key at an instant of the wall clock, or now when that has passed. */
+  /** Adds the key at an instant of the wall clock, or now when that has passed. Throws on an invalid Date. */
   addAt(key: string, instant: Date): void {
     this.addAfter(key, instant.getTime() - this.#clock.now().getTime());
   }

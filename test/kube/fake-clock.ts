@@ -17,6 +17,7 @@ export function fakeClock(start = new Date('2026-01-02T03:04:05.678Z')): FakeClo
   return {
     now: () => new Date(start.getTime() + elapsedMs),
     monotonicMs: () => elapsedMs,
+    // Just outside of [0, 1): the longest wait, in round numbers.
     random: () => 1,
     after(delayMs, run) {
       const timer = { atMs: elapsedMs + Math.max(delayMs, 0), run };

@@ -24,6 +24,11 @@ interface Namespace extends KubeObject {
   readonly status?: { readonly phase?: string; readonly conditions?: readonly unknown[] };
 }
 
+interface Pod extends KubeObject {
+  readonly spec?: { readonly containers: readonly { readonly name: string; readonly image: string }[] };
+  readonly status?: { readonly phase?: string };
+}
+
 let plane: ControlPlane;
 let rest: RestClient;
 let configMaps: ResourceClient<ConfigMap>;
@@ -209,6 +214,31 @@ describe('reflector', () => {
     await configMaps.create({ metadata: { ...key, labels }, data: { v: 'mine' } });
     await vi.waitFor(() => expect(seen).toEqual(['set mine']), waiting);
   });
+
+  test('an object whose status leaves a field selector is deleted, and its old status is shown', async () => {
+    await vi.waitFor(
+      async () => expect((await plane.kubectl(['get', 'serviceaccount', 'default'])).stdout).toContain('default'),
+      waiting,
+    );
+    const pods = new ResourceClient<Pod>(rest, resources.pods);
+    const seen: (string | undefined)[][] = [];
+    const fieldSelector = 'status.phase=Pending';
+    stop = new AbortController();
+    const reflector = new Reflector({ source: pods, namespace: 'default', fieldSelector });
+    reflector.onChange(({ type, object }) => seen.push([type, object.status?.phase, object.metadata.resourceVersion]));
+    void reflector.run(stop.signal);
+    await reflector.synced;
+    const created = await pods.create({
+      metadata: freshKey(),
+      spec: { containers: [{ name: 'main', image: 'none.invalid/none' }] },
+    });
+    const running = await pods.replaceStatus({ ...created, status: { ...created.status, phase: 'Running' } });
+    await vi.waitFor(() => expect(seen).toHaveLength(2), waiting);
+    expect(seen).toEqual([
+      ['set', 'Pending', created.metadata.resourceVersion],
+      ['delete', 'Pending', running.metadata.resourceVersion],
+    ]);
+  }, 30_000);
 
   test('survives a restart of the API server without losing or repeating anything', async () => {
     const labels = { reflect: 'restart' };

@@ -180,6 +180,19 @@ describe('rest client', () => {
     expect((await Promise.all(calls)).map(({ kind }) => kind)).toEqual(['deadline', 'deadline']);
   });
 
+  test('after a deadline no idle connection is used again, since they died together', async () => {
+    const { rest, server } = await setup((request, response) => {
+      if (!request.url?.endsWith('hang')) {
+        setTimeout(() => response.end('{}'), 5);
+      }
+    });
+    const get = (path: string) => rest.request({ method: 'GET', path, deadlineMs: 100 });
+    await Promise.all([get('/'), get('/'), get('/')]);
+    await failure(get('/hang'));
+    await get('/');
+    expect(server.connections).toBe(4);
+  });
+
   test('the signal ends a call', async () => {
     const { rest } = await setup(() => {});
     const signal = AbortSignal.timeout(20);

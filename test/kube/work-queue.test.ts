@@ -75,6 +75,14 @@ describe('work queue', () => {
     expect(log).toEqual(['0 a']);
   });
 
+  test('an instant that is none is refused, and holds up nothing', async () => {
+    const { clock, log, queue } = queueOf();
+    expect(() => queue.addAt('a', new Date('never'))).toThrow(RangeError);
+    queue.addAfter('b', 10);
+    await clock.advance(10);
+    expect(log).toEqual(['10 b']);
+  });
+
   test('a wait longer than a timer can hold is kept', async () => {
     const { clock, log, queue } = queueOf();
     const days30 = 30 * 24 * 3_600_000;
