@@ -41,7 +41,7 @@ export async function ensureBinary(name: ToolName, options: BinariesOptions = {}
 
   const onWait = (pid: number) => say(`waiting for process ${pid}, which is building into ${root}`);
   await withFileLock(join(root, 'build.lock'), { onWait }, async () => {
-    if (!isExecutable(cached)) await goBuild(tool, cached, say);
+    if (!isExecutable(cached)) await goBuild(tool, cached, { env, say });
   });
   return cached;
 }

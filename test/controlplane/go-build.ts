@@ -9,8 +9,13 @@ import type { Tool } from './tools.ts';
 
 const heartbeatMs = 15_000;
 
+export interface GoBuildOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly say: (line: string) => void;
+}
+
 /** Builds `tool` to `target`, which appears complete or not at all. */
-export async function goBuild(tool: Tool, target: string, say: (line: string) => void): Promise<void> {
+export async function goBuild(tool: Tool, target: string, { env, say }: GoBuildOptions): Promise<void> {
   mkdirSync(dirname(target), { recursive: true });
   const draft = `${target}.${process.pid}.tmp`;
   const startedAt = performance.now();
@@ -18,7 +23,7 @@ export async function goBuild(tool: Tool, target: string, say: (line: string) =>
   say(`building ${tool.name} ${tool.cacheKey} (a cold build of all tools takes about 9 minutes on two cores)`);
   const heartbeat = setInterval(() => say(`still building ${tool.name}, ${elapsed()}`), heartbeatMs);
   try {
-    await runGo(['build', ...tool.buildFlags, '-o', draft, tool.goPackage], tool);
+    await runGo(['build', ...tool.buildFlags, '-o', draft, tool.goPackage], tool, env);
     renameSync(draft, target);
     say(`built ${tool.name} in ${elapsed()}`);
   } finally {
@@ -27,11 +32,11 @@ export async function goBuild(tool: Tool, target: string, say: (line: string) =>
   }
 }
 
-function runGo(args: readonly string[], tool: Tool): Promise<void> {
+function runGo(args: readonly string[], tool: Tool, env: GoBuildOptions['env']): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn('go', args, {
       cwd: tool.moduleDir,
-      env: { ...process.env, CGO_ENABLED: '0' },
+      env: { ...env, CGO_ENABLED: '0' },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';

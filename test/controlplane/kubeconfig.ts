@@ -11,9 +11,19 @@ export interface KubeconfigParts {
   readonly user: KubeconfigUser;
 }
 
-export type KubeconfigUser =
+export type KubeconfigUser = Credentials | Impersonation;
+
+export type Credentials =
   | { readonly kind: 'certificate'; readonly cert: string; readonly key: string }
   | { readonly kind: 'token'; readonly token: string };
+
+/** Acts as somebody else with the credentials of one who may. */
+export interface Impersonation {
+  readonly kind: 'impersonation';
+  readonly by: Credentials;
+  readonly user: string;
+  readonly groups: readonly string[];
+}
 
 /** Writes the file, readable by its owner only, and returns its path. */
 export function writeKubeconfig(path: string, { server, ca, user }: KubeconfigParts): string {
@@ -29,9 +39,15 @@ export function writeKubeconfig(path: string, { server, ca, user }: KubeconfigPa
   return path;
 }
 
-function userEntry(user: KubeconfigUser) {
-  if (user.kind === 'token') return { token: user.token };
-  return { 'client-certificate-data': base64(user.cert), 'client-key-data': base64(user.key) };
+function userEntry(user: KubeconfigUser): Readonly<Record<string, unknown>> {
+  switch (user.kind) {
+    case 'token':
+      return { token: user.token };
+    case 'certificate':
+      return { 'client-certificate-data': base64(user.cert), 'client-key-data': base64(user.key) };
+    case 'impersonation':
+      return { ...userEntry(user.by), as: user.user, 'as-groups': user.groups };
+  }
 }
 
 function base64(text: string): string {
