@@ -35,7 +35,7 @@ export function generatedTypes(): string {
     '// SPDX-License-Identifier: Apache-2.0',
     "import type { KubeObject } from '../kube-object.ts';",
   ];
-  return [...header, ...kinds.map(kindOf)].join('\n') + '\n';
+  return `${[...header, ...kinds.map(kindOf)].join('\n')}\n`;
 }
 
 function kindOf(crd: Crd): string {

@@ -1,0 +1,53 @@
+# Two commands do everything: make demo, make test. Each installs and builds what it needs, shows progress, and caches.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test up down fmt lint typecheck generate verify test-unit test-controlplane build image tools bench clean kind-e2e
+
+##@ Start here
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "; printf "Usage: make \033[36m<target>\033[0m\n"} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z0-9-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+demo: build tools ## The main job on a real control plane, as a transcript (about a minute, the first time ten more)
+	@npm run --silent demo
+test: build tools ## Everything: lint, types, generated files, unit, control plane, chart, end to end
+	@npm run --silent test
+up: build tools ## Leave a control plane with stepup running; writes .run/ (REPLICAS=n)
+	@npm run --silent up -- --replicas $(or $(REPLICAS),2)
+down: ## Stop what make up started
+	@npm run --silent down
+
+##@ While developing
+fmt: node_modules ## Format and fix what can be fixed
+	@npm run --silent fmt
+lint: node_modules ## Lint; warnings fail
+	@npm run --silent lint
+typecheck: node_modules ## Check types
+	@npm run --silent typecheck
+generate: node_modules ## Make generated files anew: types, chart CRDs
+	@npm run --silent generate
+verify: node_modules ## Fail when a generated file is not up to date
+	@npm run --silent verify
+test-unit: node_modules ## Unit tests only (seconds)
+	@npm run --silent test-unit
+test-controlplane: build tools ## Tests on real control planes only
+	@npm run --silent test-controlplane
+tools: node_modules ## Build kube-apiserver, etcd, kubectl, helm from pinned Go modules (cached)
+	@npm run --silent tools
+
+##@ Shipping
+build: node_modules ## Bundle src/ into dist/
+	@npm run --silent build
+image: build ## Build the container image (not run here: needs a container engine)
+	docker build -t ghcr.io/stepup-dev/stepup:dev .
+kind-e2e: build ## End-to-end suite on a kind cluster (not run here: needs a container engine)
+	@test/tools/kind-e2e
+clean: ## Remove what was built here (tools stay in their cache)
+	rm -rf dist node_modules .run test-results
+
+# npm ci only when the lock file changed. Node's own version does not matter here: npm scripts run on the pinned one.
+node_modules: node_modules/.stamp
+node_modules/.stamp: package-lock.json package.json
+	@echo "installing packages (npm ci)"
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@

@@ -1,0 +1,173 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Every option of stepup serve in one table: flag, environment variable, default, help and how it is read.
+import { Option } from 'commander';
+
+export interface ServeOptions {
+  readonly namespace: string;
+  readonly podName: string;
+  readonly bindAddress: string;
+  readonly webhookPort: number;
+  readonly statusPort: number;
+  readonly serviceAccountDir: string;
+  readonly kubeconfig: string | undefined;
+  readonly serviceName: string;
+  readonly servicePort: number;
+  readonly tlsSecret: string;
+  readonly lease: string;
+  readonly packsConfigmap: string;
+  readonly retentionSeconds: number;
+  readonly settleResources: readonly string[];
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  readonly cacheDelayMs: number;
+}
+
+interface Row {
+  readonly flag: string;
+  readonly env: string;
+  readonly help: string;
+  readonly default?: string | number;
+  readonly parse?: (text: string) => unknown;
+  readonly choices?: readonly string[];
+}
+
+const rows: Readonly<Record<keyof ServeOptions, Row>> = {
+  namespace: {
+    flag: '--namespace <name>',
+    env: 'POD_NAMESPACE',
+    default: 'stepup-system',
+    help: 'namespace stepup runs in',
+  },
+  podName: {
+    flag: '--pod-name <name>',
+    env: 'POD_NAME',
+    default: 'stepup',
+    help: 'name of this pod, its identity in the Lease',
+  },
+  bindAddress: { flag: '--bind-address <ip>', env: 'POD_IP', default: '0.0.0.0', help: 'address to listen on' },
+  webhookPort: {
+    flag: '--webhook-port <port>',
+    env: 'STEPUP_WEBHOOK_PORT',
+    default: 8443,
+    parse: port,
+    help: 'port of the webhook',
+  },
+  statusPort: {
+    flag: '--status-port <port>',
+    env: 'STEPUP_STATUS_PORT',
+    default: 8080,
+    parse: port,
+    help: 'port of probes and metrics',
+  },
+  serviceAccountDir: {
+    flag: '--service-account-dir <dir>',
+    env: 'STEPUP_SERVICE_ACCOUNT_DIR',
+    default: '/var/run/secrets/kubernetes.io/serviceaccount',
+    help: 'folder with token and ca.crt',
+  },
+  kubeconfig: {
+    flag: '--kubeconfig <file>',
+    env: 'STEPUP_KUBECONFIG',
+    help: 'use this kubeconfig instead of the service account',
+  },
+  serviceName: {
+    flag: '--service-name <name>',
+    env: 'STEPUP_SERVICE_NAME',
+    default: 'stepup',
+    help: 'Service the API server calls',
+  },
+  servicePort: {
+    flag: '--service-port <port>',
+    env: 'STEPUP_SERVICE_PORT',
+    default: 443,
+    parse: port,
+    help: 'port of that Service',
+  },
+  tlsSecret: {
+    flag: '--tls-secret <name>',
+    env: 'STEPUP_TLS_SECRET',
+    default: 'stepup-tls',
+    help: 'Secret that keeps the certificates',
+  },
+  lease: {
+    flag: '--lease <name>',
+    env: 'STEPUP_LEASE',
+    default: 'stepup',
+    help: 'Lease by which the replicas choose a leader',
+  },
+  packsConfigmap: {
+    flag: '--packs-configmap <name>',
+    env: 'STEPUP_PACKS_CONFIGMAP',
+    default: 'stepup-packs',
+    help: 'ConfigMap with ready-made policies',
+  },
+  retentionSeconds: {
+    flag: '--retention-seconds <n>',
+    env: 'STEPUP_RETENTION_SECONDS',
+    default: 30 * 24 * 3600,
+    parse: wholeNumber,
+    help: 'how long ended approvals are kept',
+  },
+  settleResources: {
+    flag: '--settle-resources <list>',
+    env: 'STEPUP_SETTLE_RESOURCES',
+    default: '',
+    parse: list,
+    help: 'kinds the operator may read to see what became of a reservation, as resource.group',
+  },
+  logLevel: {
+    flag: '--log-level <level>',
+    env: 'STEPUP_LOG_LEVEL',
+    default: 'info',
+    choices: ['debug', 'info', 'warn', 'error'],
+    help: 'what is logged',
+  },
+  cacheDelayMs: {
+    flag: '--cache-delay-ms <n>',
+    env: 'STEPUP_CACHE_DELAY_MS',
+    default: 0,
+    parse: wholeNumber,
+    help: 'hold every watch event back so long; for tests of stale caches only',
+  },
+};
+
+/** The table as commander options; a bad value stops the start and names the flag. */
+export function serveOptions(): readonly Option[] {
+  return Object.values(rows).map((row) => {
+    const option = new Option(row.flag, row.help).env(row.env);
+    if (row.parse !== undefined) option.argParser(readAs(row.parse, row.flag));
+    if (row.default !== undefined) option.default(row.parse === list ? [] : row.default);
+    return row.choices === undefined ? option : option.choices(row.choices);
+  });
+}
+
+/** For docs and tests: what each option is called and does. */
+export function optionRows(): readonly Row[] {
+  return Object.values(rows);
+}
+
+export class BadOptionError extends Error {}
+
+function readAs(parse: (text: string) => unknown, flag: string): (text: string) => unknown {
+  return (text) => {
+    const value = parse(text);
+    if (value === undefined) throw new BadOptionError(`${flag.split(' ')[0]}: cannot read ${JSON.stringify(text)}`);
+    return value;
+  };
+}
+
+function wholeNumber(text: string): number | undefined {
+  return /^\d{1,9}$/.test(text) ? Number(text) : undefined;
+}
+
+function port(text: string): number | undefined {
+  const number = wholeNumber(text);
+  return number !== undefined && number <= 65535 ? number : undefined;
+}
+
+function list(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
