@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Boots the components in order on free ports, and takes everything down again when one of them fails.
 
+import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AdminClient, createAdminClient } from './admin-client.ts';
 import type { Binaries } from './binaries.ts';
@@ -70,6 +71,7 @@ export async function boot(binaries: Binaries, files: ClusterFiles, options: Boo
     return { servers, adminKubeconfig, admin, auditLogs, etcd, apiServers, controllerManager };
   } catch (cause) {
     await Promise.all(started.map((component) => component.kill()));
+    rmSync(files.path('etcd'), { recursive: true, force: true }); // another attempt starts afresh; the logs stay
     throw cause;
   }
 }

@@ -4,7 +4,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -13,6 +13,7 @@ import { chooseCluster } from './cluster.ts';
 import { type ControlPlane, startControlPlane } from './controlplane.ts';
 import { eventually } from './eventually.ts';
 import { connectExistingCluster } from './existing-cluster.ts';
+import { isAlive, processesNaming } from './processes.ts';
 
 let cluster: ControlPlane;
 
@@ -141,6 +142,7 @@ describe('a second control plane', () => {
     const dir = /all of it: (.+)\/kube-apiserver\.log/.exec(failure.message)?.[1] ?? '';
     expect(existsSync(join(dir, 'etcd.log'))).toBe(true);
     expect(processesNaming(dir)).toEqual([]);
+    rmSync(dir, { recursive: true });
   }, 60_000);
 });
 
@@ -200,22 +202,6 @@ describe('an existing cluster', () => {
 
 function pidsOf({ etcd, apiServers, controllerManager }: ControlPlane): number[] {
   return [etcd, ...apiServers, controllerManager].flatMap((component) => component?.pid ?? []);
-}
-
-function isAlive(pid: number): boolean {
-  return existsSync(`/proc/${pid}`);
-}
-
-/** Ids of processes whose command line names the folder. */
-function processesNaming(dir: string): string[] {
-  return readdirSync('/proc').filter((entry) => {
-    if (!/^\d+$/.test(entry)) return false;
-    try {
-      return readFileSync(`/proc/${entry}/cmdline`, 'utf8').includes(dir);
-    } catch {
-      return false; // ended meanwhile
-    }
-  });
 }
 
 async function anonymousCode({ server, ca }: ControlPlane, path: string): Promise<number> {

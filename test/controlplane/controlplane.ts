@@ -6,11 +6,12 @@ import { rmSync } from 'node:fs';
 import { basename, isAbsolute } from 'node:path';
 import { type AdminClient, createAdminClient } from './admin-client.ts';
 import { type Binaries, ensureBinaries } from './binaries.ts';
-import { boot, bootRetryingPorts } from './boot.ts';
+import { type Booted, boot, bootRetryingPorts } from './boot.ts';
 import { type ClusterFiles, writeClusterFiles } from './cluster-files.ts';
 import { commandEnv } from './command-env.ts';
 import type { Component } from './component.ts';
 import { type KubeconfigUser, writeKubeconfig } from './kubeconfig.ts';
+import { adoptFolder, releaseFolder } from './reaper.ts';
 import { type CommandOptions, type CommandResult, runCommand } from './run-command.ts';
 import { requestToken, type TokenOptions } from './service-account-token.ts';
 
@@ -75,14 +76,7 @@ export interface ControlPlane extends Cluster {
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
   const binaries = await ensureBinaries();
   const files = await writeClusterFiles();
-  const booted = await bootRetryingPorts(() =>
-    boot(binaries, files, {
-      apiServers: options.apiServers ?? 1,
-      controllerManager: options.controllerManager ?? true,
-      compaction: options.etcd?.compaction ?? 'off',
-      apiServerArgs: options.apiServerArgs ?? [],
-    }),
-  );
+  const booted = await bootIn(files, binaries, options);
   const { servers, admin, auditLogs, etcd, apiServers, controllerManager, adminKubeconfig } = booted;
   const server = servers[0] ?? '';
   const admins = new Map([[server, admin]]);
@@ -127,8 +121,26 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       const components = [controllerManager, ...apiServers, etcd];
       await Promise.all(components.map((component) => component?.kill()));
       rmSync(files.dir, { recursive: true, force: true });
+      releaseFolder(files.dir);
     },
   };
+}
+
+async function bootIn(files: ClusterFiles, binaries: Binaries, options: ControlPlaneOptions): Promise<Booted> {
+  adoptFolder(files.dir);
+  try {
+    return await bootRetryingPorts(() =>
+      boot(binaries, files, {
+        apiServers: options.apiServers ?? 1,
+        controllerManager: options.controllerManager ?? true,
+        compaction: options.etcd?.compaction ?? 'off',
+        apiServerArgs: options.apiServerArgs ?? [],
+      }),
+    );
+  } catch (cause) {
+    releaseFolder(files.dir); // the error names a log in it
+    throw cause;
+  }
 }
 
 function kubeconfigFile(files: ClusterFiles, file: string, server: string, user: KubeconfigUser): string {

@@ -77,7 +77,8 @@ export function createContainerRunner(parts: ContainerRunnerParts): ContainerRun
   const probeWhile = async (running: ContainerProcess, signal: AbortSignal) => {
     const target = { host: parts.host, container };
     const killIfFailed = (isSuccess: boolean) => {
-      if (!isSuccess) void endProcess(running, parts.graceSeconds); // the run loop sees the exit
+      // While it is being stopped its grace counts, not its health.
+      if (!isSuccess && !stopping.signal.aborted) void endProcess(running, parts.graceSeconds); // the run loop sees the exit
     };
     if (container.startupProbe) await passStartup(container.startupProbe, signal, target, killIfFailed);
     if (signal.aborted) return;

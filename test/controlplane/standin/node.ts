@@ -81,6 +81,7 @@ export async function startStandinNode(host: NodeHost, options: StandinNodeOptio
       sources,
     });
     runners.set(uid, runner);
+    runner.update(pod); // a node that starts anew may find it already told to end
     services.podAdded();
   };
 

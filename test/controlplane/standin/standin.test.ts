@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { KubeObject } from '../admin-client.ts';
 import { type ControlPlane, startControlPlane } from '../controlplane.ts';
 import { eventually } from '../eventually.ts';
+import { isAlive } from '../processes.ts';
 import { type StandinNode, startStandinNode } from './node.ts';
 import type { Pod, Service } from './pod.ts';
 
@@ -245,8 +246,4 @@ function isMatch(value: unknown, pattern: object): boolean {
   } catch {
     return false;
   }
-}
-
-function isAlive(pid: number): boolean {
-  return existsSync(`/proc/${pid}`);
 }
