@@ -121,14 +121,16 @@ async function createActors(cluster: Cluster): Promise<Record<Actor, string>> {
     metadata: { namespace, name },
   });
   await apply(cluster, [account('ci', 'deployer'), account('ci', 'root-bot'), account('agents', 'planner')]);
+  // make up is left running, and people come back to it.
+  const day = { expirationSeconds: 24 * 3600 };
   return {
     admin: cluster.adminKubeconfig,
     approver: await cluster.userKubeconfig('approver', { user: 'ada', groups: ['approvers'] }),
     approver2: await cluster.userKubeconfig('approver2', { user: 'grace', groups: ['approvers'] }),
     outsider: await cluster.userKubeconfig('outsider', { user: 'mallory', groups: [] }),
-    deployer: await cluster.serviceAccountKubeconfig('ci/deployer'),
-    'root-bot': await cluster.serviceAccountKubeconfig('ci/root-bot'),
-    agent: await cluster.serviceAccountKubeconfig('agents/planner'),
+    deployer: await cluster.serviceAccountKubeconfig('ci/deployer', day),
+    'root-bot': await cluster.serviceAccountKubeconfig('ci/root-bot', day),
+    agent: await cluster.serviceAccountKubeconfig('agents/planner', day),
   };
 }
 

@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Rules about what may stand in the repository at all.
+import { describe, expect, test } from 'vitest';
+import { optionRows } from '../../src/config/options.ts';
+import { allowedReasons, deniedReasons } from '../../src/domain/reason.ts';
+import { repositoryFiles, root, textOf } from './files.ts';
+
+const texts = repositoryFiles().filter((path) => !/\.(png|ico)$/.test(path));
+
+describe('repository', () => {
+  test('no file holds a package registry or a path of the machine it was written on', () => {
+    // Spelled in pieces, so that this file does not hold them either.
+    const hosts = [
+      ['registry', 'npmjs', 'org'],
+      ['proxy', 'golang', 'org'],
+      ['sum', 'golang', 'org'],
+      ['deb', 'debian', 'org'],
+    ];
+    const paths = [
+      ['', 'root', ''],
+      ['', 'work', 'main'],
+      ['', 'home', ''],
+      ['', 'tmp', 'tools'],
+    ];
+    const banned = [...hosts.map((parts) => parts.join('.')), ...paths.map((parts) => parts.join('/'))];
+    const found = texts.flatMap((path) =>
+      banned.filter((text) => textOf(path).includes(text)).map((text) => `${path}: ${text}`),
+    );
+    expect(found).toEqual([]);
+  });
+
+  test('the lock file names no address to download from', () => {
+    const lock = JSON.parse(textOf('package-lock.json')) as { packages: Record<string, { resolved?: string }> };
+    expect(Object.values(lock.packages).filter((entry) => entry.resolved !== undefined)).toEqual([]);
+  });
+
+  test('every runtime dependency has its reason in docs/dependencies.md, and no other is listed', () => {
+    const { dependencies } = JSON.parse(textOf('package.json')) as { dependencies: Record<string, string> };
+    const listed = [...textOf('docs/dependencies.md').matchAll(/^\| \x60([^\x60]+)\x60 \|/gm)].map(([, name]) => name);
+    expect(listed.sort()).toEqual(Object.keys(dependencies).sort());
+  });
+
+  test('every TypeScript file says under which licence it is and what it is for', () => {
+    const silent = texts.filter((path) => {
+      if (!/^(src|test)\/.*\.ts$/.test(path)) return false;
+      const head = textOf(path).split('\n').slice(0, 5).join('\n');
+      return !head.includes('SPDX-License-Identifier: Apache-2.0') || !/^\/\/ (?!SPDX).{12}/m.test(head);
+    });
+    expect(silent).toEqual([]);
+  });
+
+  test('no test is switched off or singled out', () => {
+    const marks = /\b(test|it|describe)\.(only|skip|todo)\b/;
+    expect(texts.filter((path) => path.endsWith('.test.ts') && marks.test(textOf(path)))).toEqual([]);
+  });
+
+  test('the docs name every reason and every option', () => {
+    const reasons = textOf('docs/reasons.md');
+    const operations = textOf('docs/operations.md');
+    const missingReasons = [...Object.keys(allowedReasons), ...Object.keys(deniedReasons)].filter(
+      (reason) => !reasons.includes(`\x60${reason}\x60`),
+    );
+    const missingOptions = optionRows()
+      .map(({ flag }) => flag.split(' ')[0] ?? '')
+      .filter((flag) => !operations.includes(`\x60${flag}\x60`));
+    expect({ missingReasons, missingOptions }).toEqual({ missingReasons: [], missingOptions: [] });
+  });
+
+  test('links between the documents lead somewhere', () => {
+    const files = new Set(repositoryFiles());
+    const broken = texts
+      .filter((path) => path.endsWith('.md'))
+      .flatMap((path) => {
+        const folder = new URL(`file://${root}${path}`);
+        return [...textOf(path).matchAll(/\]\((?!https?:|#|mailto:)([^)#]+)/g)]
+          .map(([, link = '']) => decodeURI(new URL(link, folder).pathname).slice(root.length).replace(/\/$/, ''))
+          .filter((target) => !files.has(target) && ![...files].some((file) => file.startsWith(`${target}/`)))
+          .map((target) => `${path}: ${target}`);
+      });
+    expect(broken).toEqual([]);
+  });
+});
