@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdminClient } from './admin-client.ts';
 import { chooseCluster } from './cluster.ts';
 import { type ControlPlane, startControlPlane } from './controlplane.ts';
@@ -15,15 +15,18 @@ import { eventually } from './eventually.ts';
 import { connectExistingCluster } from './existing-cluster.ts';
 import { isAlive, processesNaming } from './processes.ts';
 
+// Real controllers and processes take seconds, and more on a busy machine.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
 let cluster: ControlPlane;
 
 beforeAll(async () => {
   cluster = await startControlPlane();
-}, 60_000);
+});
 
 afterAll(async () => {
   await cluster.stop();
-}, 30_000);
+});
 
 describe('a control plane', () => {
   test('has kubectl and helm of the pinned versions', async () => {
@@ -67,14 +70,14 @@ describe('a control plane', () => {
     await cluster.admin.delete(`${pods}/holder`, { gracePeriodSeconds: 0 });
     // The other token, because the API server remembers for ten seconds that a token was good.
     expect(await whoAmI(unused)).toMatchObject({ code: 1, stderr: expect.stringContaining('Unauthorized') });
-  }, 30_000);
+  });
 
   test('empties a namespace that is deleted', async () => {
     await cluster.kubectl(['create', 'namespace', 'doomed']);
     await cluster.kubectl(['create', 'configmap', 'inside', '--namespace=doomed']);
     const { code } = await cluster.kubectl(['delete', 'namespace', 'doomed', '--timeout=20s']);
     expect(code).toBe(0);
-  }, 30_000);
+  });
 
   test('collects what a deleted owner leaves', async () => {
     const configMaps = '/api/v1/namespaces/default/configmaps';
@@ -84,7 +87,7 @@ describe('a control plane', () => {
     await cluster.admin.delete(`${configMaps}/owner`);
     const isGone = async () => (await cluster.admin.send('GET', `${configMaps}/owned`)).code === 404;
     await eventually('the owned object to go', isGone);
-  }, 30_000);
+  });
 
   test('writes an audit log', async () => {
     await cluster.admin.post('/api/v1/namespaces/default/configmaps', { metadata: { name: 'audited' } });
@@ -112,7 +115,7 @@ describe('a second control plane', () => {
     }
     expect(pids.filter(isAlive)).toEqual([]);
     expect(existsSync(second.dir)).toBe(false);
-  }, 60_000);
+  });
 
   test('survives the crash and the pause of its API server', async () => {
     const second = await startControlPlane({ controllerManager: false });
@@ -129,7 +132,7 @@ describe('a second control plane', () => {
     } finally {
       await second.stop();
     }
-  }, 60_000);
+  });
 
   test('that cannot start says why and leaves nothing running', async () => {
     const start = startControlPlane({ controllerManager: false, apiServerArgs: ['--no-such-flag'] });
@@ -143,7 +146,7 @@ describe('a second control plane', () => {
     expect(existsSync(join(dir, 'etcd.log'))).toBe(true);
     expect(processesNaming(dir)).toEqual([]);
     rmSync(dir, { recursive: true });
-  }, 60_000);
+  });
 });
 
 describe('a process that started children', () => {
@@ -152,7 +155,7 @@ describe('a process that started children', () => {
     expect(pids.filter(isAlive)).toHaveLength(2);
     child.kill('SIGINT');
     await eventually('every process to end', () => !pids.some(isAlive), { timeoutMs: 5_000 });
-  }, 60_000);
+  });
 
   test.each(['SIGTERM', 'SIGHUP', 'SIGKILL'] as const)('leaves none when it ends by %s', async (signal) => {
     const { child, pids } = await runFixture('adopt-children.ts');

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A tiny program that stands for the chart's image in the tests of the stand-in node.
 //
-// serve: an HTTP server that tells who it is and what is in FILE; not ready while the file READY_FILE says "no".
-// exit CODE: ends at once. write FILE: writes the file, for init containers.
+// serve: an HTTP server that tells who it is and what the files it was given say; not ready while READY_FILE says "no".
+// exit CODE: ends at once, for Jobs. write FILE: writes the file, for init containers.
 
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';

@@ -2,10 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stand-in node against a real control plane, with a tiny Node program as "the image".
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { KubeObject } from '../admin-client.ts';
 import { type ControlPlane, startControlPlane } from '../controlplane.ts';
 import { eventually } from '../eventually.ts';
@@ -19,23 +19,26 @@ const chart = join(import.meta.dirname, 'fixtures/chart');
 const services = '/api/v1/namespaces/default/services';
 const pods = '/api/v1/namespaces/default/pods';
 
+// Real controllers and processes take seconds, and more on a busy machine.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
 let cluster: ControlPlane;
 let node: StandinNode;
 
 beforeAll(async () => {
   cluster = await startControlPlane();
   node = await startStandinNode(cluster, { image, entrypoint });
-}, 60_000);
+});
 
 afterAll(async () => {
   const pids = node.pods().flatMap(({ pid }) => (pid ? [pid] : []));
   await node.stop();
   await cluster.stop();
   expect(pids.filter(isAlive)).toEqual([]);
-}, 30_000);
+});
 
 describe('a chart', () => {
-  test('is installed by helm --wait, its init containers and hook Jobs included', { timeout: 60_000 }, async () => {
+  test('is installed by helm --wait, its init containers and hook Jobs included', async () => {
     const result = await cluster.helm(['install', 'tiny', chart, '--wait', '--timeout', '40s']);
     expect(result).toMatchObject({ code: 0 });
     expect(
@@ -61,6 +64,27 @@ describe('a chart', () => {
     expect(answers[0]).toMatchObject({ version: 'one', file: 'hello', initial: 'written by init' });
   });
 
+  test('is what the API server calls for a webhook that names the Service', async () => {
+    const webhook = {
+      name: 'tiny.example.test',
+      admissionReviewVersions: ['v1'],
+      sideEffects: 'None',
+      clientConfig: { service: { namespace: 'default', name: 'tiny', port: 8443 } },
+      rules: [
+        { operations: ['CREATE'], apiGroups: ['coordination.k8s.io'], apiVersions: ['v1'], resources: ['leases'] },
+      ],
+    };
+    const configurations = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
+    await cluster.admin.post(configurations, { metadata: { name: 'tiny' }, webhooks: [webhook] });
+    // The program speaks no TLS, and that the API server says so proves that it has reached it.
+    const lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { generateName: 'any-' } };
+    const create = () => cluster.kubectl(['create', '--filename=-'], { stdin: JSON.stringify(lease) });
+    await eventually('the call', async () =>
+      (await create()).stderr.includes('server gave HTTP response to HTTPS client'),
+    );
+    await cluster.admin.delete(`${configurations}/tiny`);
+  });
+
   test('gives each pod its own address to bind, and reports one that EndpointSlices take', async () => {
     const answer = await ask();
     const local = node.pods().find(({ name }) => name === answer.pod);
@@ -75,6 +99,17 @@ describe('a chart', () => {
       sub: 'system:serviceaccount:default:default',
       'kubernetes.io': { pod: { name: pod } },
     });
+  });
+
+  test('is reached only where it is ready', async () => {
+    const [unready, other] = node.pods().filter(isTiny);
+    const readyFile = join(dirname(unready?.log ?? ''), 'volumes/work/ready');
+    writeFileSync(readyFile, 'no');
+    await eventually('one pod to be not ready', () => node.pods().filter(isTiny).filter(isReady).length === 1);
+    const answers = [await ask(), await ask(), await ask(), await ask()];
+    expect(new Set(answers.map(({ pod }) => pod))).toEqual(new Set([other?.name]));
+    rmSync(readyFile);
+    await eventually('both pods to be ready', () => node.pods().filter(isTiny).every(isReady));
   });
 
   test('sees a changed Secret in its file', async () => {
@@ -94,7 +129,7 @@ describe('a chart', () => {
     await eventually('the restart', isRestarted);
   });
 
-  test('rolls out a new version without refusing a request', { timeout: 60_000 }, async () => {
+  test('rolls out a new version without refusing a request', async () => {
     let isDone = false;
     const versions = new Set<string>();
     const asking = (async () => {
@@ -117,13 +152,13 @@ describe('a chart', () => {
     expect((await ask()).version).toBe('two');
   });
 
-  test('refuses connections once scaled to nothing', { timeout: 30_000 }, async () => {
+  test('refuses connections once scaled to nothing', async () => {
     await cluster.kubectl(['scale', 'deployment/tiny', '--replicas=0']);
     await eventually('the pods to go', () => node.pods().filter(isTiny).length === 0);
     await expect(ask()).rejects.toThrow();
   });
 
-  test('is uninstalled and leaves no process', { timeout: 30_000 }, async () => {
+  test('is uninstalled and leaves no process', async () => {
     const pids = node
       .pods()
       .filter(isTiny)
@@ -159,7 +194,7 @@ describe('a pod', () => {
     await phaseOf('early', 'Succeeded');
   });
 
-  test('that fails its liveness probe is started again', { timeout: 30_000 }, async () => {
+  test('that fails its liveness probe is started again', async () => {
     const livenessProbe = { tcpSocket: { port: 9 }, periodSeconds: 1, failureThreshold: 1 };
     const args = ['serve', '--port=8080', '--host=$(POD_IP)'];
     await cluster.admin.post(pods, podOf('unwell', { args, env: podIpEnv, livenessProbe }));
@@ -170,7 +205,7 @@ describe('a pod', () => {
     await cluster.kubectl(['delete', 'pod', 'unwell', '--now']);
   });
 
-  test('is told to end after its preStop sleep, and its object then goes away', { timeout: 30_000 }, async () => {
+  test('is told to end after its preStop sleep, and its object then goes away', async () => {
     const farewell = join(cluster.dir, 'farewell');
     const args = ['serve', '--port=8080', '--host=$(POD_IP)', `--farewell=${farewell}`];
     const container = { args, env: podIpEnv, lifecycle: { preStop: { sleep: { seconds: 1 } } } };
@@ -216,6 +251,10 @@ async function phaseOf(name: string, phase: string): Promise<void> {
 
 function isTiny({ name }: { readonly name: string }): boolean {
   return /^tiny-[0-9a-f]+-/.test(name);
+}
+
+function isReady(pod: { readonly isReady: boolean }): boolean {
+  return pod.isReady;
 }
 
 interface Answer {
