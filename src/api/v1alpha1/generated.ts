@@ -257,7 +257,7 @@ export interface StepUpPolicy extends KubeObject {
     readonly grant?: {
       /** Use window once approved. */
       readonly ttlSeconds?: number;
-      /** Content binds to the exact change. Target binds to requester */
+      /** Content binds to the exact change. Target binds to requester, operation and target. */
       readonly binding?: 'Content' | 'Target';
       readonly bindIdentity?: 'ServiceAccount' | 'Pod' | 'Credential';
     };

@@ -1,0 +1,29 @@
+# syntax=docker/dockerfile:1
+# SPDX-FileCopyrightText: The stepup authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# The image of stepup: Node, the bundle, nothing else. The bundle is made outside, by `npm run build`, so that what is
+# tested is what is shipped. Not run where no container engine runs: there the tests start the same bundle directly.
+#
+#   npm run build && docker build --tag ghcr.io/stepup-dev/stepup:0.1.0 .
+#
+# BASE can be pinned: --build-arg BASE=<repository>@sha256:<digest>
+ARG BASE=gcr.io/distroless/nodejs24-debian13:nonroot
+FROM ${BASE}
+
+LABEL org.opencontainers.image.title="stepup" \
+      org.opencontainers.image.description="Step-up approval for Kubernetes" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+# The bundle and, beside it, its source map.
+COPY dist/ /app/dist/
+
+# Numeric, so that runAsNonRoot can be checked without reading /etc/passwd of the image.
+USER 65532:65532
+WORKDIR /app
+ENV NODE_ENV=production
+EXPOSE 8443 8080
+
+# No shell in here: probes are HTTP, and Node gets SIGTERM itself.
+ENTRYPOINT ["/nodejs/bin/node", "--enable-source-maps", "/app/dist/stepup.mjs"]
+CMD ["serve"]

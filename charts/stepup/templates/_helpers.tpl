@@ -1,0 +1,88 @@
+{{- define "stepup.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The name of the release's objects. At most 40 characters, because -uninstall and -packs come after it. */}}
+{{- define "stepup.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains (include "stepup.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "stepup.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "stepup.instanceLabels" -}}
+app.kubernetes.io/name: {{ include "stepup.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* What Service, Deployment and budget select: the serving pods, never those of hooks. */}}
+{{- define "stepup.selectorLabels" -}}
+{{ include "stepup.instanceLabels" . }}
+app.kubernetes.io/component: server
+{{- end -}}
+
+{{- define "stepup.labels" -}}
+{{ include "stepup.instanceLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: stepup
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "stepup.image" -}}
+{{- $tagged := printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" $tagged .Values.image.digest -}}
+{{- else -}}
+{{- $tagged -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The restricted Pod Security Standard. */}}
+{{- define "stepup.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "stepup.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* settle.resources as resource.group, comma separated. */}}
+{{- define "stepup.settleResources" -}}
+{{- $names := list -}}
+{{- range .Values.settle.resources -}}
+{{- $group := .group -}}
+{{- range .resources -}}
+{{- $names = append $names (ternary . (printf "%s.%s" . $group) (eq $group "")) -}}
+{{- end -}}
+{{- end -}}
+{{- join "," $names -}}
+{{- end -}}
+
+{{/* Lays .over on .base, in place: objects are merged, null takes away, all else replaces. */}}
+{{- define "stepup.overlay" -}}
+{{- $base := .base -}}
+{{- range $key, $value := .over -}}
+{{- if kindIs "invalid" $value -}}
+{{- $_ := unset $base $key -}}
+{{- else if and (kindIs "map" $value) (kindIs "map" (get $base $key)) -}}
+{{- include "stepup.overlay" (dict "base" (get $base $key) "over" $value) -}}
+{{- else -}}
+{{- $_ := set $base $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
