@@ -67,3 +67,17 @@ export async function phaseOf(
     { timeoutMs },
   );
 }
+
+/** Has the approval that a denial names decided by these approvers, each with the printed command. */
+export async function approveDenied(
+  installation: Installation,
+  denied: CommandResult,
+  actors: readonly Actor[] = ['approver'],
+): Promise<{ readonly namespace: string; readonly name: string }> {
+  const key = approvalNamedIn(denied.stderr);
+  for (const actor of actors) {
+    const vote = await approve(installation, key, actor);
+    if (vote.code !== 0) throw new Error(`approve ${key.name} as ${actor}: ${vote.stderr}`);
+  }
+  return key;
+}
