@@ -1,0 +1,107 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The ready-made policies: what they say, and how values are laid over them.
+import { describe, expect, test } from 'vitest';
+import { type Policy, packsOf, render } from './chart.ts';
+
+const restart = '/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt';
+const approvers = { groups: ['approvers'] };
+
+describe('ready-made policies', () => {
+  test('are three, each under its own name', async () => {
+    const packs = packsOf(await render());
+    expect(Object.entries(packs).map(([file, { kind, metadata }]) => [file, kind, metadata.name])).toEqual([
+      ['namespace-deletion.yaml', 'StepUpPolicy', 'namespace-deletion'],
+      ['production-deploys.yaml', 'StepUpPolicy', 'production-deploys'],
+      ['secret-deletion.yaml', 'StepUpPolicy', 'secret-deletion'],
+    ]);
+  });
+
+  test.each([
+    ['production-deploys', 'Content', 1, 'namespace-deletion'],
+    ['secret-deletion', 'Target', 1, 'namespace-deletion'],
+    ['namespace-deletion', 'Target', 2, undefined],
+  ])('%s binds to %s with %i votes', async (name, binding, count, namespaceShapes) => {
+    const { spec } = pack(await packs(), name);
+    expect(spec).toMatchObject({
+      mode: 'Enforce',
+      namespaceSelector: { matchLabels: { environment: 'production' } },
+      approval: { require: [{ name: 'approvers', count, approvers }] },
+      grant: { binding, ttlSeconds: 900 },
+      request: { pendingTTLSeconds: 3600, whenPending: 'Deny' },
+    });
+    expect(spec.namespaceShapes).toBe(namespaceShapes);
+    expect(spec).not.toHaveProperty('subjects');
+  });
+
+  test('production-deploys governs whatever starts code', async () => {
+    const rows = actionsOf(pack(await packs(), 'production-deploys'));
+    expect(rows).toEqual([
+      ['apps', 'deployments,statefulsets,replicasets', ['/spec/template', '/spec/replicas'], [restart]],
+      ['apps', 'daemonsets', ['/spec/template'], [restart]],
+      ['', 'replicationcontrollers', ['/spec/template', '/spec/replicas'], [restart]],
+      ['batch', 'jobs', ['/spec/template', '/spec/parallelism', '/spec/completions', '/spec/suspend'], [restart]],
+      [
+        'batch',
+        'cronjobs',
+        ['/spec/jobTemplate', '/spec/suspend', '/spec/schedule', '/spec/timeZone'],
+        [`/spec/jobTemplate${restart}`],
+      ],
+      ['', 'pods', ['/spec/containers', '/spec/initContainers'], undefined],
+    ]);
+  });
+
+  test.each([
+    [
+      'one value',
+      { request: { whenPending: 'Retry' } },
+      ['request', { pendingTTLSeconds: 3600, whenPending: 'Retry' }],
+    ],
+    ['zero and false', { risk: { irreversible: false } }, ['risk', { irreversible: false }]],
+    [
+      'a list, whole',
+      { approval: { require: [{ name: 'a', approvers }] } },
+      ['approval', { require: [{ name: 'a', approvers }] }],
+    ],
+    ['a new field', { failurePolicy: 'Ignore' }, ['failurePolicy', 'Ignore']],
+  ] as const)('values lay %s over the ready-made spec', async (_, over, [field, wanted]) => {
+    const { spec } = pack(await packs({ 'secret-deletion': { spec: over } }), 'secret-deletion');
+    expect(spec[field]).toEqual(typeof wanted === 'string' ? wanted : expect.objectContaining(wanted));
+    expect(spec.actions).toEqual([{ operations: ['DELETE'], apiGroups: [''], resources: ['secrets'] }]);
+  });
+
+  test('null takes a field away', async () => {
+    const over = { namespaceShapes: null, namespaceSelector: { matchLabels: { environment: null, tier: 'gold' } } };
+    const { spec } = pack(await packs({ 'secret-deletion': { spec: over } }), 'secret-deletion');
+    expect(spec).not.toHaveProperty('namespaceShapes');
+    expect(spec.namespaceSelector).toEqual({ matchLabels: { tier: 'gold' } });
+  });
+
+  test('can each be switched off, and all', async () => {
+    expect(Object.keys(await packs({ 'secret-deletion': { enabled: false } }))).toEqual([
+      'namespace-deletion.yaml',
+      'production-deploys.yaml',
+    ]);
+    const off = { enabled: false };
+    const none = { 'production-deploys': off, 'secret-deletion': off, 'namespace-deletion': off };
+    expect(await packs(none)).toEqual({});
+  });
+});
+
+async function packs(values: object = {}): Promise<Readonly<Record<string, Policy>>> {
+  return packsOf(await render({ packs: values }));
+}
+
+function pack(all: Readonly<Record<string, Policy>>, name: string): Policy {
+  const policy = all[`${name}.yaml`];
+  if (policy === undefined) throw new Error(`find pack ${name}: it is not rendered`);
+  return policy;
+}
+
+function actionsOf({ spec }: Policy): readonly unknown[] {
+  const { actions } = spec as { actions: Record<string, string[] | undefined>[] };
+  return actions.map((action) => {
+    expect(action.operations).toEqual(['CREATE', 'UPDATE', 'DELETE']);
+    return [action.apiGroups?.join(), action.resources?.join(), action.fields, action.digestIgnore];
+  });
+}

@@ -1,0 +1,205 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What the chart's roles grant, and what they must never: the promise rests on it (design, section 5).
+import { beforeAll, describe, expect, test } from 'vitest';
+import { type Rendered, type Rule, render, systemNamespace, the } from './chart.ts';
+
+let objects: readonly Rendered[];
+
+beforeAll(async () => {
+  objects = await render();
+});
+
+describe('every role of the chart', () => {
+  test('names groups, resources and verbs, never *', () => {
+    const roles = objects.filter(({ kind }) => kind === 'ClusterRole' || kind === 'Role');
+    expect(roles.map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort()).toEqual([
+      'ClusterRole stepup',
+      'ClusterRole stepup-approver',
+      'ClusterRole stepup-gated-admin',
+      'ClusterRole stepup-gated-admin-cluster',
+      'ClusterRole stepup-requester',
+      'ClusterRole stepup-uninstall',
+      'ClusterRole stepup-viewer',
+      'Role stepup',
+    ]);
+    for (const { rules = [] } of roles) {
+      expect(rules.length).toBeGreaterThan(0);
+      expect(JSON.stringify(rules)).not.toContain('*');
+    }
+  });
+
+  test('has none of the verbs that lend or widen rights', () => {
+    for (const rule of objects.flatMap(({ rules = [] }) => rules)) {
+      expect(rule.verbs).not.toEqual(
+        expect.arrayContaining([expect.stringMatching(/^(impersonate|escalate|bind|approve|sign|attest)$/)]),
+      );
+    }
+  });
+});
+
+describe('stepup itself', () => {
+  test('reads no Secret outside its namespace', () => {
+    expect(verbsOn(clusterRole('stepup'), '', 'secrets')).toEqual([]);
+    expect(verbsOn(clusterRole('stepup-uninstall'), '', 'secrets')).toEqual([]);
+    expect(verbsOn(clusterRole('stepup'), '', 'configmaps')).toEqual([]);
+  });
+
+  test('has in its own namespace its Lease, its certificates and its packs', () => {
+    const role = the(objects, 'Role', 'stepup');
+    expect(role.metadata.namespace).toBe(systemNamespace);
+    expect(role.rules).toEqual([
+      { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
+      {
+        apiGroups: ['coordination.k8s.io'],
+        resources: ['leases'],
+        resourceNames: ['stepup'],
+        verbs: ['get', 'update'],
+      },
+      { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
+      {
+        apiGroups: [''],
+        resources: ['secrets'],
+        resourceNames: ['stepup-tls'],
+        verbs: ['get', 'list', 'watch', 'update', 'patch'],
+      },
+      { apiGroups: [''], resources: ['configmaps'], resourceNames: ['stepup-packs'], verbs: ['get', 'list', 'watch'] },
+    ]);
+  });
+
+  test('writes nothing but its own kinds, webhook configurations, events and reviews', () => {
+    const writes = clusterRole('stepup').filter(({ verbs }) => verbs.some((verb) => !isRead(verb)));
+    expect(writes.map(({ apiGroups, resources }) => `${apiGroups}: ${resources}`)).toEqual([
+      'stepup.dev: stepuppolicies',
+      'stepup.dev: stepuppolicies/status,stepupapprovals/status',
+      'stepup.dev: stepupapprovals',
+      'stepup.dev: stepupdecisions',
+      'admissionregistration.k8s.io: validatingwebhookconfigurations,mutatingwebhookconfigurations',
+      'events.k8s.io: events',
+      'authentication.k8s.io: selfsubjectreviews',
+      'authorization.k8s.io: subjectaccessreviews',
+    ]);
+  });
+
+  test('never writes the spec of an approval, and never changes or deletes a decision', () => {
+    expect(verbsOn(clusterRole('stepup'), 'stepup.dev', 'stepupapprovals')).not.toContain('update');
+    expect(verbsOn(clusterRole('stepup'), 'stepup.dev', 'stepupapprovals')).not.toContain('patch');
+    expect(verbsOn(clusterRole('stepup'), 'stepup.dev', 'stepupdecisions')).toEqual(['get', 'list', 'watch', 'create']);
+  });
+
+  test('reads what settle.resources lists, no more', async () => {
+    const settle = { resources: [{ group: 'apps', resources: ['deployments'] }] };
+    const rules = the(await render({ settle }), 'ClusterRole', 'stepup').rules ?? [];
+    expect(verbsOn(rules, 'apps', 'deployments')).toEqual(['get', 'list', 'watch']);
+    expect(verbsOn(rules, 'batch', 'jobs')).toEqual([]);
+    expect(verbsOn(rules, '', 'pods')).toEqual(['get']);
+  });
+
+  test('uninstalls by listing and deleting, no more', () => {
+    expect(clusterRole('stepup-uninstall')).toEqual([
+      {
+        apiGroups: ['admissionregistration.k8s.io'],
+        resources: ['validatingwebhookconfigurations', 'mutatingwebhookconfigurations'],
+        verbs: ['list', 'delete'],
+      },
+      { apiGroups: ['stepup.dev'], resources: ['stepuppolicies'], verbs: ['list', 'delete'] },
+    ]);
+  });
+});
+
+describe('a gated account with both roles', () => {
+  const both = () => [...clusterRole('stepup-gated-admin'), ...clusterRole('stepup-gated-admin-cluster')];
+
+  test.each([
+    ['stepup.dev', 'stepupdecisions'],
+    ['stepup.dev', 'stepuppolicies'],
+    ['admissionregistration.k8s.io', 'validatingwebhookconfigurations'],
+    ['admissionregistration.k8s.io', 'mutatingwebhookconfigurations'],
+    ['admissionregistration.k8s.io', 'validatingadmissionpolicies'],
+    ['admissionregistration.k8s.io', 'mutatingadmissionpolicies'],
+    ['apiregistration.k8s.io', 'apiservices'],
+    ['apiextensions.k8s.io', 'customresourcedefinitions'],
+    ['rbac.authorization.k8s.io', 'clusterroles'],
+    ['rbac.authorization.k8s.io', 'clusterrolebindings'],
+    ['', 'nodes'],
+  ])('only reads %s %s', (group, resource) => {
+    expect(verbsOn(both(), group, resource)).toEqual(['get', 'list', 'watch']);
+  });
+
+  test.each([
+    ['', 'nodes/proxy'],
+    ['', 'pods/binding'],
+    ['', 'users'],
+    ['', 'groups'],
+    ['stepup.dev', 'stepupapprovals/status'],
+    ['stepup.dev', 'stepuppolicies/status'],
+    ['certificates.k8s.io', 'certificatesigningrequests'],
+    ['certificates.k8s.io', 'certificatesigningrequests/approval'],
+    ['certificates.k8s.io', 'signers'],
+    ['authentication.k8s.io', 'userextras'],
+  ])('has nothing on %s %s', (group, resource) => {
+    expect(verbsOn(both(), group, resource)).toEqual([]);
+  });
+
+  test('holds cluster-wide nothing that lives in namespaces', () => {
+    const cluster = clusterRole('stepup-gated-admin-cluster');
+    for (const resource of ['secrets', 'pods', 'pods/exec', 'serviceaccounts', 'serviceaccounts/token']) {
+      expect(verbsOn(cluster, '', resource)).toEqual([]);
+    }
+    expect(verbsOn(cluster, 'rbac.authorization.k8s.io', 'rolebindings')).toEqual([]);
+  });
+
+  test.each([
+    ['apps', 'deployments', 'create'],
+    ['apps', 'deployments/scale', 'patch'],
+    ['batch', 'jobs', 'create'],
+    ['', 'pods/exec', 'create'],
+    ['', 'pods/eviction', 'create'],
+    ['', 'pods/ephemeralcontainers', 'patch'],
+    ['', 'pods/resize', 'patch'],
+    ['', 'secrets', 'delete'],
+    ['', 'services', 'create'],
+    ['', 'serviceaccounts/token', 'create'],
+    ['', 'namespaces', 'patch'],
+    ['stepup.dev', 'stepupapprovals', 'create'],
+  ])('may do its work: %s %s %s', (group, resource, verb) => {
+    expect(verbsOn(both(), group, resource)).toContain(verb);
+  });
+});
+
+describe('people', () => {
+  test('who look get into view, and so into edit and admin', () => {
+    const viewer = the(objects, 'ClusterRole', 'stepup-viewer');
+    expect(viewer.metadata.labels).toMatchObject({ 'rbac.authorization.k8s.io/aggregate-to-view': 'true' });
+    expect(viewer.rules?.flatMap(({ verbs }) => verbs).every(isRead)).toBe(true);
+  });
+
+  test('who approve create decisions and approvals; who request create approvals only', () => {
+    const verbs = (role: string, resource: string) => verbsOn(clusterRole(role), 'stepup.dev', resource);
+    const reads = ['get', 'list', 'watch'];
+    expect(verbs('stepup-approver', 'stepupdecisions')).toEqual([...reads, 'create']);
+    expect(verbs('stepup-approver', 'stepupapprovals')).toEqual([...reads, 'create']);
+    expect(verbs('stepup-requester', 'stepupapprovals')).toEqual([...reads, 'create']);
+    expect(verbs('stepup-requester', 'stepupdecisions')).toEqual(reads);
+  });
+
+  test('get no roles when that is switched off', async () => {
+    const names = (await render({ userRoles: { enabled: false } })).map(({ metadata }) => metadata.name);
+    expect(names).not.toContain('stepup-gated-admin');
+  });
+});
+
+function clusterRole(name: string): readonly Rule[] {
+  return the(objects, 'ClusterRole', name).rules ?? [];
+}
+
+function verbsOn(rules: readonly Rule[], group: string, resource: string): readonly string[] {
+  const matching = rules.filter(
+    ({ apiGroups, resources }) => apiGroups.includes(group) && resources.includes(resource),
+  );
+  return [...new Set(matching.flatMap(({ verbs }) => verbs))];
+}
+
+function isRead(verb: string): boolean {
+  return verb === 'get' || verb === 'list' || verb === 'watch';
+}

@@ -1,0 +1,167 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The chart's values: good ones render what they say, bad ones are refused by name.
+import { describe, expect, test } from 'vitest';
+import { staleCrds } from '../../charts/sync-crds.ts';
+import { lint, render, template, the } from './chart.ts';
+
+const everything = {
+  replicas: 3,
+  image: {
+    repository: 'example.test/team/stepup',
+    tag: 'v1',
+    digest: `sha256:${'0'.repeat(64)}`,
+    pullPolicy: 'Always',
+  },
+  imagePullSecrets: [{ name: 'pull' }],
+  commonLabels: { team: 'platform' },
+  service: { port: 8444 },
+  webhook: { port: 9443 },
+  statusPort: 9080,
+  log: { level: 'debug' },
+  retentionSeconds: 86400,
+  settle: {
+    resources: [
+      { group: 'apps', resources: ['deployments'] },
+      { group: '', resources: ['pods'] },
+    ],
+  },
+  packs: { 'secret-deletion': { enabled: false } },
+  serviceAccount: { annotations: { 'example.test/a': 'b' } },
+  resources: { requests: { cpu: '1' }, limits: { memory: '1Gi' } },
+  podDisruptionBudget: { minAvailable: '50%' },
+  topologySpreadConstraints: [
+    { topologyKey: 'rack', maxSkew: 1, whenUnsatisfiable: 'DoNotSchedule', labelSelector: { matchLabels: { a: 'b' } } },
+  ],
+  affinity: { nodeAffinity: {} },
+  nodeSelector: { 'kubernetes.io/os': 'linux' },
+  tolerations: [{ operator: 'Exists' }],
+  priorityClassName: 'system-cluster-critical',
+  podAnnotations: { 'example.test/c': 'd' },
+  podLabels: { tier: 'control' },
+  extraArgs: ['--cache-delay-ms=1000'],
+  extraEnv: [{ name: 'A', value: 'b' }],
+};
+
+describe('values', () => {
+  test.each([
+    ['the defaults', {}],
+    ['every value set', everything],
+  ])('%s pass lint', async (_, values) => {
+    expect(await lint(values)).toMatchObject({ code: 0 });
+  });
+
+  test.each([
+    ['an unknown key', { replicaCount: 3 }, 'replicaCount'],
+    ['a text for a number', { replicas: 'two' }, 'replicas'],
+    ['too many replicas', { replicas: 100 }, 'replicas'],
+    ['an unknown key of image', { image: { name: 'x' } }, 'name'],
+    ['no repository', { image: { repository: '' } }, 'image/repository'],
+    ['a digest that is none', { image: { digest: 'latest' } }, 'image/digest'],
+    ['a port out of range', { service: { port: 70000 } }, 'service/port'],
+    ['an unknown log level', { log: { level: 'trace' } }, 'log/level'],
+    ['a duration for seconds', { retentionSeconds: '30d' }, 'retentionSeconds'],
+    [
+      'a wildcard to read',
+      { settle: { resources: [{ group: 'apps', resources: ['*'] }] } },
+      'settle/resources/0/resources/0',
+    ],
+    ['an unknown pack', { packs: { everything: { enabled: true } } }, 'everything'],
+    ['a text for a switch', { packs: { 'secret-deletion': { enabled: 'no' } } }, 'packs/secret-deletion/enabled'],
+    ['an unknown key of crds', { crds: { install: true } }, 'install'],
+    ['an argument without dashes', { extraArgs: ['debug'] }, 'extraArgs/0'],
+    ['a number for a label', { commonLabels: { year: 2026 } }, 'commonLabels/year'],
+  ])('%s: refused by name', async (_, values, name) => {
+    const { code, stdout, stderr } = await lint(values);
+    expect(code).not.toBe(0);
+    expect(`${stdout}${stderr}`).toContain(name);
+  });
+
+  test('reach the process', async () => {
+    const { spec } = the(await render(everything), 'Deployment', 'stepup');
+    expect(spec).toMatchObject({
+      replicas: 3,
+      template: {
+        metadata: { labels: { tier: 'control', team: 'platform' }, annotations: { 'example.test/c': 'd' } },
+        spec: {
+          priorityClassName: 'system-cluster-critical',
+          containers: [{ image: `example.test/team/stepup:v1@sha256:${'0'.repeat(64)}` }],
+        },
+      },
+    });
+    expect(argsOf(spec)).toEqual([
+      'serve',
+      '--namespace=$(POD_NAMESPACE)',
+      '--pod-name=$(POD_NAME)',
+      '--bind-address=$(POD_IP)',
+      '--webhook-port=9443',
+      '--status-port=9080',
+      '--service-account-dir=/var/run/secrets/kubernetes.io/serviceaccount',
+      '--service-name=stepup',
+      '--service-port=8444',
+      '--tls-secret=stepup-tls',
+      '--lease=stepup',
+      '--packs-configmap=stepup-packs',
+      '--retention-seconds=86400',
+      '--settle-resources=deployments.apps,pods',
+      '--log-level=debug',
+      '--cache-delay-ms=1000',
+    ]);
+  });
+
+  test('keep large numbers whole', async () => {
+    const { spec } = the(await render(), 'Deployment', 'stepup');
+    expect(argsOf(spec)).toContain('--retention-seconds=2592000');
+  });
+
+  test('name the objects after the release, and the roles for people always the same', async () => {
+    const objects = await render({}, 'gate');
+    const names = new Set(objects.map(({ metadata }) => metadata.name));
+    expect([...names].filter((name) => !name.includes('.stepup.dev')).sort()).toEqual([
+      'gate-stepup',
+      'gate-stepup-packs',
+      'gate-stepup-uninstall',
+      'stepup-approver',
+      'stepup-gated-admin',
+      'stepup-gated-admin-cluster',
+      'stepup-requester',
+      'stepup-viewer',
+    ]);
+  });
+
+  test.each([
+    [1, 0],
+    [2, 1],
+  ])('%i replicas get %i disruption budgets', async (replicas, budgets) => {
+    const objects = await render({ replicas });
+    expect(objects.filter(({ kind }) => kind === 'PodDisruptionBudget')).toHaveLength(budgets);
+  });
+
+  test.each([
+    ['1.31.9', 1],
+    ['1.32.0', 0],
+    ['1.37.2-gke.100', 0],
+  ])('on Kubernetes %s render with exit code %i', async (version, code) => {
+    expect(await template({}, 'stepup', [`--kube-version=${version}`])).toMatchObject({ code });
+  });
+});
+
+describe('the kinds', () => {
+  test('in the chart are those of crds/', () => {
+    expect(staleCrds()).toEqual([]);
+  });
+
+  test.each([
+    ['are kept on uninstall', {}, ['keep', 'keep', 'keep']],
+    ['go with the release when asked', { crds: { keep: false } }, [undefined, undefined, undefined]],
+    ['can be left out', { crds: { enabled: false } }, []],
+  ])('%s', async (_, values, policies) => {
+    const crds = (await render(values)).filter(({ kind }) => kind === 'CustomResourceDefinition');
+    expect(crds.map(({ metadata }) => metadata.annotations?.['helm.sh/resource-policy'])).toEqual(policies);
+  });
+});
+
+function argsOf(spec: unknown): unknown {
+  const { template } = spec as { template: { spec: { containers: { args: string[] }[] } } };
+  return template.spec.containers[0]?.args;
+}
