@@ -25,20 +25,21 @@ const noise: readonly string[] = [
 
 /** The part of an object that a Content names, as JSON to compare or hash; with ignore, without what is ignored. */
 export function partOf(object: JsonObject, content: Content, ignore: readonly string[] = []): Json {
-  const plain = without(object, ignore);
+  const left = without(object, ignore);
   switch (content.kind) {
     case 'Object':
-      return without(plain, [...noise, '/status']) ?? null;
+      return without(left, [...noise, '/status']) ?? null;
     case 'ObjectAndStatus':
-      return without(plain, noise) ?? null;
+      return without(left, noise) ?? null;
     case 'Spec':
-      return without(plain, ['/metadata', '/status']) ?? null;
+      return without(left, ['/metadata', '/status']) ?? null;
     case 'Fields':
-      return (content.pointers ?? []).map((pointer) => named(pointer, valueAt(plain, pointer)));
+      return (content.pointers ?? []).map((pointer) => named(pointer, valueAt(left, pointer)));
     case 'Labels':
-      return (content.pointers ?? []).map((key) => named(key, valueAt(plain, `/metadata/labels/${pointerToken(key)}`)));
+      return (content.pointers ?? []).map((key) => named(key, valueAt(left, `/metadata/labels/${pointerToken(key)}`)));
     case 'Replicas':
-      return valueAt(plain, '/spec/replicas') ?? null;
+      // A Scale leaves replicas out where they are 0 (omitempty, k8s.io/api/autoscaling/v1), its parent does not.
+      return valueAt(left, '/spec/replicas') ?? 0;
   }
 }
 
@@ -51,9 +52,15 @@ function named(name: string, value: Json | undefined): Json {
 export function effectOf(oldObject: JsonObject, object: JsonObject, content: Content): Effect {
   return {
     content,
-    before: digestOf(partOf(oldObject, content)),
-    after: digestOf(partOf(object, content, content.ignore)),
+    before: digestOf(partOf(plain(oldObject), content)),
+    after: digestOf(partOf(plain(object), content, content.ignore)),
   };
+}
+
+/** The items of a list carry no apiVersion and kind; where a state was read from must not matter. */
+function plain(object: JsonObject): JsonObject {
+  const { apiVersion: _, kind: __, ...rest } = object;
+  return rest;
 }
 
 /** True when the content differs between the two, nothing ignored. */
@@ -64,7 +71,7 @@ export function differs(oldObject: JsonObject, object: JsonObject, content: Cont
 /** True when a state carries the content that was admitted and is not the old one (design, section 4). */
 export function showsEffect(effect: Effect, state: JsonObject): boolean {
   return (
-    digestOf(partOf(state, effect.content, effect.content.ignore)) === effect.after &&
-    digestOf(partOf(state, effect.content)) !== effect.before
+    digestOf(partOf(plain(state), effect.content, effect.content.ignore)) === effect.after &&
+    digestOf(partOf(plain(state), effect.content)) !== effect.before
   );
 }

@@ -34,7 +34,7 @@ export function settle(use: Use, seen: Seen): Settlement {
   if (seen.kind === 'Nothing') return 'Unseen';
   switch (base.kind) {
     case 'Deletion':
-      return isGoneOrGoing(seen, base.uid) ? 'Happened' : 'Stands';
+      return isGoneOrGoing(use, seen) ? 'Happened' : 'Stands';
     case 'Creation':
       return seen.kind === 'State' && uidOf(seen.object) === base.uid ? 'Happened' : 'Stands';
     case 'Generation':
@@ -47,23 +47,25 @@ export function settle(use: Use, seen: Seen): Settlement {
   }
 }
 
-function isGoneOrGoing(seen: Seen, uid: string | undefined): boolean {
-  if (seen.kind !== 'State') return true;
-  return uidOf(seen.object) !== uid || textAt(seen.object, '/metadata/deletionTimestamp') !== '';
+/** The very state that was reserved on shows nothing: a finalizer may be taken from an object that was going already. */
+function isGoneOrGoing({ base, oldResourceVersion }: Use, seen: Seen): boolean {
+  if (seen.kind !== 'State' || uidOf(seen.object) !== base.uid) return true;
+  const isUntouched = textAt(seen.object, '/metadata/resourceVersion') === oldResourceVersion;
+  return !isUntouched && textAt(seen.object, '/metadata/deletionTimestamp') !== '';
 }
 
 function afterGeneration(use: Use, seen: Seen, generation: number): Settlement {
-  if (seen.kind !== 'State' || uidOf(seen.object) !== use.base.uid || use.effect === undefined) return 'Untold';
+  if (seen.kind !== 'State' || uidOf(seen.object) !== use.base.uid) return 'Untold';
   const now = generationOf(seen.object) ?? 0;
   if (now <= generation) return 'Stands';
-  if (now > generation + 1) return 'Untold';
+  if (now > generation + 1 || use.effect === undefined) return 'Untold';
   return showsEffect(use.effect, seen.object) ? 'Happened' : 'Lost';
 }
 
 function afterResourceVersion(use: Use, seen: Seen): Settlement {
-  if (seen.kind !== 'State' || uidOf(seen.object) !== use.base.uid || use.effect === undefined) return 'Untold';
+  if (seen.kind !== 'State' || uidOf(seen.object) !== use.base.uid) return 'Untold';
   if (textAt(seen.object, '/metadata/resourceVersion') === use.oldResourceVersion) return 'Stands';
-  if (!seen.isNext) return 'Untold';
+  if (!seen.isNext || use.effect === undefined) return 'Untold';
   return showsEffect(use.effect, seen.object) ? 'Happened' : 'Lost';
 }
 
