@@ -36,13 +36,13 @@ export interface ChangeContext {
 export function changeOf(row: CoverageRow, request: AdmissionRequest, context: ChangeContext): Change | Harmless {
   switch (row.shape) {
     case 'Action':
-      return actionChange(row, request);
+      return actionChange(row, request, context);
     case 'Scale':
       return scaleChange(request, context.live);
     case 'EphemeralContainers':
-      return updateOfFields(request, ['/spec/ephemeralContainers'], []);
+      return updateOfFields(request, placesOfEphemeralContainers, []);
     case 'Resize':
-      return updateOfFields(request, ['/spec/containers', '/spec/initContainers', '/spec/resources'], []);
+      return updateOfFields(request, placesOfResize, []);
     case 'Binding':
       return virtualCreation(request);
     case 'Eviction':
@@ -56,7 +56,32 @@ export function changeOf(row: CoverageRow, request: AdmissionRequest, context: C
   }
 }
 
-function actionChange(row: CoverageRow, request: AdmissionRequest): Change | Harmless {
+const placesOfEphemeralContainers = ['/spec/ephemeralContainers'];
+const placesOfResize = ['/spec/containers', '/spec/initContainers', '/spec/resources'];
+
+/** A policy may name a door itself. It leads to the same effect as where it is added, so it is the same change. */
+function throughDoor(request: AdmissionRequest, context: ChangeContext): Change | Harmless | undefined {
+  const { operation, group, resource, subresource } = request;
+  // A Scale is another object than its parent, in which the effect will be seen.
+  if (operation === 'UPDATE' && subresource === 'scale') return scaleChange(request, context.live);
+  if (group !== '' || resource !== 'pods') return undefined;
+  switch (`${operation} ${subresource}`) {
+    case 'UPDATE ephemeralcontainers':
+      return updateOfFields(request, placesOfEphemeralContainers, []);
+    case 'UPDATE resize':
+      return updateOfFields(request, placesOfResize, []);
+    case 'CREATE eviction':
+      return context.live === undefined
+        ? virtualCreation(request)
+        : deletion(request, valueAt(request.object, '/deleteOptions'), context.live);
+    default:
+      return undefined;
+  }
+}
+
+function actionChange(row: CoverageRow, request: AdmissionRequest, context: ChangeContext): Change | Harmless {
+  const door = throughDoor(request, context);
+  if (door !== undefined) return door;
   const ignore = row.action?.digestIgnore ?? [];
   switch (request.operation) {
     case 'CREATE':
@@ -89,7 +114,8 @@ function creation(request: AdmissionRequest, ignore: readonly string[]): Change 
 /** A request that persists nothing we could look for: only a re-sent review of the same round trip is the same one. */
 function virtualCreation(request: AdmissionRequest): Change {
   const { operation, subresource } = request;
-  const content = without(request.object, ['/metadata', '/status']) ?? null;
+  // With annotations and labels: those of a Binding are copied to its pod.
+  const content = partOf(request.object ?? {}, { kind: 'Object' });
   return {
     operation,
     subresource,
@@ -105,8 +131,10 @@ function deletion(
 ): Change | Harmless {
   const uid = textAt(target, '/metadata/uid');
   const resourceVersion = textAt(target, '/metadata/resourceVersion');
-  const { propagation, immediate } = deleteOptionsOf(options);
-  if (request.operation === 'DELETE' && isRepeatedDeletion(target, propagation, immediate)) return 'AlreadyDeleting';
+  const propagation = propagationOf(options, target, request);
+  const graceSeconds = valueAt(options, '/gracePeriodSeconds');
+  const immediate = graceSeconds === 0;
+  if (request.operation === 'DELETE' && isRepeatedDeletion(target, propagation, graceSeconds)) return 'AlreadyDeleting';
   return {
     operation: 'DELETE',
     subresource: '',
@@ -117,20 +145,32 @@ function deletion(
   };
 }
 
-function deleteOptionsOf(options: Json | undefined) {
+/** What becomes of the dependents: as asked, else as an earlier deletion left it, else by the kind's default. */
+function propagationOf(options: Json | undefined, target: JsonObject | undefined, request: AdmissionRequest): string {
+  const policy = textAt(options, '/propagationPolicy');
+  if (policy !== '') return policy;
   const orphans = valueAt(options, '/orphanDependents');
-  const propagation = textAt(options, '/propagationPolicy') || (orphans === true ? 'Orphan' : 'Background');
-  return { propagation, immediate: valueAt(options, '/gracePeriodSeconds') === 0 };
+  if (typeof orphans === 'boolean') return orphans ? 'Orphan' : 'Background';
+  const standing = standingPropagation(target);
+  if (standing !== 'Background') return standing;
+  // Kept by Kubernetes for old clients (pkg/registry/{batch/job,core/replicationcontroller}/strategy.go).
+  const orphaning = ['batch/jobs', '/replicationcontrollers'];
+  return orphaning.includes(`${request.group}/${request.resource}`) ? 'Orphan' : 'Background';
+}
+
+/** What the finalizers of the garbage collector say. */
+function standingPropagation(target: JsonObject | undefined): string {
+  const finalizers = valueAt(target, '/metadata/finalizers');
+  const has = (name: string) => Array.isArray(finalizers) && finalizers.includes(name);
+  return has('orphan') ? 'Orphan' : has('foregroundDeletion') ? 'Foreground' : 'Background';
 }
 
 /** A repeated DELETE does nothing new unless it shortens the grace period or changes what becomes of dependents. */
-function isRepeatedDeletion(target: JsonObject | undefined, propagation: string, immediate: boolean): boolean {
+function isRepeatedDeletion(target: JsonObject | undefined, propagation: string, graceSeconds: Json | undefined) {
   if (textAt(target, '/metadata/deletionTimestamp') === '') return false;
-  const finalizers = valueAt(target, '/metadata/finalizers');
-  const has = (name: string) => Array.isArray(finalizers) && finalizers.includes(name);
-  const standing = has('orphan') ? 'Orphan' : has('foregroundDeletion') ? 'Foreground' : 'Background';
-  const grace = valueAt(target, '/metadata/deletionGracePeriodSeconds');
-  return propagation === standing && (!immediate || grace === undefined || grace === 0);
+  const left = valueAt(target, '/metadata/deletionGracePeriodSeconds') ?? 0;
+  const shortens = typeof graceSeconds === 'number' && typeof left === 'number' && graceSeconds < left;
+  return propagation === standingPropagation(target) && !shortens;
 }
 
 function labelChange(request: AdmissionRequest, keys: readonly string[]): Change {
@@ -149,12 +189,23 @@ function updateOfObject(request: AdmissionRequest, ignore: readonly string[]): C
   const kind = isMain && sameJson(object.status, oldObject.status) ? 'Object' : 'ObjectAndStatus';
   const content: Content = { kind, ...(ignore.length === 0 ? {} : { ignore }) };
   if (!differs(oldObject, object, content)) return 'NoChange';
+  if (onlyLosesFinalizers(request)) return 'AlreadyDeleting';
   const rest = partOf(object, content, ignore);
   const isTouch = sameJson(rest, partOf(oldObject, content, ignore));
   const digest: Json = isTouch
-    ? { change: 'touch', pointers: touched(request, ignore), rest }
-    : { change: 'update', content: rest };
+    ? { change: 'touch', pointers: touched(request, ignore), of: kind, rest }
+    : { change: 'update', of: kind, content: rest };
   return ofUpdate(request, content, { digest });
+}
+
+/** An object that is being deleted is let go; a policy that governs deletion has a row of its own for that. */
+function onlyLosesFinalizers({ object = {}, oldObject = {} }: AdmissionRequest): boolean {
+  if (textAt(oldObject, '/metadata/deletionTimestamp') === '') return false;
+  const place = '/metadata/finalizers';
+  const [had, left] = [valueAt(oldObject, place) ?? [], valueAt(object, place) ?? []];
+  if (!Array.isArray(had) || !Array.isArray(left) || !left.every((name) => had.includes(name))) return false;
+  const rest = (whole: JsonObject) => partOf(whole, { kind: 'ObjectAndStatus' }, [place]);
+  return sameJson(rest(object), rest(oldObject));
 }
 
 function updateOfFields(
@@ -189,7 +240,7 @@ function ofUpdate(
   const uid = textAt(oldObject, '/metadata/uid');
   const oldResourceVersion = textAt(oldObject, '/metadata/resourceVersion');
   const generation = generationOf(oldObject);
-  const moving = movesGeneration(content);
+  const moving = movesGeneration(content, request);
   const isGenerationBase =
     moving !== undefined &&
     generation !== undefined &&
@@ -213,8 +264,11 @@ function ofUpdate(
  * The part of a content that moves metadata.generation: never metadata, so that every resourceVersion of one
  * generation gives the same answer. Undefined where nothing of it does.
  */
-function movesGeneration(content: Content): Content | undefined {
-  const ignore = content.ignore === undefined ? {} : { ignore: content.ignore };
+function movesGeneration(content: Content, request: AdmissionRequest): Content | undefined {
+  // Binding gives a pod its node and leaves the generation (pkg/registry/core/pod/storage, setPodNodeAndMetadata).
+  const unmoved = request.group === '' && request.resource === 'pods' ? ['/spec/nodeName'] : [];
+  const ignored = [...(content.ignore ?? []), ...unmoved];
+  const ignore = ignored.length === 0 ? {} : { ignore: ignored };
   switch (content.kind) {
     case 'Object':
     case 'ObjectAndStatus':
@@ -242,9 +296,12 @@ function scaleChange(request: AdmissionRequest, parent: JsonObject | undefined):
   if (!differs(oldObject, object, content)) return 'NoChange';
   const uid = textAt(oldObject, '/metadata/uid');
   const resourceVersion = textAt(oldObject, '/metadata/resourceVersion');
-  const isCurrent =
-    textAt(parent, '/metadata/resourceVersion') === resourceVersion && textAt(parent, '/metadata/uid') === uid;
+  const isParent = textAt(parent, '/metadata/uid') === uid;
+  const isCurrent = isParent && textAt(parent, '/metadata/resourceVersion') === resourceVersion;
   const generation = isCurrent ? generationOf(parent) : undefined;
+  // A custom resource may keep its replicas elsewhere (specReplicasPath); there the parent would never show the effect.
+  const replicas = valueAt(parent, '/spec/replicas');
+  const isKeptThere = typeof replicas === 'number' && (!isCurrent || replicas === partOf(oldObject, content));
   return {
     operation: 'UPDATE',
     subresource: 'scale',
@@ -253,6 +310,6 @@ function scaleChange(request: AdmissionRequest, parent: JsonObject | undefined):
     objectUID: uid,
     oldResourceVersion: resourceVersion,
     base: { kind: 'Scale', uid, resourceVersion, ...(generation === undefined ? {} : { generation }) },
-    effect: effectOf(oldObject, object, content),
+    ...(isParent && isKeptThere ? { effect: effectOf(oldObject, object, content) } : {}),
   };
 }

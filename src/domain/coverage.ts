@@ -87,21 +87,22 @@ function rowsOfAction(action: Action, selected: boolean): CoverageRow[] {
     add('DeletionByUpdate', ['UPDATE'], namespaces, 'SelectedNamespaces');
   }
   if (apiGroups.includes('') && mains.includes('pods')) {
-    const pods = (shape: Shape, operation: Operation, subresource: string) =>
+    const pods = (shape: Shape, operation: Operation, ...resources: readonly string[]) =>
       rows.push({
         shape,
         operations: [operation],
         apiGroups: [''],
-        resources: [`pods/${subresource}`],
+        resources,
         reach: 'Selected',
         action,
       });
     if (operations.includes('CREATE') || operations.includes('UPDATE')) {
-      pods('EphemeralContainers', 'UPDATE', 'ephemeralcontainers');
-      pods('Resize', 'UPDATE', 'resize');
-      pods('Binding', 'CREATE', 'binding');
+      pods('EphemeralContainers', 'UPDATE', 'pods/ephemeralcontainers');
+      pods('Resize', 'UPDATE', 'pods/resize');
+      // Bindings of their own are the old name of the same door (pkg/registry/core/pod/storage, LegacyBindingREST).
+      pods('Binding', 'CREATE', 'pods/binding', 'bindings');
     }
-    if (operations.includes('DELETE')) pods('Eviction', 'CREATE', 'eviction');
+    if (operations.includes('DELETE')) pods('Eviction', 'CREATE', 'pods/eviction');
   }
   return rows;
 }
@@ -143,8 +144,8 @@ export function isDeletionByUpdate(request: AdmissionRequest): boolean {
   const isTerminating = textAt(oldObject, '/metadata/deletionTimestamp') !== '';
   const left = new Set(listAt(object, '/metadata/finalizers'));
   const losesFinalizer = isTerminating && listAt(oldObject, '/metadata/finalizers').some((name) => !left.has(name));
-  const owners = new Set(ownerUIDs(oldObject));
-  return losesFinalizer || ownerUIDs(object).some((uid) => !owners.has(uid));
+  const owners = new Set(ownersOf(oldObject));
+  return losesFinalizer || ownersOf(object).some((owner) => !owners.has(owner));
 }
 
 function listAt(object: JsonObject | undefined, pointer: string): readonly unknown[] {
@@ -152,7 +153,11 @@ function listAt(object: JsonObject | undefined, pointer: string): readonly unkno
   return Array.isArray(list) ? list : [];
 }
 
-function ownerUIDs(object: JsonObject | undefined): readonly string[] {
+/** Owners by all that the garbage collector looks them up with: one of the right UID under a wrong name counts as gone. */
+function ownersOf(object: JsonObject | undefined): readonly string[] {
   const owners = valueAt(object, '/metadata/ownerReferences');
-  return Array.isArray(owners) ? owners.map((owner) => textAt(owner, '/uid')) : [];
+  if (!Array.isArray(owners)) return [];
+  return owners.map((owner) =>
+    JSON.stringify(['apiVersion', 'kind', 'name', 'uid'].map((key) => textAt(owner, `/${key}`))),
+  );
 }

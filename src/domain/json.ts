@@ -37,10 +37,12 @@ export function pointerToken(key: string): string {
   return key.replaceAll('~', '~0').replaceAll('/', '~1');
 }
 
-/** The value a pointer names, undefined when it is absent. Pointers name members of objects, never array items. */
+/** The value a pointer names, undefined when it is absent. Pointers name members of objects, never array items: one
+ *  that leads into an array names all of it, so that a policy that tries to name an item is never blind to a change. */
 export function valueAt(root: Json | undefined, pointer: string): Json | undefined {
   let value: Json | undefined = root;
   for (const token of pointerTokens(pointer)) {
+    if (Array.isArray(value)) return value;
     if (!isObject(value) || !Object.hasOwn(value, token)) return undefined;
     value = value[token];
   }
@@ -48,7 +50,7 @@ export function valueAt(root: Json | undefined, pointer: string): Json | undefin
 }
 
 /** A copy of root without the named members. An object that the removal leaves empty goes too: a client that
- *  writes only an ignored member makes its parents with it. */
+ *  writes only an ignored member makes its parents with it. One that was empty before stays: {} is not absent. */
 export function without(root: Json | undefined, pointers: readonly string[]): Json | undefined {
   return pointers.reduce((value, pointer) => withoutOne(value, pointerTokens(pointer)), root);
 }
@@ -59,6 +61,7 @@ function withoutOne(value: Json | undefined, tokens: readonly string[]): Json | 
   if (!isObject(value) || !Object.hasOwn(value, token)) return value;
   const { [token]: removed, ...others } = value;
   const left = withoutOne(removed, rest);
+  if (left === removed) return value;
   if (left === undefined || (rest.length > 0 && isObject(left) && Object.keys(left).length === 0)) {
     return others;
   }

@@ -19,7 +19,7 @@ function withoutGenerated(object: Json | undefined, request: AdmissionRequest): 
     case '/Pod':
       return withPlainTokenVolume(named);
     case 'batch/Job':
-      return withoutGeneratedSelector(named);
+      return withoutGeneratedSelector(named, request.object ?? {});
     case '/Service':
       return withoutAllocations(named);
     default:
@@ -29,14 +29,27 @@ function withoutGenerated(object: Json | undefined, request: AdmissionRequest): 
 
 /** The name under which a request is known: its own, or with generateName the prefix and *. */
 export function nameOf(request: AdmissionRequest): string {
-  const prefix = textAt(request.object, '/metadata/generateName');
-  if (request.operation === 'CREATE' && prefix !== '' && request.subresource === '') return `${prefix}*`;
+  const isCreation = request.operation === 'CREATE' && request.subresource === '';
+  const prefix = isCreation ? prefixOfGenerated(request.object) : '';
+  if (prefix !== '') return `${prefix}*`;
   if (request.name !== '') return request.name;
   return textAt(request.oldObject, '/metadata/name') || textAt(request.object, '/metadata/name');
 }
 
-function withPrefixForName(object: JsonObject): JsonObject {
+/**
+ * The generateName that the server has made the object's name of; '' where it has not. A client may send both: then its
+ * own name stands, and an approval for the prefix must not cover any name it likes (apiserver, storage/names/generate.go).
+ */
+function prefixOfGenerated(object: JsonObject | undefined): string {
   const prefix = textAt(object, '/metadata/generateName');
+  const name = textAt(object, '/metadata/name');
+  const kept = prefix.slice(0, 58);
+  const isGenerated = name.startsWith(kept) && /^[bcdfghjklmnpqrstvwxz2456789]{5}$/.test(name.slice(kept.length));
+  return prefix !== '' && (name === '' || isGenerated) ? prefix : '';
+}
+
+function withPrefixForName(object: JsonObject): JsonObject {
+  const prefix = prefixOfGenerated(object);
   if (prefix === '' || !isObject(object.metadata)) return object;
   return { ...object, metadata: { ...object.metadata, name: `${prefix}*` } };
 }
@@ -47,36 +60,39 @@ function withPlainTokenVolume(pod: JsonObject): JsonObject {
   const generated = names.filter((name) => /^kube-api-access-[a-z0-9]{5}$/.test(name));
   const [name] = generated;
   if (name === undefined || generated.length > 1) return pod;
-  const plain = renamed(pod, name, 'kube-api-access-*');
-  return isObject(plain) ? plain : pod;
+  const rename = (item: Json): Json =>
+    isObject(item) && item.name === name ? { ...item, name: 'kube-api-access-*' } : item;
+  const mounting = (container: Json): Json =>
+    isObject(container) && Array.isArray(container.volumeMounts)
+      ? { ...container, volumeMounts: container.volumeMounts.map(rename) }
+      : container;
+  return withLists(pod, { volumes: rename, containers: mounting, initContainers: mounting });
 }
 
-function renamed(value: Json | undefined, from: string, to: string): Json | undefined {
-  if (Array.isArray(value)) return value.map((item) => renamed(item, from, to) ?? null);
-  if (!isObject(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, member]) => [
-      key,
-      key === 'name' && member === from ? to : renamed(member, from, to),
-    ]),
-  );
+/** Nowhere else is that name the server's: a Secret or an environment may bear it by choice. */
+function withLists(pod: JsonObject, change: Readonly<Record<string, (item: Json) => Json>>): JsonObject {
+  const lists = Object.entries(change).flatMap(([list, changed]) => {
+    const items = valueAt(pod, `/spec/${list}`);
+    return Array.isArray(items) ? [[list, items.map(changed)] as const] : [];
+  });
+  return isObject(pod.spec) ? { ...pod, spec: { ...pod.spec, ...Object.fromEntries(lists) } } : pod;
 }
 
 /** Job strategy generates selector and labels from the UID it has just made (pkg/registry/batch/job/strategy.go). */
-function withoutGeneratedSelector(job: JsonObject): Json | undefined {
+function withoutGeneratedSelector(job: JsonObject, asSent: JsonObject): Json | undefined {
   if (valueAt(job, '/spec/manualSelector') === true) return job;
-  const name = textAt(job, '/metadata/name');
-  const labels = '/spec/template/metadata/labels';
-  const jobName = ['job-name', 'batch.kubernetes.io~1job-name'].filter((key) => {
-    const label = textAt(job, `${labels}/${key}`);
-    return label !== '' && (label === name || name.endsWith('*'));
-  });
-  return without(job, [
-    '/spec/selector',
-    `${labels}/controller-uid`,
-    `${labels}/batch.kubernetes.io~1controller-uid`,
-    ...jobName.map((key) => `${labels}/${key}`),
-  ]);
+  const generated: readonly (readonly [string, string])[] = [
+    ['controller-uid', textAt(asSent, '/metadata/uid')],
+    ['batch.kubernetes.io~1controller-uid', textAt(asSent, '/metadata/uid')],
+    ['job-name', textAt(asSent, '/metadata/name')],
+    ['batch.kubernetes.io~1job-name', textAt(asSent, '/metadata/name')],
+  ];
+  // A Job without labels of its own is given the template's by defaulting, and shares the very map.
+  const labels = ['/metadata/labels', '/spec/template/metadata/labels'].flatMap((place) =>
+    generated.map(([key, value]) => [`${place}/${key}`, value] as const),
+  );
+  const equal = labels.filter(([place, value]) => value !== '' && textAt(job, place) === value);
+  return without(job, ['/spec/selector', ...equal.map(([place]) => place)]);
 }
 
 /** Addresses and ports are allocated before validation (pkg/registry/core/service/storage). None is a choice. */
