@@ -13,6 +13,7 @@ import { grantOf, isEnforced, isReady, type Policy } from './policy.ts';
 import type { DeniedReason } from './reason.ts';
 import type { AdmissionRequest } from './request.ts';
 import { hasRoomForUse, isSameBase, openUseOf, provesLoss, reservedStatus } from './reservation.ts';
+import { isGated } from './subject.ts';
 import { type Tally, tally } from './tally.ts';
 
 /** What a request is under a policy, before any approval is looked at. */
@@ -182,6 +183,7 @@ function missingElsewhere(question: Question): string | undefined {
   for (const other of policies) {
     if (other.metadata.name === attempt.policy || !names.has(other.metadata.name)) continue;
     if (!isEnforced(other) || !isReady(other) || rowsFor(other, request).length === 0) continue;
+    if (!isGated(other.spec.subjects, request.requester)) continue;
     const described = describe(request, other, context);
     if (described.kind !== 'Attempt') continue;
     const group = view.approvals
@@ -234,9 +236,18 @@ function nextName(question: Question, candidates: readonly Candidate[]): string 
   );
   const spent = view.approvals
     .filter((approval) => over.has(approval) || isOfSameAttempt(approval, attempt))
-    .sort(byAge)
-    .at(-1);
-  return approvalNameOf(attempt.policy, attempt.attemptKey, spent?.metadata.uid ?? '');
+    .sort(byAge);
+  const nameAfter = (one: Approval | undefined) =>
+    approvalNameOf(attempt.policy, attempt.attemptKey, one?.metadata.uid ?? '');
+  // Instants of creation are whole seconds: of two approvals spent within one, the newest by age may be the one whose
+  // successor is spent as well. Its name must not be asked for again.
+  let name = nameAfter(spent.at(-1));
+  for (let tries = 0; tries < spent.length; tries++) {
+    const successor = spent.find((approval) => approval.metadata.name === name);
+    if (successor === undefined) break;
+    name = nameAfter(successor);
+  }
+  return name;
 }
 
 function isOfSameAttempt(approval: Approval, attempt: Attempt): boolean {

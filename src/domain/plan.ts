@@ -13,8 +13,8 @@ import {
 } from './approval.ts';
 import { targetKeyOf } from './attempt.ts';
 import { sameJson } from './json.ts';
-import { after, type Life, lifeOf } from './life.ts';
-import type { Policy } from './policy.ts';
+import { after, type Life, lifeOf, requestCapSeconds } from './life.ts';
+import { grantOf, type Policy } from './policy.ts';
 import { openUseOf } from './reservation.ts';
 import { type Seen, settle } from './settle.ts';
 import { serviceAccountOf } from './subject.ts';
@@ -81,7 +81,12 @@ function withoutPolicy(situation: Situation): Plan {
   const { approval, now } = situation;
   const message = `policy ${approval.spec.policy.name} does not exist, so nothing can cover a request`;
   const none: Tally = { required: 0, received: 0, missing: message, voters: [], decisions: [] };
-  const pendingUntil = after(new Date(approval.metadata.creationTimestamp), 3600);
+  // Its times are not known either. What they were is good enough to wait for its return, and opens nothing.
+  const waitsUntil = approval.status?.pendingUntil;
+  const pendingUntil =
+    waitsUntil === undefined ? after(new Date(approval.metadata.creationTimestamp), 3600) : new Date(waitsUntil);
+  const usableUntil = new Date(approval.status?.usableUntil ?? pendingUntil);
+  const overAt = usableUntil > pendingUntil ? usableUntil : pendingUntil;
   const life: Life = { pendingUntil };
   const open = openUseOf(approval);
   if (open !== undefined) {
@@ -89,14 +94,12 @@ function withoutPolicy(situation: Situation): Plan {
     const outcome = settled(situation, open, none, {
       pendingUntil,
       usableUntil: until,
-      readmittedUntil: after(until, 34),
+      readmittedUntil: after(until, requestCapSeconds),
     });
     return planned(situation, statusOf(situation, outcome, none, life), outcome);
   }
-  const isOver = now >= pendingUntil;
-  const outcome: Outcome = isOver
-    ? { phase: 'TimedOut', message }
-    : { phase: 'Pending', message, nextAt: pendingUntil };
+  const isOver = now >= overAt;
+  const outcome: Outcome = isOver ? { phase: 'TimedOut', message } : { phase: 'Pending', message, nextAt: overAt };
   return planned(situation, statusOf(situation, outcome, none, life), outcome);
 }
 
@@ -122,7 +125,7 @@ function stoppedBy(stopped: NonNullable<Tally['stopped']>): Outcome {
 }
 
 /** A newer content for the same requester, policy, operation and target takes the place of one nobody has decided. */
-function newerContentOf({ approval, siblings }: Situation): Approval | undefined {
+function newerContentOf({ approval, siblings, policy }: Situation): Approval | undefined {
   if (approval.spec.origin !== 'Denied') return undefined;
   const key = targetKeyOf(approval.spec);
   return siblings.find(
@@ -132,8 +135,22 @@ function newerContentOf({ approval, siblings }: Situation): Approval | undefined
       !isEnded(other) &&
       other.spec.policy.name === approval.spec.policy.name &&
       targetKeyOf(other.spec) === key &&
+      isForSameIdentity(approval, other, policy) &&
       isNewer(other, approval),
   );
+}
+
+/** Where approvals bind to pods or credentials, one pod's request takes nothing from another one's. */
+function isForSameIdentity(a: Approval, b: Approval, policy: Policy | undefined): boolean {
+  const bindIdentity = policy === undefined ? 'ServiceAccount' : grantOf(policy).bindIdentity;
+  switch (bindIdentity) {
+    case 'ServiceAccount':
+      return true;
+    case 'Pod':
+      return a.spec.requester.pod?.uid === b.spec.requester.pod?.uid;
+    case 'Credential':
+      return a.spec.requester.credential === b.spec.requester.credential;
+  }
 }
 
 function isNewer(a: Approval, b: Approval): boolean {
@@ -149,7 +166,7 @@ function settled(
 ): Outcome {
   const { approval, now, seen } = situation;
   const { use, index } = open;
-  const until = life.readmittedUntil ?? after(new Date(use.reservedAt), 34);
+  const until = life.readmittedUntil ?? after(new Date(use.reservedAt), requestCapSeconds);
   const isOver = now >= until;
   switch (settle(use, seen)) {
     case 'Happened':

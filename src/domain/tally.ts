@@ -52,7 +52,11 @@ export function tally(
       stopped ??= { verdict, by: word.voter.username, at: word.at };
     }
   }
-  return { ...countVotes(votes, requirements), ...(stopped === undefined ? {} : { stopped }), decisions: seen };
+  return {
+    ...countVotes(votes, requirements),
+    ...(stopped === undefined ? {} : { stopped }),
+    decisions: mostTelling(seen),
+  };
 }
 
 /** True when a decision speaks of this very approval and of the digest it carries. */
@@ -71,7 +75,8 @@ function byInstant(a: Decision, b: Decision): number {
 }
 
 function decidedAtOf(decision: Decision): Date {
-  return new Date(decision.spec.decidedAt ?? decision.metadata.creationTimestamp);
+  const at = new Date(decision.spec.decidedAt ?? decision.metadata.creationTimestamp);
+  return Number.isNaN(at.getTime()) ? new Date(decision.metadata.creationTimestamp) : at;
 }
 
 function judged(decision: Decision, approval: Approval, policy: Policy, gatekeepers: readonly Policy[]) {
@@ -87,7 +92,7 @@ function judged(decision: Decision, approval: Approval, policy: Policy, gatekeep
     decidedAt: at.toISOString(),
     ...(reason === undefined ? {} : { reason }),
     counted: objection === undefined,
-    ...(objection === undefined ? {} : { why: objection }),
+    ...(objection === undefined ? {} : { why: cut(objection) }),
   };
   return { seen, at, voter: identityOf(decidedBy) };
 }
@@ -163,7 +168,10 @@ function countVotes(votes: readonly Vote[], requirements: readonly Requirement[]
     required,
     received,
     missing: missingOf(counted, requirements),
-    voters: counted.map((vote) => vote.voter.username).sort(),
+    voters: counted
+      .slice(0, mostEntries)
+      .map((vote) => vote.voter.username)
+      .sort(),
     ...(approvedAt === undefined ? {} : { approvedAt }),
   };
 }
@@ -204,7 +212,21 @@ function missingOf(votes: readonly Vote[], requirements: readonly Requirement[])
       ? [`${left} of ${seats} ${seats === 1 ? 'approval' : 'approvals'} by ${approversOf(requirement)}`]
       : [];
   });
-  return parts.join(', ');
+  return cut(parts.join(', '));
+}
+
+/** The schema's bounds on status; what exceeded one could never be written. */
+const mostCharacters = 512;
+const mostEntries = 64;
+
+function cut(text: string): string {
+  return text.length <= mostCharacters ? text : `${text.slice(0, mostCharacters - 1)}…`;
+}
+
+/** Those that count first, so that words that do not cannot push others out. */
+function mostTelling(seen: readonly SeenDecision[]): readonly SeenDecision[] {
+  if (seen.length <= mostEntries) return seen;
+  return [...seen.filter(({ counted }) => counted), ...seen.filter(({ counted }) => !counted)].slice(0, mostEntries);
 }
 
 /** Who may meet a requirement, as people read it: the names the policy itself shows to everybody who may read it. */
