@@ -22,6 +22,7 @@ describe('every role of the chart', () => {
       'ClusterRole stepup-uninstall',
       'ClusterRole stepup-viewer',
       'Role stepup',
+      'Role stepup-uninstall',
     ]);
     for (const { rules = [] } of roles) {
       expect(rules.length).toBeGreaterThan(0);
@@ -95,7 +96,7 @@ describe('stepup itself', () => {
     expect(verbsOn(rules, '', 'pods')).toEqual(['get']);
   });
 
-  test('uninstalls by listing and deleting, no more', () => {
+  test('uninstalls by listing and deleting, and by taking the Lease, no more', () => {
     expect(clusterRole('stepup-uninstall')).toEqual([
       {
         apiGroups: ['admissionregistration.k8s.io'],
@@ -103,6 +104,15 @@ describe('stepup itself', () => {
         verbs: ['list', 'delete'],
       },
       { apiGroups: ['stepup.dev'], resources: ['stepuppolicies'], verbs: ['list', 'delete'] },
+    ]);
+    expect(the(objects, 'Role', 'stepup-uninstall').rules).toEqual([
+      {
+        apiGroups: ['coordination.k8s.io'],
+        resources: ['leases'],
+        resourceNames: ['stepup'],
+        verbs: ['get', 'update', 'delete'],
+      },
+      { apiGroups: [''], resources: ['secrets'], resourceNames: ['stepup-tls'], verbs: ['delete'] },
     ]);
   });
 });
