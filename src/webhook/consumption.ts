@@ -1,0 +1,172 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Turns one attempt into a reservation or a denial: decides on the cache, refuses only on a live view, reserves by one
+// compare-and-swap on exactly the object that was decided on.
+import { approvalOf, decisionOf, type StepUpApproval } from '../api/kinds.ts';
+import type { Approval } from '../domain/approval.ts';
+import { type Attempt, targetLabelValue } from '../domain/attempt.ts';
+import type { ChangeContext } from '../domain/change.ts';
+import { type Decision, type Denial, decide } from '../domain/decide.ts';
+import type { Policy } from '../domain/policy.ts';
+import type { AdmissionRequest } from '../domain/request.ts';
+import { isConflict, isNotFound, isUncertain } from '../kube/api-error.ts';
+import type { Clock } from '../kube/clock.ts';
+import type { ResourceClient } from '../kube/resource-client.ts';
+import type { Caches } from './dependencies.ts';
+import type { Verdict } from './gate-answer.ts';
+import type { LiveViews, TargetView } from './live-view.ts';
+import type { UseMemory } from './use-memory.ts';
+import type { WebhookMetrics } from './webhook-metrics.ts';
+
+/** A request that needs an approval under a policy. */
+export interface Governed {
+  readonly request: AdmissionRequest;
+  readonly attempt: Attempt;
+  readonly policy: Policy;
+  readonly policies: readonly Policy[];
+  readonly context: ChangeContext;
+}
+
+export interface ConsumptionDependencies {
+  readonly caches: Caches;
+  readonly approvals: Pick<ResourceClient<StepUpApproval>, 'replaceStatus'>;
+  readonly liveViews: Pick<LiveViews, 'read'>;
+  readonly memory: UseMemory;
+  readonly ownNamespace: string;
+  readonly clock: Clock;
+  readonly metrics: Pick<WebhookMetrics, 'reservation'>;
+}
+
+export interface Limit {
+  readonly signal: AbortSignal;
+  /** The monotonic instant at which nobody waits for the answer any more. */
+  readonly endsAtMs: number;
+}
+
+type Reserved = Extract<Decision, { reason: 'Reserved' }>;
+
+const mostConflicts = 3;
+/** The operator settles in milliseconds once it sees the target. */
+const settleMs = 1_500;
+
+export class Consumption {
+  readonly #dependencies: ConsumptionDependencies;
+
+  constructor(dependencies: ConsumptionDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Rejects when the limit is reached or the API server cannot be asked; then nothing may be admitted. */
+  async decide(governed: Governed, limit: Limit): Promise<Verdict> {
+    const { policy, attempt } = governed;
+    let view = this.#cachedView(attempt);
+    let conflicts = 0;
+    let settlesAtMs: number | undefined;
+    for (;;) {
+      limit.signal.throwIfAborted();
+      const decision = this.#decideOn(view, governed);
+      if (decision.outcome === 'Allowed' && decision.reason === 'Reserved') {
+        if (await this.#reserve(decision, view, limit)) return allowed(policy, decision);
+        conflicts += 1;
+        if (conflicts > mostConflicts) {
+          return { outcome: 'Refused', reason: 'Contended', policy: policy.metadata.name, hint: 'Try again' };
+        }
+        view = await this.#liveView(attempt);
+        continue;
+      }
+      // Re-admission writes nothing that could fail, so a cached view would go on admitting after a Deny that it has
+      // not seen (design, section 4: never from memory); a refusal needs a live one anyway.
+      if (!view.isLive) {
+        view = await this.#liveView(attempt);
+        continue;
+      }
+      if (decision.outcome === 'Allowed') return allowed(policy, decision);
+      settlesAtMs ??= this.#dependencies.clock.monotonicMs() + settleMs;
+      const waitsUntilMs = Math.min(settlesAtMs, limit.endsAtMs - settleReserveMs);
+      if (!decision.isSettling || this.#dependencies.clock.monotonicMs() >= waitsUntilMs) {
+        return denied(governed, decision, this.#homeOf(attempt));
+      }
+      view = await this.#liveView(attempt);
+    }
+  }
+
+  #decideOn(view: TargetView, governed: Governed): Decision {
+    const { memory, clock } = this.#dependencies;
+    const approvals = view.approvals.map(approvalOf);
+    const decisions = view.decisions.map(decisionOf);
+    const isBehind = (approval: Approval) => memory.knowsMore(approval, view.beganAtMs);
+    const shown = view.isLive
+      ? // What is behind though read live was restored or forged, and serves nobody.
+        approvals.map((approval) => (isBehind(approval) ? spent(approval) : approval))
+      : // A cache that is behind is no base for a write that would be refused.
+        approvals.some(isBehind)
+        ? []
+        : approvals;
+    return decide({ ...governed, view: { approvals: shown, decisions, isLive: view.isLive }, now: clock.now() });
+  }
+
+  #cachedView({ targetKey }: Attempt): TargetView {
+    const { caches } = this.#dependencies;
+    const approvals = caches.approvals.byIndex('target', targetLabelValue(targetKey));
+    const decisions = approvals.flatMap(({ metadata }) => caches.decisions.byIndex('approval', metadata.uid));
+    // Everything known by now counts against a cache.
+    return { approvals, decisions, isLive: false, beganAtMs: Number.POSITIVE_INFINITY };
+  }
+
+  async #liveView(attempt: Attempt): Promise<TargetView> {
+    const { liveViews, memory, clock, ownNamespace } = this.#dependencies;
+    const namespaces = [...new Set([this.#homeOf(attempt), ownNamespace])];
+    const view = await liveViews.read(targetLabelValue(attempt.targetKey), namespaces);
+    const instant = { now: clock.now(), monotonicMs: clock.monotonicMs() };
+    for (const approval of view.approvals) memory.note(approvalOf(approval), instant);
+    return view;
+  }
+
+  /** Where approvals of the attempt's target live. */
+  #homeOf({ action }: Attempt): string {
+    return action.namespace || this.#dependencies.ownNamespace;
+  }
+
+  /** True when the approval is reserved now, false when it was changed meanwhile. Rejects when nobody can tell. */
+  async #reserve(decision: Reserved, view: TargetView, limit: Limit): Promise<boolean> {
+    const { approvals, metrics, memory, clock } = this.#dependencies;
+    const stored = storedOf(decision.approval, view);
+    const reserved = { ...stored, status: decision.status };
+    const deadlineMs = Math.max(limit.endsAtMs - clock.monotonicMs(), 1);
+    try {
+      await approvals.replaceStatus(reserved, { deadlineMs, signal: limit.signal });
+    } catch (error) {
+      const isLost = isConflict(error) || isNotFound(error);
+      metrics.reservation(isLost ? 'conflict' : isUncertain(error) ? 'uncertain' : 'failed');
+      if (isLost) return false;
+      throw error;
+    }
+    metrics.reservation('reserved');
+    memory.note(approvalOf(reserved), { now: clock.now(), monotonicMs: clock.monotonicMs() });
+    return true;
+  }
+}
+
+/** Time kept for the answer after the last look at a reservation that is being settled. */
+const settleReserveMs = 500;
+
+function spent(approval: Approval): Approval {
+  return { ...approval, status: { ...approval.status, phase: 'Consumed' } };
+}
+
+/** The object as it was read, with every field that this release does not know. */
+function storedOf(approval: Approval, view: TargetView): StepUpApproval {
+  const stored = view.approvals.find((one) => approvalOf(one) === approval);
+  if (stored === undefined) throw new Error('the approval decided on is not of the view');
+  return stored;
+}
+
+function allowed(policy: Policy, decision: Extract<Decision, { outcome: 'Allowed' }>): Verdict {
+  const { name, namespace } = decision.approval.metadata;
+  return { outcome: 'Allowed', reason: decision.reason, policy, approval: `${namespace}/${name}` };
+}
+
+function denied({ policy, attempt }: Governed, denial: Denial, home: string): Verdict {
+  const namespace = denial.approval?.metadata.namespace ?? home;
+  return { outcome: 'Denied', reason: denial.reason, policy, attempt, denial, namespace };
+}

@@ -1,0 +1,40 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What the webhook needs from the rest of the process, as small interfaces.
+import type { Registry } from 'prom-client';
+import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../api/kinds.ts';
+import type { Clock } from '../kube/clock.ts';
+import type { ObjectView } from '../kube/object-store.ts';
+import type { ResourceClient } from '../kube/resource-client.ts';
+import type { RestClient } from '../kube/rest.ts';
+import type { Log } from '../observe/log.ts';
+
+/** Copies of the three kinds. Approvals may leave out ended ones. */
+export interface Caches {
+  readonly policies: ObjectView<StepUpPolicy>;
+  /** target: the label stepup.dev/target; requester: spec.requester.username. */
+  readonly approvals: ObjectView<StepUpApproval, 'target' | 'requester'>;
+  /** approval: the UID in spec.approval.uid. */
+  readonly decisions: ObjectView<StepUpDecision, 'approval'>;
+  hasSynced(): boolean;
+}
+
+export interface Clients {
+  readonly policies: Pick<ResourceClient<StepUpPolicy>, 'get'>;
+  readonly approvals: Pick<ResourceClient<StepUpApproval>, 'get' | 'list' | 'create' | 'replaceStatus'>;
+  readonly decisions: Pick<ResourceClient<StepUpDecision>, 'list'>;
+}
+
+export interface WebhookDependencies {
+  readonly caches: Caches;
+  readonly clients: Clients;
+  /** For targets whose review does not carry them: the parent of a scale, the pod of an eviction. */
+  readonly rest: Pick<RestClient, 'request'>;
+  /** Our own identity, as SelfSubjectReview tells it, and the namespace we run in. */
+  readonly own: { readonly username: string; readonly namespace: string };
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly registry: Registry;
+  /** Keys the hashes that stand for secret values in previews. */
+  readonly previewKey: Uint8Array;
+}

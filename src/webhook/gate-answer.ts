@@ -1,0 +1,96 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What the gate came to, and how the API server and the requester are told.
+import type { Answer } from '../api/admission-review.ts';
+import type { Attempt } from '../domain/attempt.ts';
+import type { Harmless } from '../domain/change.ts';
+import type { Denial } from '../domain/decide.ts';
+import { denialDetails, denialMessage, refusalMessage } from '../domain/message.ts';
+import { grantOf, type Policy, requestRulesOf } from '../domain/policy.ts';
+import type { DeniedReason } from '../domain/reason.ts';
+import type { AdmissionRequest } from '../domain/request.ts';
+
+export type Verdict =
+  | { readonly outcome: 'NotGoverned'; readonly reason: Harmless }
+  | { readonly outcome: 'Allowed'; readonly reason: 'DryRun'; readonly policy: Policy; readonly digest?: string }
+  | {
+      readonly outcome: 'Allowed';
+      readonly reason: 'Reserved' | 'Readmitted';
+      readonly policy: Policy;
+      /** namespace/name */
+      readonly approval: string;
+    }
+  | {
+      readonly outcome: 'Denied';
+      readonly reason: Denial['reason'];
+      readonly policy: Policy;
+      readonly attempt: Attempt;
+      readonly denial: Denial;
+      readonly namespace: string;
+    }
+  | Refused;
+
+/** A refusal that no approval lifts. */
+export interface Refused {
+  readonly outcome: 'Refused';
+  readonly reason: DeniedReason;
+  readonly policy: string;
+  readonly hint?: string;
+}
+
+/** The status reason of every refusal that an approval lifts. */
+const stepUpRequired = 'StepUpRequired';
+
+export function answerOf(verdict: Verdict, request: AdmissionRequest): Answer {
+  switch (verdict.outcome) {
+    case 'NotGoverned':
+      return {};
+    case 'Allowed':
+      return verdict.reason === 'DryRun' ? dryRunAnswer(verdict) : allowedAnswer(verdict);
+    case 'Denied':
+      return deniedAnswer(verdict, request);
+    case 'Refused': {
+      const { reason, policy, hint } = verdict;
+      const message = refusalMessage(policy, reason, hint);
+      return {
+        refusal: { code: 403, reason, message },
+        auditAnnotations: { policy, outcome: 'Denied', reason },
+      };
+    }
+  }
+}
+
+function dryRunAnswer(verdict: Extract<Verdict, { reason: 'DryRun' }>): Answer {
+  const { policy, digest } = verdict;
+  const { name } = policy.metadata;
+  const warnings = [`stepup: ${name} requires approval for the real request`];
+  // What somebody who asks ahead writes into spec.change.digest.
+  if (digest !== undefined && grantOf(policy).binding === 'Content') warnings.push(`stepup: change.digest ${digest}`);
+  return { warnings, auditAnnotations: { policy: name, outcome: 'Allowed', reason: 'DryRun' } };
+}
+
+function allowedAnswer(verdict: Extract<Verdict, { reason: 'Reserved' | 'Readmitted' }>): Answer {
+  const { policy, reason, approval } = verdict;
+  return { auditAnnotations: { policy: policy.metadata.name, outcome: 'Allowed', reason, approval } };
+}
+
+function deniedAnswer(verdict: Extract<Verdict, { outcome: 'Denied' }>, request: AdmissionRequest): Answer {
+  const { policy, attempt, denial, namespace, reason } = verdict;
+  const { whenPending, retryAfterSeconds } = requestRulesOf(policy);
+  // Clients do not retry a CONNECT, and a dry run must not wait for people.
+  const waits = whenPending === 'Retry' && !request.dryRun && request.operation !== 'CONNECT';
+  return {
+    refusal: {
+      code: waits ? 429 : 403,
+      reason: stepUpRequired,
+      message: denialMessage(attempt, denial, namespace),
+      details: denialDetails(attempt, denial, namespace, waits ? retryAfterSeconds : undefined),
+    },
+    auditAnnotations: {
+      policy: policy.metadata.name,
+      outcome: 'Denied',
+      reason,
+      approval: `${namespace}/${denial.approvalName}`,
+    },
+  };
+}

@@ -1,0 +1,168 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Decides reviews of governed requests: asks the domain and performs what it says. Whatever goes wrong is a denial.
+import type { Answer } from '../api/admission-review.ts';
+import { approvalOf } from '../api/kinds.ts';
+import { type Attempt, attemptOf } from '../domain/attempt.ts';
+import { describe, isHarmlessDryRun, statedOn } from '../domain/decide.ts';
+import { notBuiltYet, type Policy, requestRulesOf } from '../domain/policy.ts';
+import type { DeniedReason } from '../domain/reason.ts';
+import type { AdmissionRequest } from '../domain/request.ts';
+import { withinLimit } from '../kube/call-limit.ts';
+import type { Clock } from '../kube/clock.ts';
+import type { RestClient } from '../kube/rest.ts';
+import { errorFields, type Log } from '../observe/log.ts';
+import type { Consumption, Governed } from './consumption.ts';
+import type { Caches } from './dependencies.ts';
+import { effectivePolicy, sharedSelectorKeys } from './effective-policy.ts';
+import type { Filings } from './filing.ts';
+import { answerOf, type Refused, type Verdict } from './gate-answer.ts';
+import { needsLiveTarget, readLiveTarget } from './live-target.ts';
+import type { Policies } from './policies.ts';
+import type { RequesterLimit } from './requester-limit.ts';
+import type { WebhookMetrics } from './webhook-metrics.ts';
+
+export interface GateDependencies {
+  readonly caches: Caches;
+  readonly policies: Policies;
+  readonly rest: Pick<RestClient, 'request'>;
+  readonly consumption: Pick<Consumption, 'decide'>;
+  readonly filings: Pick<Filings, 'file' | 'isKnown'>;
+  readonly limit: Pick<RequesterLimit, 'take'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Pick<WebhookMetrics, 'decision' | 'decisionTook'>;
+}
+
+/** Shorter than the API server's 5 s, so that the message is ours. */
+const innerDeadlineMs = 3_000;
+
+export class Gate {
+  readonly #dependencies: GateDependencies;
+
+  constructor(dependencies: GateDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Never rejects. */
+  async review(policyName: string, request: AdmissionRequest): Promise<Answer> {
+    const { clock, log, metrics } = this.#dependencies;
+    const startedAtMs = clock.monotonicMs();
+    let verdict: Verdict;
+    try {
+      verdict = await this.#judge(policyName, request);
+    } catch (error) {
+      log.error({ policy: policyName, requestUid: request.uid, ...errorFields(error) }, 'decision failed');
+      verdict = refused(policyName, 'Failed', 'Nothing was admitted; try again');
+    }
+    // Only names of policies that exist become label values.
+    const policy = this.#dependencies.policies.cached(policyName) === undefined ? 'unknown' : policyName;
+    const { outcome, reason } = verdict;
+    metrics.decision({
+      policy,
+      outcome: outcome === 'Refused' ? 'Denied' : outcome,
+      reason,
+      isDryRun: request.dryRun,
+    });
+    metrics.decisionTook((clock.monotonicMs() - startedAtMs) / 1000);
+    return answerOf(verdict, request);
+  }
+
+  async #judge(policyName: string, request: AdmissionRequest): Promise<Verdict> {
+    const { caches, policies } = this.#dependencies;
+    if (!caches.hasSynced()) return refused(policyName, 'NotReady', 'Try again in a moment');
+    const known = policies.cached(policyName);
+    const quick = known && this.#judgeQuickly(known, request);
+    if (quick !== undefined) return quick;
+    const limit = { attempt: `decide on request ${request.uid}`, deadlineMs: innerDeadlineMs };
+    return withinLimit(limit, async (signal) => {
+      const policy = known ?? (await policies.find(policyName));
+      if (policy === undefined) return refused(policyName, 'UnknownPolicy');
+      return (
+        (known === undefined ? this.#judgeQuickly(policy, request) : undefined) ??
+        this.#judgeFully(policy, request, signal)
+      );
+    });
+  }
+
+  /** The verdicts that hang on the request and the policy alone: most requests end here, without a wait. */
+  #judgeQuickly(policy: Policy, request: AdmissionRequest): Verdict | undefined {
+    const { name } = policy.metadata;
+    const asks = notBuiltYet(policy.spec);
+    if (asks.length > 0) return refused(name, 'PolicyNotReady', `Not available in this release: ${asks.join(', ')}`);
+    const { policies } = this.#dependencies;
+    const all = policies.allWith(policy);
+    const effective = effectivePolicy(policy, request, all);
+    const described = describe(request, policy, { selectorKeys: sharedSelectorKeys(effective, all) });
+    if (described.kind === 'NotGoverned') return { outcome: 'NotGoverned', reason: described.reason };
+    const needsLive = needsLiveTarget(policy, request);
+    const isDescribed = described.kind === 'Attempt';
+    if (isHarmlessDryRun(request) && (isDescribed || (needsLive && described.reason === 'Undescribable'))) {
+      const digest = isDescribed ? { digest: described.attempt.change.digest } : {};
+      return { outcome: 'Allowed', reason: 'DryRun', policy: effective, ...digest };
+    }
+    if (!isDescribed && !needsLive) return refused(name, described.reason);
+    return unstated(effective, request);
+  }
+
+  async #judgeFully(policy: Policy, request: AdmissionRequest, signal: AbortSignal): Promise<Verdict> {
+    const { policies, rest, consumption, clock } = this.#dependencies;
+    const startedAtMs = clock.monotonicMs();
+    const all = policies.allWith(policy);
+    const effective = effectivePolicy(policy, request, all);
+    const live = needsLiveTarget(policy, request)
+      ? await readLiveTarget(rest, request, { deadlineMs: innerDeadlineMs, signal })
+      : undefined;
+    const context = {
+      selectorKeys: sharedSelectorKeys(effective, all),
+      ...(live?.kind === 'Read' ? { live: live.object } : {}),
+    };
+    const described = describe(request, policy, context);
+    switch (described.kind) {
+      case 'NotGoverned':
+        return { outcome: 'NotGoverned', reason: described.reason };
+      case 'Refused':
+        return refused(policy.metadata.name, described.reason, live?.kind === 'Unread' ? live.why : undefined);
+      case 'Attempt': {
+        const attempt = attemptOf(effective.metadata.name, request, described.attempt.change);
+        const governed: Governed = { request, attempt, policy: effective, policies: all, context };
+        const result = await consumption.decide(governed, { signal, endsAtMs: startedAtMs + innerDeadlineMs });
+        return result.outcome === 'Denied' ? this.#filed(result, request) : result;
+      }
+    }
+  }
+
+  /** Has the approval filed that the denial names, unless the requester has asked for too many. */
+  #filed(verdict: Extract<Verdict, { outcome: 'Denied' }>, request: AdmissionRequest): Verdict {
+    const { filings, limit } = this.#dependencies;
+    const { policy, attempt, denial, namespace } = verdict;
+    const name = denial.approvalName;
+    if (denial.approval !== undefined || filings.isKnown(name)) return verdict;
+    const most = requestRulesOf(policy).maxPendingPerRequester;
+    if (this.#pendingOf(attempt, policy) >= most || !limit.take(attempt.requester.username)) {
+      return refused(policy.metadata.name, 'TooManyPending', 'Wait until some are decided, or withdraw them');
+    }
+    filings.file({ name, namespace, attempt, request, policy });
+    return verdict;
+  }
+
+  #pendingOf(attempt: Attempt, policy: Policy): number {
+    return this.#dependencies.caches.approvals.byIndex('requester', attempt.requester.username).filter((object) => {
+      const { spec, status } = approvalOf(object);
+      return spec.policy.name === policy.metadata.name && (status?.phase ?? 'Pending') === 'Pending';
+    }).length;
+  }
+}
+
+function refused(policy: string, reason: DeniedReason, hint?: string): Refused {
+  return { outcome: 'Refused', reason, policy, ...(hint === undefined ? {} : { hint }) };
+}
+
+function unstated(policy: Policy, request: AdmissionRequest): Refused | undefined {
+  const { reasonRequired, ticketRequired } = policy.spec.approval;
+  if (reasonRequired && statedOn(request, 'reason') === undefined)
+    return refused(policy.metadata.name, 'ReasonRequired');
+  if (ticketRequired && statedOn(request, 'ticket') === undefined)
+    return refused(policy.metadata.name, 'TicketRequired');
+  return undefined;
+}

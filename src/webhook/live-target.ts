@@ -1,0 +1,39 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Reads the object that a review is about but does not carry: the parent of a scale, the pod of an eviction.
+import { rowsFor } from '../domain/coverage.ts';
+import type { JsonObject } from '../domain/json.ts';
+import type { Policy } from '../domain/policy.ts';
+import type { AdmissionRequest } from '../domain/request.ts';
+import { isForbidden, isNotFound } from '../kube/api-error.ts';
+import { objectPath } from '../kube/resource.ts';
+import type { RestClient } from '../kube/rest.ts';
+
+export type LiveTarget =
+  | { readonly kind: 'Read'; readonly object: JsonObject }
+  /** why: a few words for the requester. */
+  | { readonly kind: 'Unread'; readonly why: string };
+
+/** True when the request's own rows are judged on an object that the review does not carry. */
+export function needsLiveTarget(policy: Policy, request: AdmissionRequest): boolean {
+  return rowsFor(policy, request).some(({ shape }) => shape === 'Scale' || shape === 'Eviction');
+}
+
+export async function readLiveTarget(
+  rest: Pick<RestClient, 'request'>,
+  request: AdmissionRequest,
+  limit: { readonly deadlineMs: number; readonly signal: AbortSignal },
+): Promise<LiveTarget> {
+  const { group, version, resource, kind, namespace, name } = request;
+  const target = { group, version, plural: resource, kind, namespaced: namespace !== '' };
+  try {
+    const path = objectPath(target, { namespace, name });
+    const object = await rest.request({ method: 'GET', path, ...limit });
+    // The API server's JSON, of which only metadata is read.
+    return { kind: 'Read', object: object as JsonObject };
+  } catch (error) {
+    if (isNotFound(error)) return { kind: 'Unread', why: `${resource} ${namespace}/${name} does not exist` };
+    if (isForbidden(error)) return { kind: 'Unread', why: `stepup may not read ${resource}` };
+    return { kind: 'Unread', why: `${resource} ${namespace}/${name} could not be read; try again` };
+  }
+}

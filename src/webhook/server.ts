@@ -1,0 +1,206 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The HTTPS server that the API server calls: HTTP in, parsed reviews to the gate and the stamper, answers out.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import express from 'express';
+import { type Answer, parseReview, reviewAnswer } from '../api/admission-review.ts';
+import { parseStrictJson } from '../api/strict-json.ts';
+import { refusalMessage } from '../domain/message.ts';
+import type { AdmissionRequest } from '../domain/request.ts';
+import { errorFields, type Log } from '../observe/log.ts';
+import { readRequestBody } from './request-body.ts';
+import type { WebhookMetrics } from './webhook-metrics.ts';
+
+export interface ServerDependencies {
+  readonly gate: { review(policy: string, request: AdmissionRequest): Promise<Answer> };
+  readonly stamper: { review(request: AdmissionRequest): Promise<Answer> };
+  readonly metrics: Pick<WebhookMetrics, 'review'>;
+  readonly log: Log;
+  /** Reviews decided at once; more are refused without being looked at. Default 2,000. */
+  readonly mostReviews?: number;
+}
+
+export interface KeyPair {
+  /** PEM, with intermediates. */
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** A review carries object and old object of up to 3 MiB each (admission.md, B31). */
+const mostBodyBytes = 8 * 1024 * 1024;
+const closeMs = 10_000;
+const path = { gate: '/gate/:policy', stamp: '/stamp' } as const;
+
+export class WebhookServer {
+  readonly #dependencies: ServerDependencies;
+  readonly #server: Server;
+  readonly #certified = Promise.withResolvers<void>();
+  #reviews = 0;
+  #isCertified = false;
+  #isClosing = false;
+
+  constructor(dependencies: ServerDependencies) {
+    this.#dependencies = dependencies;
+    const options = {
+      minVersion: 'TLSv1.2',
+      // Longer than the API server's 90 s, so that it never writes to a connection that is being closed.
+      keepAliveTimeout: 120_000,
+      headersTimeout: 10_000,
+      requestTimeout: 15_000,
+    } as const;
+    this.#server = createServer(options, this.#app());
+    this.#server.on('tlsClientError', () => undefined);
+  }
+
+  get isListening(): boolean {
+    return this.#server.listening;
+  }
+
+  /** Serves with this certificate from the next handshake on; throws when key and certificate cannot be used. */
+  setCertificate({ cert, key }: KeyPair): void {
+    this.#server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
+    this.#isCertified = true;
+    this.#certified.resolve();
+  }
+
+  /** Waits for the first certificate; resolves with the port once it listens. */
+  async listen({ address, port }: { readonly address: string; readonly port: number }): Promise<number> {
+    await this.#certified.promise;
+    if (this.#isClosing || !this.#isCertified) throw new Error('the webhook is closed');
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#server.once('error', reject);
+    this.#server.listen(port, address, resolve);
+    await promise;
+    this.#server.off('error', reject);
+    this.#server.on('error', (error) => this.#dependencies.log.error(errorFields(error), 'server failed'));
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Stops accepting and resolves when all answers are out, after 10 s at most. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#certified.resolve();
+    if (!this.#server.listening) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#server.close(() => resolve());
+    const timer = setTimeout(() => this.#server.closeAllConnections(), closeMs);
+    // A connection whose answer went out meanwhile is idle, and is not closed by itself.
+    const sweep = setInterval(() => this.#server.closeIdleConnections(), 50);
+    await promise;
+    clearTimeout(timer);
+    clearInterval(sweep);
+  }
+
+  #app() {
+    const app = express();
+    app.disable('x-powered-by');
+    app.disable('etag');
+    app.set('query parser', false);
+    app.set('case sensitive routing', true);
+    app.set('strict routing', true);
+    const { gate, stamper } = this.#dependencies;
+    app.post(path.gate, (request, response) =>
+      this.#serve('gate', request, response, (review) => gate.review(request.params.policy, review)),
+    );
+    app.post(path.stamp, (request, response) =>
+      this.#serve('stamp', request, response, (review) => stamper.review(review)),
+    );
+    app.all([path.gate, path.stamp], (_request, response) => {
+      response.setHeader('Allow', 'POST');
+      this.#reject(response, 405, 'only POST is answered here');
+    });
+    app.use((_request: IncomingMessage, response: ServerResponse) => {
+      this.#dependencies.metrics.review('other');
+      this.#reject(response, 404, 'there is nothing here; reviews go to /gate/<policy> and /stamp');
+    });
+    // Express knows an error handler by its four parameters. It gets paths that cannot be decoded.
+    app.use((_error: unknown, _request: IncomingMessage, response: ServerResponse, _next: unknown) => {
+      this.#reject(response, 400, 'the request cannot be read');
+    });
+    return app;
+  }
+
+  async #serve(
+    name: 'gate' | 'stamp',
+    request: IncomingMessage,
+    response: ServerResponse,
+    decide: (review: AdmissionRequest) => Promise<Answer>,
+  ): Promise<void> {
+    const { metrics, log, mostReviews = 2_000 } = this.#dependencies;
+    if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
+      this.#reject(response, 415, 'a review must be application/json');
+      return;
+    }
+    metrics.review(name);
+    // Bodies of so many reviews would be a lot of memory.
+    if (this.#reviews >= 2 * mostReviews) {
+      this.#reject(response, 503, 'too many reviews at once');
+      return;
+    }
+    this.#reviews += 1;
+    try {
+      const body = await readRequestBody(request, mostBodyBytes);
+      if (body.kind === 'Truncated') {
+        this.#reject(response, 400, 'the body is not whole');
+      } else if (body.kind === 'TooLarge') {
+        this.#reject(response, 413, `a review must not be larger than ${mostBodyBytes} bytes`);
+      } else {
+        await this.#answer(body.bytes, response, this.#reviews > mostReviews ? undefined : decide);
+      }
+    } catch (error) {
+      log.error(errorFields(error), 'review failed');
+      if (!response.headersSent) this.#reject(response, 500, 'stepup failed; nothing was admitted');
+    } finally {
+      this.#reviews -= 1;
+    }
+  }
+
+  async #answer(
+    bytes: Buffer,
+    response: ServerResponse,
+    decide: ((review: AdmissionRequest) => Promise<Answer>) | undefined,
+  ): Promise<void> {
+    const json = parseStrictJson(bytes);
+    if (!json.ok) {
+      this.#reject(response, 400, `the review cannot be read: ${json.problem}`);
+      return;
+    }
+    const review = parseReview(json.value);
+    if (review.ok) {
+      const answer = decide === undefined ? busy : await decide(review.request);
+      this.#send(response, 200, reviewAnswer(review.request.uid, answer));
+      return;
+    }
+    const problems = review.problems.slice(0, 10).join('; ');
+    if (review.uid === undefined) {
+      this.#reject(response, 400, `the review cannot be read: ${problems}`);
+      return;
+    }
+    const message = refusalMessage('admission review', 'InvalidRequest', problems);
+    this.#send(response, 200, reviewAnswer(review.uid, { refusal: { code: 400, reason: 'InvalidRequest', message } }));
+  }
+
+  /** What is no answer to a review. Node reads the rest of the body and throws it away, or the sender would not see it. */
+  #reject(response: ServerResponse, status: number, message: string): void {
+    this.#send(response, status, JSON.stringify({ message: `stepup: ${message}` }));
+  }
+
+  #send(response: ServerResponse, status: number, body: string): void {
+    if (this.#isClosing) response.setHeader('Connection', 'close');
+    response.writeHead(status, {
+      'Content-Type': 'application/json',
+      'Content-Length': Buffer.byteLength(body),
+    });
+    response.end(body);
+  }
+}
+
+const busy: Answer = {
+  refusal: {
+    code: 403,
+    reason: 'NotReady',
+    message: refusalMessage('webhook', 'NotReady', 'Too many reviews at once'),
+  },
+};

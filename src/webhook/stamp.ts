@@ -1,0 +1,123 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The mutating endpoint for objects of our own kinds: asks the domain what to write on them and answers with a patch.
+import type { Answer } from '../api/admission-review.ts';
+import { approvalOf, decisionOf, type StepUpApproval } from '../api/kinds.ts';
+import { isObject, type JsonObject, textAt, valueAt } from '../domain/json.ts';
+import { type DeniedReason, deniedReasons } from '../domain/reason.ts';
+import type { AdmissionRequest } from '../domain/request.ts';
+import { type Stamping, stampApproval, stampDecision } from '../domain/stamping.ts';
+import { isNotFound } from '../kube/api-error.ts';
+import { withinLimit } from '../kube/call-limit.ts';
+import type { Clock } from '../kube/clock.ts';
+import type { ResourceClient } from '../kube/resource-client.ts';
+import { errorFields, type Log } from '../observe/log.ts';
+import type { Caches } from './dependencies.ts';
+import type { Policies } from './policies.ts';
+import type { WebhookMetrics } from './webhook-metrics.ts';
+
+export interface StamperDependencies {
+  readonly caches: Caches;
+  readonly policies: Policies;
+  readonly approvals: Pick<ResourceClient<StepUpApproval>, 'get'>;
+  readonly ownNamespace: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Pick<WebhookMetrics, 'stamp'>;
+}
+
+const innerDeadlineMs = 3_000;
+const kinds = new Map<string, 'approval' | 'decision'>([
+  ['stepupapprovals', 'approval'],
+  ['stepupdecisions', 'decision'],
+]);
+
+export class Stamper {
+  readonly #dependencies: StamperDependencies;
+
+  constructor(dependencies: StamperDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Never rejects. */
+  async review(request: AdmissionRequest): Promise<Answer> {
+    const { caches, log, metrics } = this.#dependencies;
+    const kind = kinds.get(request.resource);
+    const { object } = request;
+    const isOurs = request.group === 'stepup.dev' && request.operation === 'CREATE' && request.subresource === '';
+    if (kind === undefined || object === undefined || !isOurs) {
+      return refusal(
+        400,
+        'InvalidRequest',
+        'only the creation of stepupapprovals and stepupdecisions is stamped; repair the webhook configuration',
+      );
+    }
+    if (!caches.hasSynced()) return refusal(403, 'NotReady', `${deniedReasons.NotReady}; try again in a moment`);
+    try {
+      const limit = { attempt: `stamp ${request.uid}`, deadlineMs: innerDeadlineMs };
+      const stamping = await withinLimit(limit, (signal) =>
+        kind === 'approval' ? this.#approval(request, object) : this.#decision(request, object, signal),
+      );
+      metrics.stamp(kind, stamping.kind === 'Stamped' ? 'stamped' : 'refused');
+      return stamping.kind === 'Refused' ? refusal(403, 'Forbidden', stamping.message) : patched(object, stamping);
+    } catch (error) {
+      metrics.stamp(kind, 'failed');
+      log.error({ requestUid: request.uid, namespace: request.namespace, ...errorFields(error) }, 'stamping failed');
+      return refusal(403, 'Failed', 'stamping failed and nothing was stored; try again');
+    }
+  }
+
+  async #approval(request: AdmissionRequest, object: JsonObject): Promise<Stamping> {
+    const { ownNamespace } = this.#dependencies;
+    const { namespace, requester: caller } = request;
+    const known = await this.#policies(textAt(object, '/spec/policy/name'));
+    return stampApproval({ object, namespace, caller, ownNamespace, ...known });
+  }
+
+  async #decision(request: AdmissionRequest, object: JsonObject, signal: AbortSignal): Promise<Stamping> {
+    const { caches, clock } = this.#dependencies;
+    const { namespace, requester: caller } = request;
+    const stored = await this.#stored(namespace, textAt(object, '/spec/approval/name'), signal);
+    const approval = stored && approvalOf(stored);
+    const known = await this.#policies(approval?.spec.policy.name ?? '');
+    const decisions =
+      approval === undefined ? [] : caches.decisions.byIndex('approval', approval.metadata.uid).map(decisionOf);
+    const found = approval === undefined ? {} : { approval };
+    return stampDecision({ object, namespace, caller, decisions, now: clock.now(), ...found, ...known });
+  }
+
+  async #stored(namespace: string, name: string, signal: AbortSignal): Promise<StepUpApproval | undefined> {
+    if (name === '' || name === '.' || name === '..') return undefined;
+    try {
+      return await this.#dependencies.approvals.get({ namespace, name }, { signal, deadlineMs: innerDeadlineMs });
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async #policies(name: string) {
+    const { policies } = this.#dependencies;
+    const policy = await policies.find(name);
+    return { policies: policies.allWith(policy), ...(policy === undefined ? {} : { policy }) };
+  }
+}
+
+function refusal(code: number, reason: DeniedReason | 'Forbidden', sentence: string): Answer {
+  return { refusal: { code, reason, message: `stepup: ${sentence}` } };
+}
+
+function patched(object: JsonObject, stamping: Extract<Stamping, { kind: 'Stamped' }>): Answer {
+  const { spec, labels, owner, warnings } = stamping;
+  const submitted = valueAt(object, '/metadata/labels');
+  const patch: object[] = [
+    { op: 'add', path: '/spec', value: spec },
+    { op: 'add', path: '/metadata/labels', value: { ...(isObject(submitted) ? submitted : {}), ...labels } },
+  ];
+  if (owner !== undefined) {
+    // Ours alone: with another owner the decision could be made to vanish.
+    const value = [{ apiVersion: 'stepup.dev/v1alpha1', kind: 'StepUpApproval', ...owner }];
+    patch.push({ op: 'add', path: '/metadata/ownerReferences', value });
+  }
+  return { patch, warnings };
+}

@@ -1,0 +1,108 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What the webhook counts. Labels come from closed sets; policy is the name of a policy that exists, or unknown.
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { AllowedReason, DeniedReason } from '../domain/reason.ts';
+
+export interface DecisionLabels {
+  readonly policy: string;
+  readonly outcome: 'Allowed' | 'Denied' | 'NotGoverned';
+  readonly reason: AllowedReason | DeniedReason;
+  readonly isDryRun: boolean;
+}
+
+export type ReservationResult = 'reserved' | 'conflict' | 'uncertain' | 'failed';
+export type FilingResult = 'created' | 'exists' | 'dropped' | 'failed';
+
+export class WebhookMetrics {
+  readonly #reviews: Counter<'path'>;
+  readonly #decisions: Counter<'policy' | 'outcome' | 'reason' | 'dry_run'>;
+  readonly #duration: Histogram;
+  readonly #reservations: Counter<'result'>;
+  readonly #filings: Counter<'result'>;
+  readonly #liveReads: Counter;
+  readonly #stamps: Counter<'kind' | 'result'>;
+  readonly #certificate: Gauge;
+
+  constructor(registry: Registry) {
+    const registers = [registry];
+    this.#reviews = new Counter({
+      name: 'stepup_reviews_total',
+      help: 'Calls received from the API server.',
+      labelNames: ['path'],
+      registers,
+    });
+    this.#decisions = new Counter({
+      name: 'stepup_decisions_total',
+      help: 'Answers about governed requests.',
+      labelNames: ['policy', 'outcome', 'reason', 'dry_run'],
+      registers,
+    });
+    this.#duration = new Histogram({
+      name: 'stepup_decision_duration_seconds',
+      help: 'Time from the whole body of a review to the answer.',
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers,
+    });
+    this.#reservations = new Counter({
+      name: 'stepup_reservations_total',
+      help: 'Attempts to reserve an approval.',
+      labelNames: ['result'],
+      registers,
+    });
+    this.#filings = new Counter({
+      name: 'stepup_filings_total',
+      help: 'Approvals filed for refused requests.',
+      labelNames: ['result'],
+      registers,
+    });
+    this.#liveReads = new Counter({
+      name: 'stepup_live_reads_total',
+      help: 'Live reads of the approvals of one target.',
+      registers,
+    });
+    this.#stamps = new Counter({
+      name: 'stepup_stamps_total',
+      help: 'Approvals and decisions stamped or refused.',
+      labelNames: ['kind', 'result'],
+      registers,
+    });
+    this.#certificate = new Gauge({
+      name: 'stepup_certificate_expiry_timestamp_seconds',
+      help: 'When the serving certificate ends.',
+      registers,
+    });
+  }
+
+  review(path: 'gate' | 'stamp' | 'other'): void {
+    this.#reviews.inc({ path });
+  }
+
+  decision({ policy, outcome, reason, isDryRun }: DecisionLabels): void {
+    this.#decisions.inc({ policy, outcome, reason, dry_run: isDryRun ? 'true' : 'false' });
+  }
+
+  decisionTook(seconds: number): void {
+    this.#duration.observe(seconds);
+  }
+
+  reservation(result: ReservationResult): void {
+    this.#reservations.inc({ result });
+  }
+
+  filing(result: FilingResult): void {
+    this.#filings.inc({ result });
+  }
+
+  liveRead(): void {
+    this.#liveReads.inc();
+  }
+
+  stamp(kind: 'approval' | 'decision', result: 'stamped' | 'refused' | 'failed'): void {
+    this.#stamps.inc({ kind, result });
+  }
+
+  certificateEndsAt(instant: Date): void {
+    this.#certificate.set(instant.getTime() / 1000);
+  }
+}

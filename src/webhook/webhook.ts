@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Puts the webhook together: the one thing that the composition root calls.
+import { X509Certificate } from 'node:crypto';
+import { Consumption } from './consumption.ts';
+import type { WebhookDependencies } from './dependencies.ts';
+import { Filings } from './filing.ts';
+import { Gate } from './gate.ts';
+import { LiveViews } from './live-view.ts';
+import { Policies } from './policies.ts';
+import { RequesterLimit } from './requester-limit.ts';
+import { type KeyPair, WebhookServer } from './server.ts';
+import { Stamper } from './stamp.ts';
+import { UseMemory } from './use-memory.ts';
+import { WebhookMetrics } from './webhook-metrics.ts';
+
+export interface Webhook {
+  /** Waits for the first certificate; resolves with the port once it listens. Do not wait for it before making one. */
+  listen(at: { readonly address: string; readonly port: number }): Promise<number>;
+  /** Serves with this certificate from the next handshake on; throws when it cannot be used. */
+  setCertificate(pair: KeyPair): void;
+  /** Why reviews cannot be decided yet, each a sentence; empty means that what has no approval is denied. */
+  notReady(): string[];
+  /** Stops accepting, finishes answers and filings; resolves after some 10 s at most. */
+  close(): Promise<void>;
+}
+
+/** Filings that go on longer than that are given up: the next denial files again. */
+const filingsCloseMs = 5_000;
+
+export function createWebhook(dependencies: WebhookDependencies): Webhook {
+  const { caches, clients, rest, own, clock, log, registry, previewKey } = dependencies;
+  const metrics = new WebhookMetrics(registry);
+  const policies = new Policies(caches.policies, clients.policies, clock);
+  const filings = new Filings({ approvals: clients.approvals, own, previewKey, clock, log, metrics });
+  const consumption = new Consumption({
+    caches,
+    approvals: clients.approvals,
+    liveViews: new LiveViews(clients, clock, metrics),
+    memory: new UseMemory(),
+    ownNamespace: own.namespace,
+    clock,
+    metrics,
+  });
+  const limit = new RequesterLimit(clock);
+  const gate = new Gate({ caches, policies, rest, consumption, filings, limit, clock, log, metrics });
+  const stamper = new Stamper({
+    caches,
+    policies,
+    approvals: clients.approvals,
+    ownNamespace: own.namespace,
+    clock,
+    log,
+    metrics,
+  });
+  const server = new WebhookServer({ gate, stamper, metrics, log });
+  return {
+    listen: (at) => server.listen(at),
+    setCertificate(pair) {
+      server.setCertificate(pair);
+      metrics.certificateEndsAt(new Date(new X509Certificate(pair.cert).validTo));
+    },
+    notReady() {
+      const problems: string[] = [];
+      if (!caches.hasSynced()) problems.push('the caches have not synced yet');
+      if (!server.isListening) problems.push('the webhook does not listen');
+      return problems;
+    },
+    async close() {
+      await server.close();
+      const timeout = Promise.withResolvers<void>();
+      const cancel = clock.after(filingsCloseMs, timeout.resolve);
+      await Promise.race([filings.close(), timeout.promise]);
+      cancel();
+    },
+  };
+}

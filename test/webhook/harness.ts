@@ -1,0 +1,165 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// A real webhook on a loopback port over kinds in memory, and a client that asks as the API server does.
+import { Agent, request as httpsRequest } from 'node:https';
+import { Registry } from 'prom-client';
+import type { StepUpApproval, StepUpPolicy } from '../../src/api/kinds.ts';
+import { systemClock } from '../../src/kube/clock.ts';
+import type { ApiRequest } from '../../src/kube/rest.ts';
+import { createWebhook, type Webhook } from '../../src/webhook/webhook.ts';
+import { createAuthority, type PemPair } from '../controlplane/certificates.ts';
+import { ownNamespace, ownUsername, policySpec, ready } from './builders.ts';
+import { fakeKinds, status } from './store.ts';
+
+const authority = await createAuthority('test');
+const leaf = await authority.issueServer({ commonName: 'stepup' }, { dns: ['localhost'], ips: ['127.0.0.1'] });
+
+export function issueLeaf(commonName: string): Promise<PemPair> {
+  return authority.issueServer({ commonName }, { dns: ['localhost'], ips: ['127.0.0.1'] });
+}
+
+export interface Response {
+  readonly uid: string;
+  readonly allowed: boolean;
+  readonly status?: {
+    readonly code: number;
+    readonly reason: string;
+    readonly message: string;
+    readonly details?: { readonly name?: string; readonly retryAfterSeconds?: number };
+  };
+  readonly warnings?: readonly string[];
+  readonly auditAnnotations?: Readonly<Record<string, string>>;
+  readonly patch?: string;
+  readonly patchType?: string;
+}
+
+export interface Harness extends ReturnType<typeof fakeKinds> {
+  readonly webhook: Webhook;
+  readonly registry: Registry;
+  readonly agent: Agent;
+  readonly port: number;
+  /** What live reads of targets find, by path; what is not here is not found. */
+  readonly targets: Map<string, object | Error>;
+  readonly targetReads: string[];
+  hasSynced: boolean;
+  /** Moves the wall clock, not the monotonic one. */
+  aheadMs: number;
+  ask(review: object, policy?: string): Promise<Response>;
+  stamp(review: object): Promise<Response>;
+  post(
+    path: string,
+    body: string | Buffer,
+    headers?: object,
+  ): Promise<{ readonly status: number; readonly text: string }>;
+  policy(name: string, spec?: Partial<StepUpPolicy['spec']>, status?: StepUpPolicy['status']): StepUpPolicy;
+  approve(approval: StepUpApproval, by?: string): void;
+  stop(): Promise<void>;
+}
+
+export async function startWebhook(): Promise<Harness> {
+  const now = () => new Date(Date.now() + harness.aheadMs);
+  const clock = { ...systemClock, now };
+  const kinds = fakeKinds(now);
+  const registry = new Registry();
+  const targets: Harness['targets'] = new Map();
+  const targetReads: string[] = [];
+  const rest = {
+    async request({ path }: ApiRequest): Promise<unknown> {
+      targetReads.push(path);
+      const found = targets.get(path) ?? status(404, 'NotFound');
+      if (found instanceof Error) throw found;
+      return found;
+    },
+  };
+  const { policies, approvals, decisions } = kinds;
+  const silent = { debug() {}, info() {}, warn() {}, error() {} };
+  const webhook = createWebhook({
+    caches: {
+      policies: policies.cache,
+      approvals: approvals.cache,
+      decisions: decisions.cache,
+      hasSynced: () => harness.hasSynced,
+    },
+    clients: kinds,
+    rest,
+    own: { username: ownUsername, namespace: ownNamespace },
+    clock,
+    log: silent,
+    registry,
+    previewKey: new Uint8Array(32),
+  });
+  webhook.setCertificate(leaf);
+  const port = await webhook.listen({ address: '127.0.0.1', port: 0 });
+  const agent = new Agent({ ca: authority.cert, keepAlive: true, maxSockets: 64 });
+  const post: Harness['post'] = (path, body, headers = { 'content-type': 'application/json' }) =>
+    new Promise((resolve, reject) => {
+      const options = { agent, host: '127.0.0.1', port, path, method: 'POST', headers: { ...headers } };
+      const outgoing = httpsRequest(options, (answer) => {
+        let text = '';
+        answer.setEncoding('utf8');
+        answer.on('data', (chunk: string) => {
+          text += chunk;
+        });
+        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text }));
+      });
+      outgoing.on('error', reject);
+      outgoing.end(body);
+    });
+  const respond = async (path: string, review: object): Promise<Response> => {
+    const { status: code, text } = await post(path, JSON.stringify(review));
+    if (code !== 200) throw new Error(`${code}: ${text}`);
+    return (JSON.parse(text) as { response: Response }).response;
+  };
+  const harness: Harness = {
+    ...kinds,
+    webhook,
+    registry,
+    agent,
+    port,
+    targets,
+    targetReads,
+    hasSynced: true,
+    aheadMs: 0,
+    post,
+    ask: (review, policy = 'deploys') => respond(`/gate/${policy}?timeout=5s`, review),
+    stamp: (review) => respond('/stamp?timeout=5s', review),
+    policy: (name, spec = {}, given = ready) =>
+      policies.put({ metadata: { name }, spec: policySpec(spec), status: given }),
+    approve({ metadata, spec }, by = 'ada') {
+      const { name, namespace, uid } = metadata;
+      const digest = spec.change?.digest;
+      decisions.put({
+        metadata: { name: `${name}-${by}`, namespace, labels: { 'stepup.dev/approval': uid } },
+        spec: {
+          approval: { name, uid, ...(digest === undefined ? {} : { digest }) },
+          verdict: 'Approve',
+          decidedBy: { username: by, groups: ['approvers'] },
+          decidedAt: now().toISOString(),
+        },
+      });
+    },
+    async stop() {
+      agent.destroy();
+      await webhook.close();
+    },
+  };
+  return harness;
+}
+
+/** Waits until what is filed after an answer is there. */
+export async function filed(harness: Harness, name: string): Promise<StepUpApproval> {
+  for (let tries = 0; tries < 200; tries++) {
+    const found = harness.approvals.all.find(({ metadata }) => metadata.name === name);
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  throw new Error(`${name} was not filed`);
+}
+
+export async function counted(harness: Harness, name: string, labels: Readonly<Record<string, string>> = {}) {
+  const metric = await harness.registry.getSingleMetric(name)?.get();
+  const values = metric?.values ?? [];
+  return values
+    .filter((value) => Object.entries(labels).every(([key, wanted]) => value.labels[key] === wanted))
+    .reduce((sum, { value }) => sum + value, 0);
+}
