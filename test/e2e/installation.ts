@@ -50,7 +50,8 @@ export async function installStepup(options: InstallationOptions = {}): Promise<
     await createNamespaces(cluster);
     const kubeconfigs = await createActors(cluster);
     progress('installing the chart with Helm');
-    const helm = installer(used, [`replicas=${replicas}`, ...values]);
+    const given = process.env.STEPUP_E2E_VALUES?.split(',') ?? [];
+    const helm = installer(used, [`replicas=${replicas}`, ...given, ...values]);
     await helm([]);
     await bindRoles(cluster);
     await policiesReady(cluster);

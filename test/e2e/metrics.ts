@@ -1,20 +1,17 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What the replicas themselves count, read from their status ports as Prometheus would.
-import type { Installation } from './installation.ts';
+import { type Installation, systemNamespace } from './installation.ts';
 
 const statusPort = 8080;
 
 /** The sum of a counter over all replicas and all label sets that contain every one of these labels. */
 export async function counted(
-  { node }: Pick<Installation, 'node'>,
+  installation: Pick<Installation, 'node' | 'cluster'>,
   name: string,
   labels: Readonly<Record<string, string>> = {},
 ): Promise<number> {
-  const pods = (node?.pods() ?? []).filter((pod) => pod.isReady);
-  const texts = await Promise.all(
-    pods.map(async ({ ip }) => (await fetch(`http://${ip}:${statusPort}/metrics`)).text()),
-  );
+  const texts = await metricsOf(installation);
   return texts
     .flatMap((text) => text.split('\n'))
     .reduce((sum, line) => {
@@ -23,4 +20,16 @@ export async function counted(
         metric === name && Object.entries(labels).every(([key, wanted]) => given.includes(`${key}="${wanted}"`));
       return isMeant ? sum + Number(value) : sum;
     }, 0);
+}
+
+async function metricsOf({ node, cluster }: Pick<Installation, 'node' | 'cluster'>): Promise<readonly string[]> {
+  if (node !== undefined) {
+    const pods = node.pods().filter((pod) => pod.isReady);
+    return Promise.all(pods.map(async ({ ip }) => (await fetch(`http://${ip}:${statusPort}/metrics`)).text()));
+  }
+  // On an existing cluster only the API server reaches pods.
+  const pods = `/api/v1/namespaces/${systemNamespace}/pods`;
+  const { items } = await cluster.admin.list(`${pods}?labelSelector=app.kubernetes.io/name=stepup`);
+  const raw = (pod: string) => cluster.kubectl(['get', '--raw', `${pods}/${pod}:${statusPort}/proxy/metrics`]);
+  return Promise.all(items.map(async ({ metadata }) => (await raw(metadata.name)).stdout));
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Bundles src/cmd/stepup.ts into dist/: one entry and the chunks it loads on demand.
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -22,5 +22,10 @@ await build({
   legalComments: 'linked',
   logLevel: 'warning',
   // CommonJS dependencies (express, prom-client) call require for Node's own modules.
+  define: {
+    STEPUP_VERSION: JSON.stringify(
+      (JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as { version: string }).version,
+    ),
+  },
   banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
 });

@@ -1,0 +1,37 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The connection to the API server that a command's options ask for, and who we are to it.
+import type { ServeOptions } from '../config/options.ts';
+import { loadCredentials } from '../kube/credentials.ts';
+import type { KubeObject } from '../kube/objects.ts';
+import { ResourceClient } from '../kube/resource-client.ts';
+import { selfSubjectReviews } from '../kube/resources.ts';
+import { RestClient } from '../kube/rest.ts';
+
+export async function connect(options: ServeOptions): Promise<RestClient> {
+  const { kubeconfig, serviceAccountDir: folder } = options;
+  const credentials = await loadCredentials(
+    kubeconfig === undefined
+      ? {
+          kind: 'inCluster',
+          host: process.env.KUBERNETES_SERVICE_HOST ?? '',
+          port: process.env.KUBERNETES_SERVICE_PORT ?? 443,
+          folder,
+        }
+      : { kind: 'kubeconfig', paths: [kubeconfig] },
+  );
+  return new RestClient({ credentials });
+}
+
+interface SelfSubjectReview extends KubeObject {
+  readonly status?: { readonly userInfo?: { readonly username?: string } };
+}
+
+/** Our own username, asked of the API server rather than configured: a name in a file may be somebody else's. */
+export async function ownUsername(rest: RestClient, signal: AbortSignal): Promise<string> {
+  const reviews = new ResourceClient<SelfSubjectReview>(rest, selfSubjectReviews);
+  const { status } = await reviews.create({ metadata: {} }, { signal });
+  const username = status?.userInfo?.username;
+  if (username === undefined || username === '') throw new Error('ask the API server who we are: it names nobody');
+  return username;
+}

@@ -1,0 +1,121 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The composition root of stepup serve: every replica serves the webhook; the one that leads is the operator too.
+import { randomBytes, randomUUID } from 'node:crypto';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { ServeOptions } from '../config/options.ts';
+import { systemClock } from '../kube/clock.ts';
+import { EventRecorder } from '../kube/events.ts';
+import { LeaderElector } from '../kube/lease.ts';
+import { ResourceClient } from '../kube/resource-client.ts';
+import { events, leases, secrets } from '../kube/resources.ts';
+import { errorFields, type Log } from '../observe/log.ts';
+import { startStatusServer } from '../observe/status-server.ts';
+import { runOperator } from '../operator/operator.ts';
+import { ServingCertificate } from '../webhook/serving-certificate.ts';
+import { createWebhook } from '../webhook/webhook.ts';
+import { createCaches } from './caches.ts';
+import { connect, ownUsername } from './connect.ts';
+
+/** Serves until the signal aborts; rejects when it cannot go on. */
+export async function serve(options: ServeOptions, log: Log, signal: AbortSignal): Promise<void> {
+  const clock = systemClock;
+  const rest = await connect(options);
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const own = { username: await ownUsername(rest, signal), namespace: options.namespace };
+  log.info({ username: own.username, namespace: own.namespace, pod: options.podName }, 'stepup starts');
+
+  const caches = createCaches(rest, { delayMs: options.cacheDelayMs, log });
+  const views = {
+    policies: caches.policies.objects,
+    approvals: caches.approvals.objects,
+    decisions: caches.decisions.objects,
+    hasSynced: caches.hasSynced,
+  };
+  // Of this process only: equal secret values look equal within one preview, and nowhere else.
+  const previewKey = randomBytes(32);
+  const webhook = createWebhook({
+    caches: views,
+    clients: caches.clients,
+    rest,
+    own,
+    clock,
+    log,
+    registry,
+    previewKey,
+  });
+  const certificate = new ServingCertificate({
+    secrets: new ResourceClient(rest, secrets),
+    namespace: options.namespace,
+    name: options.tlsSecret,
+    onCertificate: (pair) => webhook.setCertificate(pair),
+    clock,
+    log,
+  });
+  const notReady = () => [
+    ...(signal.aborted ? ['stepup is stopping'] : []),
+    ...webhook.notReady(),
+    ...certificate.problems(),
+  ];
+  const status = await startStatusServer({
+    address: options.bindAddress,
+    port: options.statusPort,
+    registry,
+    notReady,
+  });
+
+  // The webhook goes on until its last answer is given, so what it reads from must outlive the signal.
+  const afterwards = new AbortController();
+  const reading = [caches.run(afterwards.signal), certificate.run(afterwards.signal)];
+  const listening = webhook.listen({ address: options.bindAddress, port: options.webhookPort });
+  listening.catch((error: unknown) => log.error(errorFields(error), 'the webhook cannot listen'));
+  const recorder = new EventRecorder({
+    events: new ResourceClient(rest, events),
+    controller: 'stepup.dev/operator',
+    instance: options.podName,
+    onError: (error) => log.warn(errorFields(error), 'event not recorded'),
+  });
+  const elector = new LeaderElector({
+    leases: new ResourceClient(rest, leases),
+    lease: { namespace: options.namespace, name: options.lease },
+    identity: `${options.podName}_${randomUUID()}`,
+    onError: (error) => log.warn(errorFields(error), 'leader election failed'),
+  });
+  const lead = (leading: AbortSignal) => {
+    log.info({}, 'leading');
+    return runOperator(
+      {
+        rest,
+        policies: caches.policies,
+        approvals: caches.approvals,
+        decisions: caches.decisions,
+        byTarget: (label) => caches.approvals.objects.byIndex('target', label),
+        decisionsOn: ({ namespace, name }) => caches.decisions.objects.byIndex('name', `${namespace}/${name}`),
+        own,
+        service: { name: options.serviceName, port: options.servicePort },
+        tlsSecret: options.tlsSecret,
+        packsConfigMap: options.packsConfigmap,
+        retentionSeconds: options.retentionSeconds,
+        settleResources: options.settleResources,
+        webhookListening: () => webhook.notReady().length === 0,
+        events: recorder,
+        registry,
+        log,
+        clock,
+      },
+      leading,
+    );
+  };
+  try {
+    // A webhook that cannot listen must not leave a process that looks alive.
+    await Promise.race([elector.run(signal, lead), listening.then(() => new Promise<never>(() => {}))]);
+    if (!signal.aborted) throw new Error('the operator ended by itself');
+  } finally {
+    await webhook.close();
+    afterwards.abort();
+    await Promise.all(reading);
+    await status.close();
+    rest.close();
+  }
+}

@@ -1,0 +1,52 @@
+#!/usr/bin/env node
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The stepup binary: reads the command line and hands over to a composition root.
+import { Command } from 'commander';
+import { BadOptionError, type ServeOptions, serveOptions } from '../config/options.ts';
+import { createLog, errorFields } from '../observe/log.ts';
+import { serve } from './serve.ts';
+import { runUninstall } from './uninstall.ts';
+import { version } from './version.ts';
+
+const program = new Command('stepup')
+  .description(
+    'Step-up approval for Kubernetes: a privileged change by a machine passes once, when someone approved it.',
+  )
+  .version(version)
+  .showHelpAfterError('(run with --help for all options)');
+
+const shared = new Set(['--namespace', '--service-account-dir', '--kubeconfig', '--lease', '--log-level']);
+const serveCommand = program.command('serve').description('serve the webhook, and work as the operator when leading');
+const uninstallCommand = program.command('uninstall').description('take the gate away before the chart goes');
+for (const option of serveOptions()) {
+  serveCommand.addOption(option);
+  if (shared.has(option.long ?? '')) uninstallCommand.addOption(option);
+}
+serveCommand.action((options: ServeOptions) => untilSignalled(options, serve));
+uninstallCommand.action((options: ServeOptions) => untilSignalled(options, runUninstall));
+
+/** Runs a command until it ends or the process is told to stop; a failure is logged and exits 1. */
+async function untilSignalled(
+  options: ServeOptions,
+  run: (options: ServeOptions, log: ReturnType<typeof createLog>, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const log = createLog(options.logLevel);
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
+  try {
+    await run(options, log, stop.signal);
+    process.exit(0);
+  } catch (error) {
+    log.error(errorFields(error), 'stepup stopped');
+    process.exit(1);
+  }
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof BadOptionError)) throw error;
+  process.stderr.write(`${error.message}\n(run with --help for all options)\n`);
+  process.exit(2);
+}

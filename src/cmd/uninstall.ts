@@ -1,0 +1,20 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The composition root of stepup uninstall, which the chart runs before it removes anything else.
+import type { ServeOptions } from '../config/options.ts';
+import { systemClock } from '../kube/clock.ts';
+import type { Log } from '../observe/log.ts';
+import { uninstall } from '../operator/uninstall.ts';
+import { connect } from './connect.ts';
+
+export async function runUninstall(options: ServeOptions, log: Log, signal: AbortSignal): Promise<void> {
+  const rest = await connect(options);
+  try {
+    await uninstall(
+      { rest, lease: { namespace: options.namespace, name: options.lease }, log, clock: systemClock },
+      signal,
+    );
+  } finally {
+    rest.close();
+  }
+}
