@@ -42,7 +42,9 @@ if (import.meta.main) {
   if (process.argv.includes('--check')) {
     const stale = staleCrds();
     if (stale.length > 0) {
-      process.stderr.write(`charts/stepup/files/crds: ${stale.join(', ')} differ from crds/: run node charts/sync-crds.ts\n`);
+      process.stderr.write(
+        `charts/stepup/files/crds: ${stale.join(', ')} differ from crds/: run node charts/sync-crds.ts\n`,
+      );
       process.exitCode = 1;
     }
   } else {
