@@ -1,0 +1,217 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Moves approvals through their phases: gathers what there is to know, asks plan, and does what it says.
+import {
+  approvalOf,
+  decisionOf,
+  policyOf,
+  type StepUpApproval,
+  type StepUpDecision,
+  type StepUpPolicy,
+} from '../api/kinds.ts';
+import { isEnded } from '../domain/approval.ts';
+import { targetLabel } from '../domain/attempt.ts';
+import { after } from '../domain/life.ts';
+import { type Plan, plan } from '../domain/plan.ts';
+import { openUseOf } from '../domain/reservation.ts';
+import { type Seen, settle } from '../domain/settle.ts';
+import { isConflict, isNotFound } from '../kube/api-error.ts';
+import type { Clock } from '../kube/clock.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import { keyOf } from '../kube/object-store.ts';
+import type { ObjectKey } from '../kube/resource.ts';
+import type { ResourceClient } from '../kube/resource-client.ts';
+import { WorkQueue } from '../kube/work-queue.ts';
+import { errorFields, type Log } from '../observe/log.ts';
+import type { OperatorMetrics } from './operator-metrics.ts';
+import type { TargetWatch } from './target-watch.ts';
+import { enqueueChanges, type Watched } from './watched.ts';
+
+export interface ApprovalReconcilerOptions {
+  readonly client: Pick<ResourceClient<StepUpApproval>, 'get' | 'replaceStatus' | 'delete'>;
+  readonly policies: Watched<StepUpPolicy>;
+  /** Live ones. */
+  readonly approvals: Watched<StepUpApproval>;
+  readonly decisions: Watched<StepUpDecision>;
+  readonly byTarget: (label: string) => readonly StepUpApproval[];
+  readonly decisionsOn: (approval: ObjectKey) => readonly StepUpDecision[];
+  readonly targets: TargetWatch;
+  readonly retentionSeconds: number;
+  /** Ends due sooner than this are removed on time; the scan finds the others. */
+  readonly scanSeconds: number;
+  readonly events: Pick<EventRecorder, 'emit'>;
+  readonly metrics: OperatorMetrics;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+const staleMs = 100;
+const concurrency = 16;
+
+export class ApprovalReconciler {
+  readonly #options: ApprovalReconcilerOptions;
+  readonly #queue: WorkQueue;
+
+  constructor(options: ApprovalReconcilerOptions) {
+    this.#options = options;
+    this.#queue = new WorkQueue({
+      process: (key) => this.#process(key),
+      concurrency,
+      clock: options.clock,
+      onError: (approval, error) =>
+        options.log.warn({ approval, ...errorFields(error) }, 'reconciling an approval failed'),
+    });
+  }
+
+  enqueue(approval: ObjectKey): void {
+    this.#queue.add(keyOf(approval));
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { approvals, decisions, policies } = this.#options;
+    enqueueChanges(approvals, signal, (approval, change) => {
+      if (change?.type === 'delete') {
+        // Ended, mostly by our own write, which has seen to its removal.
+        this.#options.targets.forget(approval.metadata.uid);
+        return;
+      }
+      this.enqueue(approval.metadata);
+      // A newer content replaces the older ones that nobody has decided.
+      if (change !== undefined && change.previous === undefined) this.#enqueueSiblings(approval);
+    });
+    enqueueChanges(decisions, signal, ({ metadata, spec }, change) => {
+      // Those that were there already belong to approvals that are looked at anyway.
+      if (change !== undefined) this.enqueue({ namespace: metadata.namespace, name: spec.approval.name });
+    });
+    enqueueChanges(policies, signal, ({ metadata }, change) => {
+      // Whom another policy gates may not vote, so each policy's change concerns every approval.
+      if (change !== undefined && change.previous?.metadata.generation !== metadata.generation) this.#enqueueAll();
+      if (change?.type === 'delete') this.#enqueueAll();
+    });
+    await this.#queue.run(signal);
+  }
+
+  #enqueueAll(): void {
+    for (const { metadata } of this.#options.approvals.objects.values()) this.enqueue(metadata);
+  }
+
+  #enqueueSiblings(approval: StepUpApproval): void {
+    for (const { metadata } of this.#siblingsOf(approval)) this.enqueue(metadata);
+  }
+
+  #siblingsOf({ metadata }: StepUpApproval): readonly StepUpApproval[] {
+    const label = metadata.labels?.[targetLabel];
+    if (label === undefined) return [];
+    return this.#options.byTarget(label).filter(({ metadata: { uid } }) => uid !== metadata.uid);
+  }
+
+  async #process(key: string): Promise<void> {
+    const [namespace = '', name = ''] = key.split('/');
+    const approval =
+      this.#options.approvals.objects.get({ namespace, name }) ?? (await this.#read({ namespace, name }));
+    if (approval === undefined) return;
+    if (isEnded(approvalOf(approval))) {
+      this.#options.targets.forget(approval.metadata.uid);
+      await this.#perform(approval, this.#planFor(approval, { kind: 'Nothing' }));
+      return;
+    }
+    const seen = this.#options.targets.see(approvalOf(approval));
+    // Nobody has looked yet: without a look, time alone would settle it.
+    if (seen === undefined) return;
+    const planned = this.#planFor(approval, seen);
+    const isGivenUp = planned.status?.phase === 'Expired' && openUseOf(approvalOf(approval)) !== undefined;
+    if (!isGivenUp || seen.kind === 'Nothing') {
+      await this.#perform(approval, planned, seen);
+      return;
+    }
+    const confirmed = await this.#options.targets.confirm(approvalOf(approval));
+    await this.#perform(approval, this.#planFor(approval, confirmed), confirmed);
+  }
+
+  /** Not among the live ones: ended, or gone. */
+  async #read(key: ObjectKey): Promise<StepUpApproval | undefined> {
+    try {
+      return await this.#options.client.get(key);
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  #planFor(approval: StepUpApproval, seen: Seen): Plan {
+    const { policies, decisionsOn, retentionSeconds, clock } = this.#options;
+    const policy = policies.objects.get({ name: approval.spec.policy.name });
+    return plan({
+      approval: approvalOf(approval),
+      decisions: decisionsOn(approval.metadata).map(decisionOf),
+      ...(policy === undefined ? {} : { policy: policyOf(policy) }),
+      policies: [...policies.objects.values()].map(policyOf),
+      siblings: this.#siblingsOf(approval).map(approvalOf),
+      seen,
+      retentionSeconds,
+      now: clock.now(),
+    });
+  }
+
+  async #perform(approval: StepUpApproval, planned: Plan, seen?: Seen): Promise<void> {
+    if (planned.isToBeRemoved) return this.#delete(approval);
+    const key = keyOf(approval.metadata);
+    if (planned.status !== undefined && !(await this.#write(approval, planned, seen))) {
+      this.#queue.addAfter(key, staleMs);
+      return;
+    }
+    const { status, nextAt } = planned;
+    if (status?.endedAt !== undefined) {
+      this.#options.targets.forget(approval.metadata.uid);
+      this.#removeLater(key, after(new Date(status.endedAt), this.#options.retentionSeconds));
+      return;
+    }
+    if (nextAt === undefined) return;
+    if (isEnded(approvalOf(approval))) this.#removeLater(key, nextAt);
+    else this.#queue.addAt(key, nextAt);
+  }
+
+  #removeLater(key: string, removeAt: Date): void {
+    const { clock, scanSeconds } = this.#options;
+    if (removeAt <= after(clock.now(), scanSeconds)) this.#queue.addAt(key, removeAt);
+  }
+
+  /** Compare-and-swap; false when the copy was old. */
+  async #write(approval: StepUpApproval, { status, events }: Plan, seen: Seen | undefined): Promise<boolean> {
+    const { client, metrics } = this.#options;
+    if (status === undefined) return true;
+    try {
+      await client.replaceStatus({ ...approval, status });
+    } catch (error) {
+      if (isNotFound(error)) return true;
+      if (isConflict(error)) return false;
+      throw error;
+    }
+    const { name, namespace, uid } = approval.metadata;
+    if (status.phase !== undefined && status.phase !== approval.status?.phase) {
+      metrics.moved(status.phase);
+      this.#options.log.info({ approval: name, namespace, phase: status.phase }, 'approval moved');
+    }
+    const open = openUseOf(approvalOf(approval));
+    const isSettled = open !== undefined && status.phase !== 'Reserved';
+    if (isSettled && seen !== undefined) metrics.settled(status.evidence ?? settle(open.use, seen));
+    for (const { type, reason, note } of events) {
+      this.#options.events.emit({
+        regarding: { apiVersion: approval.apiVersion, kind: approval.kind, namespace, name, uid },
+        type,
+        action: 'Move',
+        reason,
+        note,
+      });
+    }
+    return true;
+  }
+
+  async #delete({ metadata }: StepUpApproval): Promise<void> {
+    try {
+      await this.#options.client.delete(metadata, { preconditions: { uid: metadata.uid } });
+    } catch (error) {
+      if (!isNotFound(error) && !isConflict(error)) throw error;
+    }
+  }
+}

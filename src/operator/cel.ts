@@ -1,0 +1,41 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Pieces of CEL for matchConditions: text that means itself, globs, and subtrees that differ, never an unguarded key.
+import { pointerTokens } from '../domain/json.ts';
+
+/** A string literal that stands for exactly this text. */
+export function celText(text: string): string {
+  // The escapes of JSON are escapes of CEL too; only the quotes change places.
+  const escaped = JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'");
+  return `'${escaped}'`;
+}
+
+export function celTexts(texts: readonly string[]): string {
+  return `[${texts.map(celText).join(', ')}]`;
+}
+
+/** An RE2 pattern that matches exactly the text. */
+export function literalPattern(text: string): string {
+  return text.replace(/[\\.+*?()|[\]{}^$/-]/g, '\\$&');
+}
+
+/** An RE2 pattern, not anchored, in which * stands for a run of what `any` matches. */
+export function globPattern(glob: string, any: string): string {
+  return glob.split('*').map(literalPattern).join(any);
+}
+
+/** The value that a JSON pointer names in an object, as an optional: absent is none, and none is not null. */
+export function celAt(root: 'object' | 'oldObject', pointer: string): string {
+  return `${root}${pointerTokens(pointer)
+    .map((token) => `[?${celText(token)}]`)
+    .join('')}`;
+}
+
+/** True when the subtree at the pointer differs between the old and the new object. */
+export function celDiffers(pointer: string): string {
+  return `${celAt('oldObject', pointer)} != ${celAt('object', pointer)}`;
+}
+
+export function anyOf(terms: readonly string[]): string {
+  return terms.length === 1 ? (terms[0] ?? '') : terms.map((term) => `(${term})`).join(' || ');
+}

@@ -1,0 +1,240 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// From a policy to the webhook configuration by which the API server asks about its requests, and what is wrong with it.
+import { type CoverageRow, coverageOf } from '../domain/coverage.ts';
+import { selectorKeys } from '../domain/label-selector.ts';
+import { notBuiltYet, type Policy } from '../domain/policy.ts';
+import { kubernetesControllers, type Subject, serviceAccountPrefix } from '../domain/subject.ts';
+import type { Discovery } from './discovery.ts';
+import { changeCondition, identityConditions, ownConditions } from './match-conditions.ts';
+import {
+  gatePrefix,
+  type MatchCondition,
+  managedLabel,
+  type NewConfiguration,
+  type Rule,
+  type Webhook,
+  type WebhookService,
+} from './webhook-configuration.ts';
+
+export interface CompileContext {
+  readonly ownUsername: string;
+  readonly service: WebhookService;
+  /** PEM in base64, as the API server wants it. */
+  readonly caBundle: string;
+  readonly discovery: Discovery;
+  readonly policyExists: (name: string) => boolean;
+}
+
+export interface Problem {
+  readonly reason:
+    | 'NotBuiltYet'
+    | 'NoRequirement'
+    | 'KindNotServed'
+    | 'Aggregated'
+    | 'NeverGated'
+    | 'NeverMatched'
+    | 'NamespaceShapesMissing';
+  /** What is wrong, and what to do. */
+  readonly message: string;
+}
+
+export interface Compiled {
+  /** Absent when the policy cannot work at all. */
+  readonly configuration: NewConfiguration | undefined;
+  readonly problems: readonly Problem[];
+}
+
+/** The API server's bound on matchConditions of one entry. */
+const mostConditions = 64;
+
+export function compilePolicy(policy: Policy, context: CompileContext): Compiled {
+  const blocking = blockingProblems(policy);
+  if (blocking.length > 0) return { configuration: undefined, problems: blocking };
+  const problems: Problem[] = [...subjectProblems(policy, context.ownUsername)];
+  const entries = new Map<string, Entry>();
+  let governs = false;
+  for (const row of usefulRows(policy)) {
+    const rules = rulesOf(row, policy, context.discovery, problems);
+    if (rules.length === 0) continue;
+    governs ||= row.shape === 'Action';
+    addTo(entries, row, rules, policy);
+  }
+  const { namespaceShapes } = policy.spec;
+  if (namespaceShapes !== undefined && !context.policyExists(namespaceShapes)) {
+    const message = `namespaceShapes names policy ${namespaceShapes}, which does not exist; until it does, this policy asks itself`;
+    problems.push({ reason: 'NamespaceShapesMissing', message });
+  }
+  if (!governs) return { configuration: undefined, problems };
+  return { configuration: configurationOf(policy, [...entries.values()], context), problems };
+}
+
+function blockingProblems(policy: Policy): readonly Problem[] {
+  const problems: Problem[] = notBuiltYet(policy.spec).map((what) => ({
+    reason: 'NotBuiltYet',
+    message: `${what} is not built yet; remove it from the policy`,
+  }));
+  if ((policy.spec.approval.require ?? []).length === 0 && policy.spec.approval.auto === undefined) {
+    const message = 'nobody can approve; name at least one requirement in spec.approval.require';
+    problems.push({ reason: 'NoRequirement', message });
+  }
+  return problems;
+}
+
+function subjectProblems(policy: Policy, ownUsername: string): readonly Problem[] {
+  const never = new Set([...kubernetesControllers, ownUsername]);
+  return (policy.spec.subjects?.include ?? [])
+    .map(usernameOf)
+    .filter((name) => never.has(name))
+    .map((name) => ({
+      reason: 'NeverGated',
+      message: `spec.subjects.include names ${name}, which is never gated; remove it`,
+    }));
+}
+
+function usernameOf({ kind, namespace, name }: Subject): string {
+  if (kind === 'ServiceAccount') return `${serviceAccountPrefix}${namespace ?? '*'}:${name}`;
+  return kind === 'User' ? name : '';
+}
+
+/** Rows without those that never match and without kinds another row asks about for every UPDATE anyway. */
+function usefulRows(policy: Policy): readonly CoverageRow[] {
+  const rows = coverageOf(policy);
+  const asksAlways = (reach: string, group: string, resource: string) =>
+    rows.some(
+      (row) =>
+        row.shape === 'Action' &&
+        row.reach === reach &&
+        row.action?.fields === undefined &&
+        row.operations.includes('UPDATE') &&
+        row.apiGroups.includes(group) &&
+        row.resources.includes(resource),
+    );
+  return rows.flatMap((row) => {
+    if (row.shape === 'NamespaceLeaves') {
+      // A selector without terms cannot be left.
+      return selectorKeys(policy.spec.namespaceSelector ?? {}).length === 0 ? [] : [row];
+    }
+    if (row.shape !== 'DeletionByUpdate') return [row];
+    const resources = row.resources.filter(
+      (resource) => !row.apiGroups.every((group) => asksAlways(row.reach, group, resource)),
+    );
+    return resources.length === 0 ? [] : [{ ...row, resources }];
+  });
+}
+
+interface Entry {
+  readonly name: string;
+  readonly reach: CoverageRow['reach'];
+  readonly change: string | undefined;
+  readonly isAboutObject: boolean;
+  readonly rules: Rule[];
+}
+
+const nameOf: Record<CoverageRow['shape'], string> = {
+  Action: 'action',
+  EphemeralContainers: 'action',
+  Resize: 'action',
+  DeletionByUpdate: 'deletion-by-update',
+  Scale: 'door',
+  Eviction: 'door',
+  Binding: 'door',
+  NamespaceDeletion: 'namespace-deletion',
+  NamespaceLeaves: 'namespace-leaves',
+};
+
+/** Rows that share reach and conditions share an entry. The policy's own CEL speaks of the governed object only. */
+function addTo(entries: Map<string, Entry>, row: CoverageRow, rules: readonly Rule[], policy: Policy): void {
+  const change = changeCondition(row, policy.spec.namespaceSelector);
+  const name = nameOf[row.shape];
+  const isAboutObject = name === 'action' || name === 'deletion-by-update';
+  const key = JSON.stringify([name, row.reach, change ?? null]);
+  const entry = entries.get(key) ?? { name, reach: row.reach, change, isAboutObject, rules: [] };
+  entry.rules.push(...rules);
+  entries.set(key, entry);
+}
+
+/** One rule for each group, in exactly one version, so that the digest sees one shape. */
+function rulesOf(row: CoverageRow, policy: Policy, discovery: Discovery, problems: Problem[]): readonly Rule[] {
+  const isNamed = row.shape === 'Action';
+  const scope = scopeOf(row, policy);
+  const byVersion = new Map<string, { group: string; version: string; resources: string[] }>();
+  const report = (reason: Problem['reason'], message: string) => {
+    if (isNamed && !problems.some((one) => one.message === message)) problems.push({ reason, message });
+  };
+  for (const resource of row.resources) {
+    const [main = '', subresource] = resource.split('/');
+    const served = row.apiGroups.flatMap((group) => {
+      const kind = discovery.find(group, main);
+      const has = kind !== undefined && (subresource === undefined || kind.subresources.includes(subresource));
+      return has ? [{ group, kind }] : [];
+    });
+    if (served.length === 0) {
+      const groups = row.apiGroups.map((group) => group || 'core').join(', ');
+      report('KindNotServed', `${resource} is not served in ${groups}; correct its name or group, or install its API`);
+    }
+    for (const { group, kind } of served) {
+      if (kind.aggregatedBy !== undefined) {
+        const message = `${resource} is served by ${kind.aggregatedBy}, whose own admission may not ask; test that it does`;
+        report('Aggregated', message);
+      }
+      if (scope === 'Namespaced' && !kind.namespaced) {
+        const message = `${resource} is cluster-scoped and no namespaceSelector selects it; move it to a policy without one`;
+        report('NeverMatched', message);
+        continue;
+      }
+      const key = `${group}/${kind.version}`;
+      const rule = byVersion.get(key) ?? { group, version: kind.version, resources: [] };
+      rule.resources.push(resource);
+      byVersion.set(key, rule);
+    }
+  }
+  return [...byVersion.values()].map(({ group, version, resources }) => ({
+    apiGroups: [group],
+    apiVersions: [version],
+    operations: row.operations,
+    resources,
+    scope,
+  }));
+}
+
+function scopeOf(row: CoverageRow, policy: Policy): Rule['scope'] {
+  if (row.reach !== 'Selected') return 'Cluster';
+  return policy.spec.namespaceSelector === undefined ? '*' : 'Namespaced';
+}
+
+function configurationOf(policy: Policy, entries: readonly Entry[], context: CompileContext): NewConfiguration {
+  const { name, uid } = policy.metadata;
+  const { service, caBundle } = context;
+  const identity = identityConditions(policy, context.ownUsername);
+  const own = ownConditions(policy);
+  const counts = new Map<string, number>();
+  const webhooks = entries.map((entry): Webhook => {
+    const count = (counts.get(entry.name) ?? 0) + 1;
+    counts.set(entry.name, count);
+    const change: MatchCondition[] = entry.change === undefined ? [] : [{ name: 'change', expression: entry.change }];
+    const matchConditions = [...identity, ...change, ...(entry.isAboutObject ? own : [])];
+    if (matchConditions.length > mostConditions) throw new RangeError(`policy ${name}: too many matchConditions`);
+    return {
+      name: `${entry.name}${count === 1 ? '' : `-${count}`}.${name}.gate.stepup.dev`,
+      admissionReviewVersions: ['v1'],
+      clientConfig: { service: { ...service, path: `/gate/${name}` }, caBundle },
+      failurePolicy: policy.spec.failurePolicy ?? 'Fail',
+      matchConditions,
+      matchPolicy: 'Equivalent',
+      namespaceSelector: entry.reach === 'AllNamespaces' ? {} : (policy.spec.namespaceSelector ?? {}),
+      objectSelector: {},
+      rules: entry.rules,
+      sideEffects: 'NoneOnDryRun',
+      timeoutSeconds: 5,
+    };
+  });
+  return {
+    metadata: {
+      name: `${gatePrefix}${name}`,
+      labels: { [managedLabel]: 'true' },
+      ownerReferences: [{ apiVersion: 'stepup.dev/v1alpha1', kind: 'StepUpPolicy', name, uid }],
+    },
+    webhooks,
+  };
+}

@@ -1,0 +1,84 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Puts webhook configurations in place and back in place, tried by a dry run before anything that works is replaced.
+import { ApiError, isAlreadyExists, isConflict, isInvalid, isNotFound } from '../kube/api-error.ts';
+import type { ResourceClient } from '../kube/resource-client.ts';
+import type { Watched } from './watched.ts';
+import { broughtBack, isInPlace, type NewConfiguration, type WebhookConfiguration } from './webhook-configuration.ts';
+
+export type Put =
+  | { readonly kind: 'InPlace' }
+  | { readonly kind: 'Written' }
+  /** It was in place before, and somebody else had changed or deleted it. */
+  | { readonly kind: 'Restored'; readonly what: 'deleted' | 'edited' }
+  | { readonly kind: 'Refused'; readonly message: string }
+  /** Our copy is behind; look again in a moment. */
+  | { readonly kind: 'Stale' };
+
+export interface ConfigurationKeeperOptions {
+  readonly client: Pick<ResourceClient<WebhookConfiguration>, 'create' | 'replace' | 'delete'>;
+  readonly stored: Watched<WebhookConfiguration>;
+}
+
+export class ConfigurationKeeper {
+  readonly #options: ConfigurationKeeperOptions;
+  /** What the API server has accepted from us, by name, as JSON. */
+  readonly #accepted = new Map<string, string>();
+
+  constructor(options: ConfigurationKeeperOptions) {
+    this.#options = options;
+  }
+
+  async put(wanted: NewConfiguration): Promise<Put> {
+    const { name } = wanted.metadata;
+    const text = JSON.stringify(wanted);
+    const stored = this.#options.stored.objects.get({ name });
+    if (stored !== undefined && isInPlace(stored, wanted)) {
+      this.#accepted.set(name, text);
+      return { kind: 'InPlace' };
+    }
+    const wasInPlace = this.#accepted.get(name) === text;
+    try {
+      if (!wasInPlace) await this.#write(stored, wanted, { dryRun: true });
+      await this.#write(stored, wanted, {});
+    } catch (error) {
+      if (isConflict(error) || isAlreadyExists(error) || isNotFound(error)) return { kind: 'Stale' };
+      if (isInvalid(error)) return { kind: 'Refused', message: sentenceOf(error) };
+      throw error;
+    }
+    this.#accepted.set(name, text);
+    if (!wasInPlace) return { kind: 'Written' };
+    return { kind: 'Restored', what: stored === undefined ? 'deleted' : 'edited' };
+  }
+
+  /** Resolves when no configuration of the name is stored any more. */
+  async remove(name: string): Promise<void> {
+    this.#accepted.delete(name);
+    const stored = this.#options.stored.objects.get({ name });
+    if (stored === undefined) return;
+    try {
+      await this.#options.client.delete({ name }, { preconditions: { uid: stored.metadata.uid } });
+    } catch (error) {
+      if (!isNotFound(error) && !isConflict(error)) throw error;
+    }
+  }
+
+  async #write(
+    stored: WebhookConfiguration | undefined,
+    wanted: NewConfiguration,
+    options: { readonly dryRun?: boolean },
+  ): Promise<void> {
+    const { client } = this.#options;
+    if (stored === undefined) {
+      await client.create(wanted, options);
+      return;
+    }
+    await client.replace(broughtBack(stored, wanted), options);
+  }
+}
+
+/** What the API server said, on one line: conditions have no newlines. */
+function sentenceOf(error: unknown): string {
+  const text = error instanceof ApiError ? error.message.replace(/^.*?: \d{3} \w+: /s, '') : String(error);
+  return text.replace(/\s*\n\s*/g, ' ').slice(0, 8192);
+}

@@ -1,0 +1,131 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The matchConditions of a policy's entries: who is gated, and whether the request changes anything privileged.
+import type { CoverageRow } from '../domain/coverage.ts';
+import { pointerToken } from '../domain/json.ts';
+import { selectorKeys } from '../domain/label-selector.ts';
+import type { LabelSelector, Policy } from '../domain/policy.ts';
+import { includedSubjects, kubernetesControllers, type Subject, serviceAccountPrefix } from '../domain/subject.ts';
+import { anyOf, celAt, celDiffers, celText, celTexts, globPattern } from './cel.ts';
+import type { MatchCondition } from './webhook-configuration.ts';
+
+const username = 'request.userInfo.username';
+
+/** Identity, cheapest first: requests of anybody else end here. */
+export function identityConditions(policy: Policy, ownUsername: string): readonly MatchCondition[] {
+  const { subjects } = policy.spec;
+  const exclude = subjects?.exclude ?? [];
+  return [
+    { name: 'own', expression: `${username} != ${celText(ownUsername)}` },
+    {
+      name: 'subjects',
+      expression: anyOf(includedSubjects(subjects).map((subject) => subjectTerm(subject, 'AtLeast'))),
+    },
+    { name: 'controllers', expression: `!(${username} in ${celTexts(kubernetesControllers)})` },
+    ...(exclude.length === 0
+      ? []
+      : [
+          {
+            name: 'excluded',
+            expression: `!(${anyOf(exclude.map((subject) => subjectTerm(subject, 'Exactly')))})`,
+          },
+        ]),
+  ];
+}
+
+/**
+ * True for the subject. Including may let a name through that decide then turns away; excluding must name exactly the
+ * identities that decide excludes, since nobody looks at them again.
+ */
+function subjectTerm(subject: Subject, how: 'AtLeast' | 'Exactly'): string {
+  switch (subject.kind) {
+    case 'Group':
+      return `has(request.userInfo.groups) && ${celText(subject.name)} in request.userInfo.groups`;
+    case 'User':
+      return subject.name.includes('*')
+        ? `${username}.matches(${celText(`(?s)^${globPattern(subject.name, '.*')}$`)})`
+        : `${username} == ${celText(subject.name)}`;
+    case 'ServiceAccount':
+      return serviceAccountTerm(subject.namespace ?? '*', subject.name, how);
+  }
+}
+
+function serviceAccountTerm(namespace: string, name: string, how: 'AtLeast' | 'Exactly'): string {
+  if (!namespace.includes('*') && !name.includes('*')) {
+    return `${username} == ${celText(`${serviceAccountPrefix}${namespace}:${name}`)}`;
+  }
+  if (how === 'AtLeast' && name === '*' && namespace === '*') {
+    return `${username}.startsWith(${celText(serviceAccountPrefix)})`;
+  }
+  if (how === 'AtLeast' && name === '*' && !namespace.includes('*')) {
+    return `${username}.startsWith(${celText(`${serviceAccountPrefix}${namespace}:`)})`;
+  }
+  const part = (glob: string) => (glob === '*' ? '[^:]+' : globPattern(glob, '[^:]*'));
+  return `${username}.matches(${celText(`^${serviceAccountPrefix}${part(namespace)}:${part(name)}$`)})`;
+}
+
+/** What an UPDATE must change so that it is worth asking about; undefined where every request is. */
+export function changeCondition(row: CoverageRow, selector: LabelSelector | undefined): string | undefined {
+  switch (row.shape) {
+    case 'Action': {
+      const { fields } = row.action ?? {};
+      if (fields === undefined || !row.operations.includes('UPDATE')) return undefined;
+      return ifUpdate(fields.map(celDiffers));
+    }
+    case 'DeletionByUpdate':
+      return ifUpdate(['/metadata/finalizers', '/metadata/ownerReferences'].map(celDiffers));
+    case 'NamespaceLeaves':
+      return leavesCondition(selector ?? {});
+    default:
+      return undefined;
+  }
+}
+
+function ifUpdate(terms: readonly string[]): string {
+  return `request.operation != 'UPDATE' || ${anyOf(terms)}`;
+}
+
+/** A label that the selector names changes on a namespace that was selected; whether it still is, decide tells. */
+function leavesCondition(selector: LabelSelector): string {
+  const differs = selectorKeys(selector).map((key) => celDiffers(labelPointer(key)));
+  return [...selectedTerms(selector), anyOf(differs)].map((term) => `(${term})`).join(' && ');
+}
+
+function selectedTerms(selector: LabelSelector): readonly string[] {
+  const equal = Object.entries(selector.matchLabels ?? {}).map(([key, value]) => isOneOf(key, [value]));
+  return [...equal, ...(selector.matchExpressions ?? []).map(expressionTerm)];
+}
+
+function expressionTerm({
+  key,
+  operator,
+  values = [],
+}: NonNullable<LabelSelector['matchExpressions']>[number]): string {
+  switch (operator) {
+    case 'In':
+      return isOneOf(key, values);
+    case 'NotIn':
+      return `!(${isOneOf(key, values)})`;
+    case 'Exists':
+      return `${oldLabel(key)}.hasValue()`;
+    case 'DoesNotExist':
+      return `!${oldLabel(key)}.hasValue()`;
+  }
+}
+
+function isOneOf(key: string, values: readonly string[]): string {
+  return `${oldLabel(key)}.hasValue() && ${oldLabel(key)}.value() in ${celTexts(values)}`;
+}
+
+function oldLabel(key: string): string {
+  return celAt('oldObject', labelPointer(key));
+}
+
+function labelPointer(key: string): string {
+  return `/metadata/labels/${pointerToken(key)}`;
+}
+
+/** The policy's own CEL, under names that cannot meet ours. */
+export function ownConditions(policy: Policy): readonly MatchCondition[] {
+  return (policy.spec.conditions ?? []).map(({ name, expression }) => ({ name: `policy-${name}`, expression }));
+}

@@ -1,0 +1,69 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The operator's metrics, declared once for the process, however often it becomes leader.
+import { Counter, Gauge, type Metric, type Registry } from 'prom-client';
+import type { StepUpApproval, StepUpPolicy } from '../api/kinds.ts';
+import { isReady } from '../domain/policy.ts';
+
+export interface OperatorMetrics {
+  leading(isLeader: boolean): void;
+  moved(phase: string): void;
+  settled(result: string): void;
+  restored(kind: string): void;
+}
+
+export interface Counted {
+  readonly approvals: () => Iterable<StepUpApproval>;
+  readonly policies: () => Iterable<StepUpPolicy>;
+}
+
+export function operatorMetrics(registry: Registry, counted: Counted): OperatorMetrics {
+  const once = <T extends Metric>(name: string, create: () => T): T =>
+    (registry.getSingleMetric(name) as T | undefined) ?? create();
+  const registers = [registry];
+  once(
+    'stepup_approvals',
+    () =>
+      new Gauge({
+        name: 'stepup_approvals',
+        help: 'Live approvals by phase.',
+        labelNames: ['phase'],
+        registers,
+        collect() {
+          this.reset();
+          for (const phase of ['Pending', 'Approved', 'Reserved']) this.set({ phase }, 0);
+          for (const { status } of counted.approvals()) this.inc({ phase: status?.phase ?? 'Pending' });
+        },
+      }),
+  );
+  once(
+    'stepup_policies',
+    () =>
+      new Gauge({
+        name: 'stepup_policies',
+        help: 'Policies by whether their newest generation is in force.',
+        labelNames: ['ready'],
+        registers,
+        collect() {
+          this.set({ ready: 'true' }, 0);
+          this.set({ ready: 'false' }, 0);
+          for (const policy of counted.policies()) this.inc({ ready: String(isReady(policy)) });
+        },
+      }),
+  );
+  const leader = once(
+    'stepup_leader',
+    () => new Gauge({ name: 'stepup_leader', help: '1 while this replica runs the operator.', registers }),
+  );
+  const counter = (name: string, help: string, label: string) =>
+    once(name, () => new Counter({ name, help, labelNames: [label], registers }));
+  const transitions = counter('stepup_transitions_total', 'Phases that approvals moved to.', 'phase');
+  const restores = counter('stepup_restores_total', 'Webhook configurations put back after a foreign change.', 'kind');
+  const settlements = counter('stepup_settlements_total', 'Reservations settled, by what was found.', 'result');
+  return {
+    leading: (isLeader) => leader.set(isLeader ? 1 : 0),
+    moved: (phase) => transitions.inc({ phase }),
+    settled: (result) => settlements.inc({ result }),
+    restored: (kind) => restores.inc({ kind }),
+  };
+}

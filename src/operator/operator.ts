@@ -1,0 +1,251 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The operator: what the leader of the replicas does besides serving the webhook.
+import type { Registry } from 'prom-client';
+import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../api/kinds.ts';
+import { type Clock, sleep } from '../kube/clock.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import type { KubeObject } from '../kube/objects.ts';
+import { Reflector, type ReflectorOptions } from '../kube/reflector.ts';
+import type { ObjectKey, Resource } from '../kube/resource.ts';
+import { ResourceClient } from '../kube/resource-client.ts';
+import * as resources from '../kube/resources.ts';
+import type { RestClient } from '../kube/rest.ts';
+import { errorFields, type Log } from '../observe/log.ts';
+import { ApprovalReconciler } from './approval-reconciler.ts';
+import { CertificateKeeper, type Secret } from './certificate-keeper.ts';
+import { serviceNames } from './certificates.ts';
+import { ConfigurationKeeper } from './configuration-keeper.ts';
+import { type Discovery, DiscoveryPoller, discover } from './discovery.ts';
+import { operatorMetrics } from './operator-metrics.ts';
+import { type ConfigMap, PackReconciler } from './packs.ts';
+import { PolicyReconciler } from './policy-reconciler.ts';
+import { scanForEnds } from './retention.ts';
+import { StampReconciler } from './stamp-reconciler.ts';
+import { TargetWatch } from './target-watch.ts';
+import type { Watched } from './watched.ts';
+import { isManaged, stampName, type WebhookConfiguration } from './webhook-configuration.ts';
+
+export interface OperatorDependencies {
+  readonly rest: RestClient;
+  /** Copies that every replica has anyway, with approvals the live ones. */
+  readonly policies: Watched<StepUpPolicy>;
+  readonly approvals: Watched<StepUpApproval>;
+  readonly decisions: Watched<StepUpDecision>;
+  /** Live approvals by the value of their label stepup.dev/target. */
+  readonly byTarget: (label: string) => readonly StepUpApproval[];
+  /** Decisions whose spec.approval.name and namespace are these. */
+  readonly decisionsOn: (approval: ObjectKey) => readonly StepUpDecision[];
+  /** Who we are, by SelfSubjectReview, and where we run. */
+  readonly own: { readonly username: string; readonly namespace: string };
+  readonly service: { readonly name: string; readonly port: number };
+  readonly tlsSecret: string;
+  readonly packsConfigMap: string;
+  readonly retentionSeconds: number;
+  /** Kinds whose objects may be looked at to settle, as `resource.group`, or `resource` for the core group. */
+  readonly settleResources: readonly string[];
+  /** Between two scans for ended approvals, default 600. */
+  readonly scanSeconds?: number;
+  /** True once this replica answers reviews: before that no gate may send any. */
+  readonly webhookListening: () => boolean;
+  readonly events: Pick<EventRecorder, 'emit'>;
+  readonly registry: Registry;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+const scanSeconds = 600;
+const againMs = 500;
+
+/** Works until the signal aborts; resolves when everything under way has settled. */
+export async function runOperator(dependencies: OperatorDependencies, signal: AbortSignal): Promise<void> {
+  const metrics = operatorMetrics(dependencies.registry, {
+    approvals: () => dependencies.approvals.objects.values(),
+    policies: () => dependencies.policies.objects.values(),
+  });
+  metrics.leading(true);
+  // One part that fails ends the others: a half of an operator must not hold the Lease.
+  const end = new AbortController();
+  try {
+    await work(dependencies, metrics, AbortSignal.any([signal, end.signal]));
+  } finally {
+    end.abort();
+    metrics.leading(false);
+  }
+}
+
+async function work(
+  dependencies: OperatorDependencies,
+  metrics: ReturnType<typeof operatorMetrics>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { rest, own, log, clock, events, policies, approvals, decisions } = dependencies;
+  const first = await servedKinds(dependencies, signal);
+  if (first === undefined) return;
+  const client = <T extends KubeObject>(resource: Resource) => new ResourceClient<T>(rest, resource);
+  const reflectors: Reflector<KubeObject>[] = [];
+  const reflect = <T extends KubeObject>(resource: Resource, options: Omit<ReflectorOptions<T>, 'source'> = {}) => {
+    const onError = (error: unknown) =>
+      log.warn({ resource: resource.plural, ...errorFields(error) }, 'watching failed');
+    const reflector = new Reflector<T>({ source: client<T>(resource), clock, onError, ...options });
+    reflectors.push(reflector as unknown as Reflector<KubeObject>);
+    return reflector;
+  };
+  const inOwnNamespace = (name: string) => ({ namespace: own.namespace, fieldSelector: `metadata.name=${name}` });
+  const gates = reflect<WebhookConfiguration>(resources.validatingWebhookConfigurations, { transform: onlyOurs });
+  const stamps = reflect<WebhookConfiguration>(resources.mutatingWebhookConfigurations, { transform: onlyOurs });
+  const secrets = reflect<Secret>(resources.secrets, inOwnNamespace(dependencies.tlsSecret));
+  const configMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.packsConfigMap));
+
+  const service = { ...dependencies.service, namespace: own.namespace };
+  let isStampInPlace = false;
+  const stampContext = () => {
+    const { caBundle } = certificates;
+    return caBundle === undefined ? undefined : { ownUsername: own.username, service, caBundle };
+  };
+  const certificates: CertificateKeeper = new CertificateKeeper({
+    client: client<Secret>(resources.secrets),
+    secrets,
+    secret: { namespace: own.namespace, name: dependencies.tlsSecret },
+    names: serviceNames(service.name, service.namespace),
+    isPublished: (caBundle) => [...ours(gates), ...ours(stamps)].every((one) => carries(one, caBundle)),
+    onBundle: () => {
+      stampReconciler.check();
+      policyReconciler.enqueueAll();
+    },
+    log,
+    clock,
+  });
+  const stampReconciler: StampReconciler = new StampReconciler({
+    configurations: stamps,
+    keeper: new ConfigurationKeeper({ client: client(resources.mutatingWebhookConfigurations), stored: stamps }),
+    context: stampContext,
+    onInPlace: () => {
+      if (!isStampInPlace) policyReconciler.enqueueAll();
+      isStampInPlace = true;
+    },
+    metrics,
+    log,
+    clock,
+  });
+  const discovery = new DiscoveryPoller(first, {
+    rest,
+    clock,
+    onRefresh: () => policyReconciler.enqueueAll(),
+    onError: (error) => log.warn(errorFields(error), 'discovery failed'),
+  });
+  const policyReconciler: PolicyReconciler = new PolicyReconciler({
+    policies,
+    client: client<StepUpPolicy>(resources.stepUpPolicies),
+    configurations: gates,
+    keeper: new ConfigurationKeeper({ client: client(resources.validatingWebhookConfigurations), stored: gates }),
+    context: () => {
+      const context = stampContext();
+      const mayGate = isStampInPlace && dependencies.webhookListening();
+      return context === undefined || !mayGate ? undefined : { ...context, discovery: discovery.current };
+    },
+    events,
+    metrics,
+    log,
+    clock,
+  });
+  // A rotation goes on as soon as the last configuration carries the new authority.
+  gates.onChange(() => certificates.check());
+  stamps.onChange(() => certificates.check());
+
+  const approvalClient = client<StepUpApproval>(resources.stepUpApprovals);
+  const targets = new TargetWatch(
+    {
+      rest,
+      discovery: () => discovery.current,
+      settleResources: dependencies.settleResources,
+      onSeen: (approval) => approvalReconciler.enqueue(approval),
+      clock,
+      log,
+    },
+    signal,
+  );
+  const scan = {
+    retentionSeconds: dependencies.retentionSeconds,
+    scanSeconds: dependencies.scanSeconds ?? scanSeconds,
+  };
+  const approvalReconciler: ApprovalReconciler = new ApprovalReconciler({
+    ...dependencies,
+    ...scan,
+    client: approvalClient,
+    targets,
+    metrics,
+  });
+  const packs = new PackReconciler({
+    configMaps,
+    configMap: { namespace: own.namespace, name: dependencies.packsConfigMap },
+    policies,
+    client: client<StepUpPolicy>(resources.stepUpPolicies),
+    events,
+    log,
+    clock,
+  });
+  const onDue = (approval: ObjectKey) => approvalReconciler.enqueue(approval);
+
+  const reflecting = reflectors.map((reflector) => reflector.run(signal));
+  const copies = [gates, stamps, secrets, configMaps, policies, approvals, decisions];
+  try {
+    await Promise.all(copies.map(({ synced }) => unlessAborted(synced, signal)));
+    if (!signal.aborted) {
+      log.info({}, 'operator started');
+      await Promise.all([
+        certificates.run(signal),
+        stampReconciler.run(signal),
+        policyReconciler.run(signal),
+        approvalReconciler.run(signal),
+        packs.run(signal),
+        discovery.run(signal),
+        scanForEnds({ ...scan, client: approvalClient, onDue, clock, log }, signal),
+      ]);
+    }
+  } finally {
+    await Promise.all(reflecting);
+  }
+}
+
+/** Waits until the API server serves our three kinds. */
+async function servedKinds(
+  { rest, log, clock }: OperatorDependencies,
+  signal: AbortSignal,
+): Promise<Discovery | undefined> {
+  const own = [resources.stepUpPolicies, resources.stepUpApprovals, resources.stepUpDecisions];
+  while (!signal.aborted) {
+    try {
+      const discovery = await discover(rest, signal);
+      if (own.every(({ group, plural }) => discovery.find(group, plural) !== undefined)) return discovery;
+      log.info({}, 'waiting for the kinds of stepup.dev');
+    } catch (error) {
+      if (!signal.aborted) log.warn(errorFields(error), 'discovery failed');
+    }
+    await sleep(clock, againMs, signal);
+  }
+  return undefined;
+}
+
+/** Of configurations that are not ours only the names are kept. */
+function onlyOurs({ apiVersion, kind, metadata, webhooks = [] }: WebhookConfiguration): WebhookConfiguration {
+  const isOurs = metadata.name.startsWith('stepup-');
+  return { apiVersion, kind, metadata, ...(isOurs && { webhooks }) };
+}
+
+function ours(configurations: Watched<WebhookConfiguration>): readonly WebhookConfiguration[] {
+  return [...configurations.objects.values()].filter((one) => one.metadata.name === stampName || isManaged(one));
+}
+
+function carries({ webhooks = [] }: WebhookConfiguration, caBundle: string): boolean {
+  return webhooks.every(({ clientConfig }) => clientConfig.caBundle === caBundle);
+}
+
+async function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const { promise: aborted, resolve } = Promise.withResolvers<void>();
+  const stop = () => resolve();
+  signal.addEventListener('abort', stop, { once: true });
+  await Promise.race([promise, aborted]);
+  signal.removeEventListener('abort', stop);
+}

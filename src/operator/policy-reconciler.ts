@@ -1,0 +1,165 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Keeps each policy's webhook configuration in place and says on the policy whether it is.
+import { policyOf, type StepUpPolicy } from '../api/kinds.ts';
+import { isConflict, isNotFound } from '../kube/api-error.ts';
+import type { Clock } from '../kube/clock.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import type { ResourceClient } from '../kube/resource-client.ts';
+import { WorkQueue } from '../kube/work-queue.ts';
+import { errorFields, type Log } from '../observe/log.ts';
+import { type CompileContext, compilePolicy } from './compile-policy.ts';
+import type { ConfigurationKeeper, Put } from './configuration-keeper.ts';
+import type { OperatorMetrics } from './operator-metrics.ts';
+import { notReadyFor, type Readiness, readyWith, statusWith } from './policy-status.ts';
+import { enqueueChanges, type Watched } from './watched.ts';
+import {
+  gatePrefix,
+  isManaged,
+  type NewConfiguration,
+  type WebhookConfiguration,
+  withBundle,
+} from './webhook-configuration.ts';
+
+export interface PolicyReconcilerOptions {
+  readonly policies: Watched<StepUpPolicy>;
+  readonly client: Pick<ResourceClient<StepUpPolicy>, 'replaceStatus'>;
+  readonly configurations: Watched<WebhookConfiguration>;
+  readonly keeper: ConfigurationKeeper;
+  /** Undefined until gates may be written: certificates, our own kinds' entry and this replica's webhook come first. */
+  readonly context: () => Omit<CompileContext, 'policyExists'> | undefined;
+  readonly events: Pick<EventRecorder, 'emit'>;
+  readonly metrics: OperatorMetrics;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+const staleMs = 20;
+const waitMs = 100;
+
+export class PolicyReconciler {
+  readonly #options: PolicyReconcilerOptions;
+  readonly #queue: WorkQueue;
+  /** The newest configuration of each policy that the API server accepted: it stays while a newer one is refused. */
+  readonly #lastGood = new Map<string, NewConfiguration>();
+
+  constructor(options: PolicyReconcilerOptions) {
+    this.#options = options;
+    this.#queue = new WorkQueue({
+      process: (name) => this.#process(name),
+      clock: options.clock,
+      onError: (policy, error) => options.log.warn({ policy, ...errorFields(error) }, 'reconciling a policy failed'),
+    });
+  }
+
+  /** Looks at every policy again, because something all depend on has changed. */
+  enqueueAll(): void {
+    for (const { metadata } of this.#options.policies.objects.values()) this.#queue.add(metadata.name);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { policies, configurations } = this.#options;
+    enqueueChanges(policies, signal, ({ metadata }, change) => {
+      this.#queue.add(metadata.name);
+      const isOther = change?.type === 'delete' || (change !== undefined && change.previous === undefined);
+      if (isOther) this.#enqueueThoseNaming(metadata.name);
+    });
+    enqueueChanges(configurations, signal, ({ metadata }) => {
+      if (metadata.name.startsWith(gatePrefix)) this.#queue.add(metadata.name.slice(gatePrefix.length));
+    });
+    await this.#queue.run(signal);
+  }
+
+  #enqueueThoseNaming(name: string): void {
+    for (const { metadata, spec } of this.#options.policies.objects.values()) {
+      if (spec.namespaceShapes === name) this.#queue.add(metadata.name);
+    }
+  }
+
+  async #process(name: string): Promise<void> {
+    const { policies } = this.#options;
+    const policy = policies.objects.get({ name });
+    if (policy === undefined) {
+      await this.#remove(name);
+      return;
+    }
+    const context = this.#options.context();
+    if (context === undefined) {
+      this.#queue.addAfter(name, waitMs);
+      return;
+    }
+    const policyExists = (other: string) => policies.objects.get({ name: other }) !== undefined;
+    const { configuration, problems } = compilePolicy(policyOf(policy), { ...context, policyExists });
+    const readiness =
+      configuration === undefined
+        ? notReadyFor(problems)
+        : this.#readinessOf(await this.#put(policy, configuration), readyWith(configuration, problems));
+    if (readiness === undefined) {
+      this.#queue.addAfter(name, staleMs);
+      return;
+    }
+    if (readiness.status === 'False') await this.#keepLastGood(policy, context.caBundle);
+    await this.#report(policy, readiness);
+  }
+
+  #readinessOf(put: Put, ready: Readiness): Readiness | undefined {
+    if (put.kind === 'Stale') return undefined;
+    return put.kind === 'Refused' ? { status: 'False', reason: 'InvalidByAPIServer', message: put.message } : ready;
+  }
+
+  async #put(policy: StepUpPolicy, configuration: NewConfiguration): Promise<Put> {
+    const put = await this.#options.keeper.put(configuration);
+    const { name, uid } = policy.metadata;
+    if (put.kind === 'Stale' || put.kind === 'Refused') return put;
+    this.#lastGood.set(name, configuration);
+    if (put.kind === 'Written') this.#options.log.info({ policy: name }, 'gate put in place');
+    if (put.kind === 'Restored') {
+      this.#options.log.warn({ policy: name, what: put.what }, 'gate restored');
+      this.#options.metrics.restored('ValidatingWebhookConfiguration');
+      this.#options.events.emit({
+        regarding: { apiVersion: policy.apiVersion, kind: policy.kind, name, uid },
+        type: 'Warning',
+        action: 'Restore',
+        reason: 'Restored',
+        note: `webhook configuration ${configuration.metadata.name} was ${put.what} by someone else and was put back`,
+      });
+    }
+    return put;
+  }
+
+  /** A policy that cannot be compiled now keeps the gate it had: its requests are refused, not let through. */
+  async #keepLastGood(policy: StepUpPolicy, caBundle: string): Promise<void> {
+    const stored = this.#options.configurations.objects.get({ name: `${gatePrefix}${policy.metadata.name}` });
+    const lastGood =
+      this.#lastGood.get(policy.metadata.name) ?? (stored && isManaged(stored) ? adopted(stored) : undefined);
+    if (lastGood !== undefined) await this.#put(policy, withBundle(lastGood, caBundle));
+  }
+
+  async #remove(name: string): Promise<void> {
+    this.#lastGood.delete(name);
+    const stored = this.#options.configurations.objects.get({ name: `${gatePrefix}${name}` });
+    if (stored === undefined || !isManaged(stored)) return;
+    await this.#options.keeper.remove(stored.metadata.name);
+    this.#options.log.info({ policy: name }, 'gate removed with its policy');
+  }
+
+  async #report(policy: StepUpPolicy, readiness: Readiness): Promise<void> {
+    const { client, clock, log } = this.#options;
+    const status = statusWith(policy, readiness, clock.now());
+    if (status === undefined) return;
+    const { name: policyName } = policy.metadata;
+    try {
+      await client.replaceStatus({ ...policy, status });
+      log.info({ policy: policyName, ready: readiness.status, reason: readiness.reason }, 'policy reported');
+    } catch (error) {
+      if (isNotFound(error)) return;
+      if (!isConflict(error)) throw error;
+      this.#queue.addAfter(policyName, staleMs);
+    }
+  }
+}
+
+function adopted({ metadata, webhooks = [] }: WebhookConfiguration): NewConfiguration {
+  const { name, labels = {}, ownerReferences = [] } = metadata;
+  return { metadata: { name, labels, ownerReferences }, webhooks };
+}

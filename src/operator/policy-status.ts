@@ -1,0 +1,52 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The Ready condition of a policy: one reason, one sentence, and only when something changed.
+import type { StepUpPolicy } from '../api/kinds.ts';
+import type { Problem } from './compile-policy.ts';
+import type { NewConfiguration } from './webhook-configuration.ts';
+
+export interface Readiness {
+  readonly status: 'True' | 'False';
+  readonly reason: string;
+  readonly message: string;
+}
+
+type Status = NonNullable<StepUpPolicy['status']>;
+type Condition = NonNullable<Status['conditions']>[number];
+
+export function readyWith(configuration: NewConfiguration, problems: readonly Problem[]): Readiness {
+  const [first] = problems;
+  const entries = configuration.webhooks?.length ?? 0;
+  const inPlace = `${configuration.metadata.name} asks by ${entries} ${entries === 1 ? 'entry' : 'entries'}`;
+  const message = [inPlace, ...problems.map((problem) => problem.message)].join('; ');
+  return { status: 'True', reason: first?.reason ?? 'InPlace', message };
+}
+
+export function notReadyFor(problems: readonly Problem[]): Readiness {
+  const reason = problems[0]?.reason ?? 'KindNotServed';
+  return { status: 'False', reason, message: problems.map((problem) => problem.message).join('; ') };
+}
+
+/** The status with the readiness in it; undefined when it says so already. */
+export function statusWith(policy: StepUpPolicy, readiness: Readiness, now: Date): Status | undefined {
+  const { generation } = policy.metadata;
+  const { conditions = [] } = policy.status ?? {};
+  const before = conditions.find(({ type }) => type === 'Ready');
+  const isSame =
+    before?.status === readiness.status &&
+    before.reason === readiness.reason &&
+    before.message === readiness.message &&
+    before.observedGeneration === generation;
+  if (isSame && policy.status?.observedGeneration === generation) return undefined;
+  const ready: Condition = {
+    type: 'Ready',
+    ...readiness,
+    observedGeneration: generation,
+    lastTransitionTime: before?.status === readiness.status ? before.lastTransitionTime : now.toISOString(),
+  };
+  return {
+    ...policy.status,
+    observedGeneration: generation,
+    conditions: [ready, ...conditions.filter(({ type }) => type !== 'Ready')],
+  };
+}

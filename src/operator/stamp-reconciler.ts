@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Keeps the entry for our own kinds in place: without it nobody could tell who approved.
+import type { Clock } from '../kube/clock.ts';
+import { WorkQueue } from '../kube/work-queue.ts';
+import { errorFields, type Log } from '../observe/log.ts';
+import type { ConfigurationKeeper } from './configuration-keeper.ts';
+import type { OperatorMetrics } from './operator-metrics.ts';
+import { type StampContext, stampConfiguration } from './own-kinds.ts';
+import { enqueueChanges, type Watched } from './watched.ts';
+import { stampName, type WebhookConfiguration } from './webhook-configuration.ts';
+
+export interface StampReconcilerOptions {
+  readonly configurations: Watched<WebhookConfiguration>;
+  readonly keeper: ConfigurationKeeper;
+  /** Undefined until there is a certificate. */
+  readonly context: () => StampContext | undefined;
+  /** The entry is in place as wanted. */
+  readonly onInPlace: () => void;
+  readonly metrics: OperatorMetrics;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+const againMs = 20;
+
+export class StampReconciler {
+  readonly #options: StampReconcilerOptions;
+  readonly #queue: WorkQueue;
+
+  constructor(options: StampReconcilerOptions) {
+    this.#options = options;
+    this.#queue = new WorkQueue({
+      process: () => this.#process(),
+      clock: options.clock,
+      onError: (_, error) => options.log.warn(errorFields(error), 'keeping the entry of our own kinds failed'),
+    });
+  }
+
+  check(): void {
+    this.#queue.add(stampName);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    enqueueChanges(this.#options.configurations, signal, ({ metadata }) => {
+      if (metadata.name === stampName) this.check();
+    });
+    this.check();
+    await this.#queue.run(signal);
+  }
+
+  async #process(): Promise<void> {
+    const { keeper, context, onInPlace, metrics, log } = this.#options;
+    const known = context();
+    // The certificate's keeper calls again.
+    if (known === undefined) return;
+    const put = await keeper.put(stampConfiguration(known));
+    switch (put.kind) {
+      case 'InPlace':
+        onInPlace();
+        return;
+      case 'Written':
+        log.info({ configuration: stampName }, 'entry of our own kinds put in place');
+        onInPlace();
+        return;
+      case 'Restored':
+        log.warn({ configuration: stampName, what: put.what }, 'entry of our own kinds restored');
+        metrics.restored('MutatingWebhookConfiguration');
+        return;
+      case 'Refused':
+        throw new Error(`write ${stampName}: ${put.message}`);
+      case 'Stale':
+        this.#queue.addAfter(stampName, againMs);
+        return;
+    }
+  }
+}

@@ -1,0 +1,107 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What must go before the pods do: a webhook configuration without a webhook behind it refuses everything it governs.
+import type { StepUpPolicy } from '../api/kinds.ts';
+import { isConflict, isNotFound } from '../kube/api-error.ts';
+import { type Clock, sleep } from '../kube/clock.ts';
+import type { Lease } from '../kube/lease.ts';
+import { formatMicroTime } from '../kube/microtime.ts';
+import type { KubeObject } from '../kube/objects.ts';
+import type { ObjectKey, Resource } from '../kube/resource.ts';
+import { ResourceClient } from '../kube/resource-client.ts';
+import * as resources from '../kube/resources.ts';
+import type { RestClient } from '../kube/rest.ts';
+import type { Log } from '../observe/log.ts';
+import { packLabel } from './pack.ts';
+import { isManaged, stampName } from './webhook-configuration.ts';
+
+export interface UninstallDependencies {
+  readonly rest: RestClient;
+  /** The operator's Lease, taken so that no leader puts back what is removed. */
+  readonly lease: ObjectKey;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+/** Long enough for Helm to end the pods, short enough for a new installation to wait for. */
+const holdSeconds = 30;
+const quietMs = 3_000;
+const mostRounds = 10;
+
+/** Removes every gate, then the stamp, then the packs' policies. Rejects when something comes back again and again. */
+export async function uninstall(
+  { rest, lease, log, clock }: UninstallDependencies,
+  signal: AbortSignal,
+): Promise<void> {
+  const gates = new ResourceClient<KubeObject>(rest, resources.validatingWebhookConfigurations);
+  const stamps = new ResourceClient<KubeObject>(rest, resources.mutatingWebhookConfigurations);
+  const isGate = (object: KubeObject) => isManaged(object);
+  const isStamp = (object: KubeObject) => object.metadata.name === stampName;
+  const wasLed = await takeLease(new ResourceClient<Lease>(rest, resources.leases), lease, { log, clock, signal });
+  for (let round = 1; round <= mostRounds; round++) {
+    const removed = (await removeAll(gates, isGate, log, signal)) + (await removeAll(stamps, isStamp, log, signal));
+    if (removed === 0 && (round > 1 || !wasLed)) {
+      await removePacks(rest, log, signal);
+      log.info({}, 'stepup governs nothing any more');
+      return;
+    }
+    // A leader that still runs notices the Lease within two seconds; until then it restores.
+    if (wasLed) await sleep(clock, quietMs, signal);
+  }
+  throw new Error('remove webhook configurations: they came back again and again');
+}
+
+/** Tells whether somebody may have been leading. */
+async function takeLease(
+  leases: ResourceClient<Lease>,
+  key: ObjectKey,
+  { log, clock, signal }: { readonly log: Log; readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<boolean> {
+  for (;;) {
+    try {
+      const held = await leases.get(key, { signal });
+      const now = formatMicroTime(clock.now());
+      const { holderIdentity: before = '' } = held.spec ?? {};
+      const spec = { ...held.spec, holderIdentity: 'uninstall', leaseDurationSeconds: holdSeconds, renewTime: now };
+      await leases.replace({ ...held, spec }, { signal });
+      log.info({ lease: key.name, holder: before }, 'took the lease');
+      return before !== '' && before !== 'uninstall';
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      if (!isConflict(error)) throw error;
+    }
+  }
+}
+
+async function removeAll(
+  client: ResourceClient<KubeObject>,
+  isOurs: (object: KubeObject) => boolean,
+  log: Log,
+  signal: AbortSignal,
+): Promise<number> {
+  const { items } = await client.list({ signal });
+  const found = items.filter(isOurs);
+  for (const { kind, metadata } of found) {
+    await client.delete({ name: metadata.name }, { signal }).catch(unlessGone);
+    log.info({ kind, name: metadata.name }, 'removed');
+  }
+  return found.length;
+}
+
+async function removePacks(rest: RestClient, log: Log, signal: AbortSignal): Promise<void> {
+  const policies = new ResourceClient<StepUpPolicy>(rest, resources.stepUpPolicies as Resource);
+  try {
+    const { items } = await policies.list({ labelSelector: packLabel, signal });
+    for (const { kind, metadata } of items) {
+      await policies.delete({ name: metadata.name }, { signal }).catch(unlessGone);
+      log.info({ kind, name: metadata.name }, 'removed');
+    }
+  } catch (error) {
+    // The kinds themselves may be gone already.
+    unlessGone(error);
+  }
+}
+
+function unlessGone(error: unknown): void {
+  if (!isNotFound(error)) throw error;
+}
