@@ -3,9 +3,10 @@
 // The same change has the same digest on its next try, with all that the API server makes different in between.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CommandResult } from '../controlplane/run-command.ts';
-import { approvalNamedIn, approveDenied, phaseOf } from './approvals.ts';
+import { approvalNamedIn, approveDenied, getApproval, phaseOf } from './approvals.ts';
 import { fileIn, type Installation, installStepup } from './installation.ts';
 import { addPolicy } from './test-policy.ts';
+import { withoutOperator } from './without-operator.ts';
 
 let stepup: Installation;
 beforeAll(async () => {
@@ -109,20 +110,34 @@ describe('a change', () => {
     expect(other.code).not.toBe(0);
   });
 
-  test('that only restarts passes on the second try, and the next restart asks again', async () => {
+  test('that only restarts passes on the second try, and covers nothing but a restart', async () => {
     await kubectl('admin', '-n prod create deployment restarted --image=nginx:1');
     const first = await passesOnSecondTry('-n prod rollout restart deployment/restarted');
-    // At once, so most likely before the operator has settled the first one.
-    const second = await kubectl('deployer', '-n prod rollout restart deployment/restarted');
-    expect(second.code).not.toBe(0);
     await phaseOf(stepup, approvalNamedIn(first.stderr), 'Consumed');
-    const third = await kubectl('deployer', '-n prod rollout restart deployment/restarted');
-    expect(third.code).not.toBe(0);
-    expect(approvalNamedIn(third.stderr)).not.toEqual(approvalNamedIn(first.stderr));
-    // What was approved was a restart, not whatever else touches the template.
-    await approveDenied(stepup, third);
+    await aSecondLater();
+    const second = await kubectl('deployer', '-n prod rollout restart deployment/restarted');
+    expect(approvalNamedIn(second.stderr)).not.toEqual(approvalNamedIn(first.stderr));
+    await approveDenied(stepup, second);
     const image = await kubectl('deployer', '-n prod set image deployment/restarted nginx=nginx:7');
-    expect(image.code).not.toBe(0);
+    expect(image.stderr).toContain('production-deploys requires approval to UPDATE');
     expect(await kubectl('deployer', '-n prod rollout restart deployment/restarted')).toMatchObject({ code: 0 });
   });
+
+  test('that restarts once more asks once more, also while no operator runs', async () => {
+    await kubectl('admin', '-n prod create deployment unwatched --image=nginx:1');
+    const denied = await kubectl('deployer', '-n prod rollout restart deployment/unwatched');
+    const key = await approveDenied(stepup, denied);
+    await withoutOperator(stepup, async () => {
+      expect(await kubectl('deployer', '-n prod rollout restart deployment/unwatched')).toMatchObject({ code: 0 });
+      expect((await getApproval(stepup, key)).status?.phase).toBe('Reserved');
+      await aSecondLater();
+      const again = await kubectl('deployer', '-n prod rollout restart deployment/unwatched');
+      expect(again.stderr).toContain('its last approval is reserved or spent');
+      expect(approvalNamedIn(again.stderr)).not.toEqual(key);
+    });
+    expect((await phaseOf(stepup, key, 'Consumed')).status?.evidence).toBe('Observed');
+  });
 });
+
+/** kubectl refuses a restart within the second of the last one by itself. */
+const aSecondLater = () => new Promise((resolve) => setTimeout(resolve, 1_100));

@@ -135,21 +135,40 @@ describe('a decision', () => {
 
 describe('status', () => {
   test("is not the gated account's to write", async () => {
-    const denied = await stepup.kubectl('deployer', '-n prod create deployment forged --image=nginx:1'.split(' '));
+    const denied = await stepup.kubectl('deployer', '-n prod create deployment unwritten --image=nginx:1'.split(' '));
+    const key = approvalNamedIn(denied.stderr);
+    await phaseOf(stepup, key, 'Pending');
+    const approved = '{"status":{"phase":"Approved"}}';
+    const patch = ['-n', 'prod', 'patch', 'sua', key.name, '--subresource=status', '--type=merge', '-p', approved];
+    const result = await stepup.kubectl('deployer', patch);
+    expect(result.code).not.toBe(0);
+    expect(result.stderr).toContain('forbidden');
+  });
+
+  test('that says approved opens nothing, whoever wrote it', async () => {
+    const create = '-n prod create deployment written --image=nginx:1'.split(' ');
+    const key = approvalNamedIn((await stepup.kubectl('deployer', create)).stderr);
+    await phaseOf(stepup, key, 'Pending');
+    const status = {
+      phase: 'Approved',
+      votes: '1/1',
+      approvedAt: new Date().toISOString(),
+      usableUntil: '2099-01-01T00:00:00Z',
+    };
     const patch = [
       '-n',
       'prod',
       'patch',
       'sua',
-      denied.code === 0 ? '' : approvalNamedIn(denied.stderr).name,
+      key.name,
       '--subresource=status',
       '--type=merge',
       '-p',
-      '{"status":{"phase":"Approved"}}',
+      JSON.stringify({ status }),
     ];
-    const result = await stepup.kubectl('deployer', patch);
-    expect(result.code).not.toBe(0);
-    expect(result.stderr).toContain('forbidden');
+    expect(await stepup.kubectl('root-bot', patch)).toMatchObject({ code: 0 });
+    expect((await stepup.kubectl('deployer', create)).stderr).toContain('1 of 1 approval by group approvers missing');
+    await phaseOf(stepup, key, 'Pending');
   });
 });
 

@@ -1,0 +1,35 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Takes the Lease away from every replica for a while, so that the webhook works and the operator does not.
+import { eventually } from '../controlplane/eventually.ts';
+import { type Installation, systemNamespace } from './installation.ts';
+import { counted } from './metrics.ts';
+
+const path = `/apis/coordination.k8s.io/v1/namespaces/${systemNamespace}/leases/stepup`;
+
+interface Lease {
+  readonly metadata: { readonly name: string };
+  readonly spec: { readonly holderIdentity?: string };
+}
+
+/** Runs work while no replica leads; afterwards one leads again. */
+export async function withoutOperator(stepup: Installation, work: () => Promise<void>): Promise<void> {
+  await hold('test', 3600);
+  await eventually('the operator to step down', async () => (await counted(stepup, 'stepup_leader')) === 0);
+  try {
+    await work();
+  } finally {
+    await hold('', 1);
+    await eventually('an operator to lead', async () => (await counted(stepup, 'stepup_leader')) === 1);
+  }
+
+  async function hold(holderIdentity: string, leaseDurationSeconds: number): Promise<void> {
+    const renewTime = new Date().toISOString().replace('Z', '000Z');
+    await eventually('the Lease to be written', async () => {
+      const lease = await stepup.cluster.admin.get<Lease>(path);
+      const spec = { ...lease.spec, holderIdentity, leaseDurationSeconds, renewTime };
+      const answer = await stepup.cluster.admin.send('PUT', path, { body: { ...lease, spec } });
+      return answer.code === 200;
+    });
+  }
+}
