@@ -1,0 +1,155 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What becomes of a reserved write: what was written is never taken for lost.
+import { describe, expect, test } from 'vitest';
+import type { Use } from '../../src/domain/approval.ts';
+import type { JsonObject } from '../../src/domain/json.ts';
+import type { Action } from '../../src/domain/policy.ts';
+import type { AdmissionRequest } from '../../src/domain/request.ts';
+import { type Seen, settle } from '../../src/domain/settle.ts';
+import { context, creation, deletion, deployment, deploys, privileged, request, set } from './builders.ts';
+
+function use(asked: AdmissionRequest, action: Action = deploys, live?: JsonObject): Use {
+  const { digest, base, effect, objectUID, oldResourceVersion } = privileged(
+    asked,
+    action,
+    live === undefined ? context : { ...context, live },
+  );
+  return {
+    attemptKey: 'key',
+    digest,
+    base,
+    ...(effect === undefined ? {} : { effect }),
+    reservedAt: 't',
+    ...(objectUID === undefined ? {} : { objectUID }),
+    ...(oldResourceVersion === undefined ? {} : { oldResourceVersion }),
+  };
+}
+
+const state = (object: JsonObject, isNext = true): Seen => ({ kind: 'State', object, isNext });
+const version = (object: JsonObject, resourceVersion: string) =>
+  set(object, ['metadata', 'resourceVersion'], resourceVersion);
+const image = use(request());
+const scaleOf = (replicas: number, resourceVersion = '101'): JsonObject => ({
+  metadata: { uid: 'uid-web', resourceVersion },
+  spec: replicas === 0 ? {} : { replicas },
+});
+const scale = (from: number, to: number, live?: JsonObject) =>
+  use(request({ subresource: 'scale', oldObject: scaleOf(from), object: scaleOf(to) }), deploys, live);
+const replicas = (count: number, generation: number) =>
+  set(deployment('web:1', generation), ['spec', 'replicas'], count);
+const elsewhere = (count: number, generation: number): JsonObject => ({
+  metadata: { uid: 'uid-web', resourceVersion: String(100 + generation), generation },
+  spec: { size: count },
+});
+const config = (value: string, resourceVersion: string): JsonObject => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name: 'c', uid: 'uid-c', resourceVersion },
+  data: { a: value },
+});
+const configs: Action = { operations: ['UPDATE'], apiGroups: [''], resources: ['configmaps'] };
+const data = use(
+  request({ group: '', resource: 'configmaps', oldObject: config('1', '5'), object: config('2', '5') }),
+  configs,
+);
+const pods: Action = { operations: ['UPDATE'], apiGroups: [''], resources: ['pods'] };
+const pod = (generation: number, spec: JsonObject): JsonObject => ({
+  metadata: { uid: 'uid-p', resourceVersion: String(generation), generation },
+  spec,
+});
+const podImage = use(
+  request({ group: '', resource: 'pods', oldObject: pod(1, { image: 'a' }), object: pod(2, { image: 'b' }) }),
+  pods,
+);
+const { kind: _, apiVersion: __, ...listed } = config('2', '6');
+const dying = (finalizers: string[], resourceVersion: string): JsonObject => ({
+  metadata: { uid: 'uid-d', resourceVersion, deletionTimestamp: 't', finalizers },
+});
+const force = use(
+  deletion(dying(['orphan'], '5'), { options: { gracePeriodSeconds: 0, propagationPolicy: 'Background' } }),
+);
+const born = use(creation(set(deployment(), ['metadata', 'uid'], 'uid-new')));
+
+describe('settling', () => {
+  const rows: readonly (readonly [string, string, Use, Seen])[] = [
+    ['nothing was looked at', 'Unseen', image, { kind: 'Nothing' }],
+    ['the base still stands', 'Stands', image, state(deployment('web:1', 1))],
+    ['the next generation shows the image', 'Happened', image, state(deployment('web:2', 2))],
+    [
+      'the next generation shows it with labels and status of later',
+      'Happened',
+      image,
+      state(set(version(deployment('web:2', 2), '999'), ['status'], {}), false),
+    ],
+    ['the next generation shows another image', 'Lost', image, state(deployment('web:3', 2))],
+    ['the next generation shows the old image', 'Lost', image, state(deployment('web:1', 2))],
+    ['the generation after it says nothing', 'Untold', image, state(deployment('web:3', 3))],
+    ['the object is gone', 'Untold', image, { kind: 'Absent' }],
+    ['the object is another one', 'Untold', image, state(set(deployment('web:3', 2), ['metadata', 'uid'], 'uid-2'))],
+    ['a scale to 0 that was written', 'Happened', scale(3, 0, replicas(3, 1)), state(replicas(0, 2))],
+    ['a scale from 0 that was written', 'Happened', scale(0, 3, replicas(0, 1)), state(replicas(3, 2))],
+    ['a scale that was not', 'Lost', scale(3, 0, replicas(3, 1)), state(replicas(7, 2))],
+    [
+      'a scale whose parent keeps replicas elsewhere, written',
+      'Untold',
+      scale(3, 5, elsewhere(3, 1)),
+      state(elsewhere(5, 2)),
+    ],
+    ['the same, nothing written', 'Stands', scale(3, 5, elsewhere(3, 1)), state(elsewhere(3, 1))],
+    ['a scale whose parent was not read, written', 'Untold', scale(3, 5), state(replicas(5, 2))],
+    [
+      'a scale whose parent moved before it was read, written',
+      'Happened',
+      scale(3, 5, replicas(3, 2)),
+      state(replicas(5, 3)),
+    ],
+    [
+      'a scale whose parent moved before it was read, next state without it',
+      'Lost',
+      scale(3, 5, replicas(3, 2)),
+      state(replicas(3, 2)),
+    ],
+    ['data as it was', 'Stands', data, state(config('1', '5'))],
+    ['data as admitted', 'Happened', data, state(config('2', '6'))],
+    ['data as admitted, read from a list', 'Happened', data, state(listed)],
+    ['data as admitted, some states later', 'Untold', data, state(config('2', '7'), false)],
+    ['other data in the next state', 'Lost', data, state(config('3', '6'))],
+    ['a pod as admitted', 'Happened', podImage, state(pod(2, { image: 'b' }))],
+    [
+      'a pod as admitted and then bound, which leaves its generation',
+      'Happened',
+      podImage,
+      state(pod(2, { image: 'b', nodeName: 'n' })),
+    ],
+    ['a pod of another image', 'Lost', podImage, state(pod(2, { image: 'c', nodeName: 'n' }))],
+    ['a deletion of what is still there', 'Stands', use(deletion(deployment())), state(deployment())],
+    [
+      'a deletion of what is going',
+      'Happened',
+      use(deletion(deployment())),
+      state(set(version(deployment(), '9'), ['metadata', 'deletionTimestamp'], 't')),
+    ],
+    ['a deletion of what is gone', 'Happened', use(deletion(deployment())), { kind: 'Absent' }],
+    [
+      'a deletion of what has been made anew',
+      'Happened',
+      use(deletion(deployment())),
+      state(set(deployment(), ['metadata', 'uid'], 'uid-2')),
+    ],
+    ['a second deletion of what was going already', 'Stands', force, state(dying(['orphan'], '5'))],
+    ['a second deletion once anything has moved', 'Happened', force, state(dying([], '6'))],
+    ['a creation that is there', 'Happened', born, state(set(deployment(), ['metadata', 'uid'], 'uid-new'))],
+    ['a creation that is not there', 'Stands', born, { kind: 'Absent' }],
+    ['a creation of that name by somebody else', 'Stands', born, state(deployment())],
+    [
+      'what leaves nothing to look at',
+      'Admitted',
+      { ...image, base: { kind: 'Request', requestUID: 'r' } },
+      { kind: 'Nothing' },
+    ],
+  ];
+  test.each(rows)('%s: %s', (_title, want, used, seen) => {
+    expect(settle(used, seen)).toBe(want);
+  });
+});
