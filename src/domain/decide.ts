@@ -126,6 +126,9 @@ function covers(approval: Approval, attempt: Attempt, policy: Policy): boolean {
   if (approval.metadata.deletionTimestamp !== undefined) return false;
   // The label only finds; the key is computed again from the spec.
   if (spec.policy.name !== policy.metadata.name || targetKeyOf(spec) !== attempt.targetKey) return false;
+  // The target is read in the approval's version to see what became of the write: in another one, a written change
+  // would look like a lost one.
+  if (spec.action.version !== attempt.action.version) return false;
   const { requester } = attempt;
   if (spec.requester.uid !== undefined && spec.requester.uid !== requester.uid) return false;
   if (bindIdentity === 'Pod' && (requester.pod === undefined || spec.requester.pod?.uid !== requester.pod.uid))

@@ -338,6 +338,20 @@ describe('digests', () => {
   test('never depend on the order of keys', () => {
     fc.assert(fc.property(json, (value) => digestOf(reversed(value)) === digestOf(value)));
   });
+  test('tell keys apart that JavaScript gives a meaning', () => {
+    const texts = [
+      '{}',
+      '{"__proto__":1}',
+      '{"toJSON":1}',
+      '{"constructor":1}',
+      '[]',
+      '[null]',
+      'null',
+      '{"a":null}',
+      '""',
+    ];
+    expect(new Set(texts.map((text) => digestOf(JSON.parse(text)))).size).toBe(texts.length);
+  });
   test('never depend on noise', () => {
     fc.assert(
       fc.property(noise, fc.string(), (added, applied) => {

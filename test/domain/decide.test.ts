@@ -155,6 +155,14 @@ describe('decide', () => {
       },
     ],
     [
+      'an approval that names another API version covers nothing',
+      'Denied ApprovalRequired',
+      {
+        ...approved,
+        approvals: [approval(request(), policy(), { spec: { action: { ...filed.spec.action, version: 'v2' } } })],
+      },
+    ],
+    [
       'a digest of another version covers nothing',
       'Denied ApprovalRequired',
       {
