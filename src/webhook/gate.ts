@@ -3,7 +3,7 @@
 // Decides reviews of governed requests: asks the domain and performs what it says. Whatever goes wrong is a denial.
 import type { Answer } from '../api/admission-review.ts';
 import { approvalOf } from '../api/kinds.ts';
-import { type Attempt, attemptOf } from '../domain/attempt.ts';
+import { type Attempt, attemptOf, isNamespaceObject } from '../domain/attempt.ts';
 import { describe, isHarmlessDryRun, statedOn } from '../domain/decide.ts';
 import { notBuiltYet, type Policy, requestRulesOf } from '../domain/policy.ts';
 import type { DeniedReason } from '../domain/reason.ts';
@@ -90,10 +90,8 @@ export class Gate {
     const { name } = policy.metadata;
     const asks = notBuiltYet(policy.spec);
     if (asks.length > 0) return refused(name, 'PolicyNotReady', `Not available in this release: ${asks.join(', ')}`);
-    const { policies } = this.#dependencies;
-    const all = policies.allWith(policy);
-    const effective = effectivePolicy(policy, request, all);
-    const described = describe(request, policy, { selectorKeys: sharedSelectorKeys(effective, all) });
+    const { effective, selectorKeys } = this.#sharing(policy, request);
+    const described = describe(request, policy, { selectorKeys });
     if (described.kind === 'NotGoverned') return { outcome: 'NotGoverned', reason: described.reason };
     const needsLive = needsLiveTarget(policy, request);
     const isDescribed = described.kind === 'Attempt';
@@ -108,13 +106,12 @@ export class Gate {
   async #judgeFully(policy: Policy, request: AdmissionRequest, signal: AbortSignal): Promise<Verdict> {
     const { policies, rest, consumption, clock } = this.#dependencies;
     const startedAtMs = clock.monotonicMs();
-    const all = policies.allWith(policy);
-    const effective = effectivePolicy(policy, request, all);
+    const { effective, selectorKeys } = this.#sharing(policy, request);
     const live = needsLiveTarget(policy, request)
       ? await readLiveTarget(rest, request, { deadlineMs: innerDeadlineMs, signal })
       : undefined;
     const context = {
-      selectorKeys: sharedSelectorKeys(effective, all),
+      selectorKeys,
       ...(live?.kind === 'Read' ? { live: live.object } : {}),
     };
     const described = describe(request, policy, context);
@@ -125,11 +122,19 @@ export class Gate {
         return refused(policy.metadata.name, described.reason, live?.kind === 'Unread' ? live.why : undefined);
       case 'Attempt': {
         const attempt = attemptOf(effective.metadata.name, request, described.attempt.change);
-        const governed: Governed = { request, attempt, policy: effective, policies: all, context };
+        const governed: Governed = { request, attempt, policy: effective, policies: policies.allWith(policy), context };
         const result = await consumption.decide(governed, { signal, endsAtMs: startedAtMs + innerDeadlineMs });
         return result.outcome === 'Denied' ? this.#filed(result, request) : result;
       }
     }
+  }
+
+  /** Only what becomes of a namespace is asked about under a policy that others share. */
+  #sharing(policy: Policy, request: AdmissionRequest) {
+    if (!isNamespaceObject(request)) return { effective: policy, selectorKeys: [] };
+    const all = this.#dependencies.policies.allWith(policy);
+    const effective = effectivePolicy(policy, request, all);
+    return { effective, selectorKeys: sharedSelectorKeys(effective, all) };
   }
 
   /** Has the approval filed that the denial names, unless the requester has asked for too many. */

@@ -25,8 +25,6 @@ export interface LiveViewSource {
   readonly decisions: Pick<ResourceClient<StepUpDecision>, 'list'>;
 }
 
-/** Ten reads a second and key. */
-const distanceMs = 100;
 const deadlineMs = 2_500;
 /** UIDs in one selector: the query stays far below what proxies and servers take. */
 const mostUIDs = 50;
@@ -41,7 +39,7 @@ export class LiveViews {
     this.#source = source;
     this.#clock = clock;
     this.#metrics = metrics;
-    this.#reads = new SharedReads(clock, distanceMs);
+    this.#reads = new SharedReads(clock);
   }
 
   /**

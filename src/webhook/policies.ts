@@ -9,8 +9,6 @@ import type { ObjectView } from '../kube/object-store.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import { SharedReads } from './shared-reads.ts';
 
-/** A fresh policy is asked about before the cache knows it; after that nobody is. */
-const distanceMs = 100;
 const deadlineMs = 2_000;
 const name = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
 
@@ -26,7 +24,7 @@ export class Policies {
   ) {
     this.#view = view;
     this.#client = client;
-    this.#reads = new SharedReads(clock, distanceMs);
+    this.#reads = new SharedReads(clock);
   }
 
   cached(policyName: string): Policy | undefined {

@@ -37,7 +37,9 @@ export class WebhookServer {
   readonly #dependencies: ServerDependencies;
   readonly #server: Server;
   readonly #certified = Promise.withResolvers<void>();
-  #reviews = 0;
+  /** Reviews whose bodies are held. */
+  #held = 0;
+  #deciding = 0;
   #isCertified = false;
   #isClosing = false;
 
@@ -45,6 +47,7 @@ export class WebhookServer {
     this.#dependencies = dependencies;
     const options = {
       minVersion: 'TLSv1.2',
+      handshakeTimeout: 10_000,
       // Longer than the API server's 90 s, so that it never writes to a connection that is being closed.
       keepAliveTimeout: 120_000,
       headersTimeout: 10_000,
@@ -135,11 +138,11 @@ export class WebhookServer {
     }
     metrics.review(name);
     // Bodies of so many reviews would be a lot of memory.
-    if (this.#reviews >= 2 * mostReviews) {
+    if (this.#held >= 2 * mostReviews) {
       this.#reject(response, 503, 'too many reviews at once');
       return;
     }
-    this.#reviews += 1;
+    this.#held += 1;
     try {
       const body = await readRequestBody(request, mostBodyBytes);
       if (body.kind === 'Truncated') {
@@ -147,20 +150,20 @@ export class WebhookServer {
       } else if (body.kind === 'TooLarge') {
         this.#reject(response, 413, `a review must not be larger than ${mostBodyBytes} bytes`);
       } else {
-        await this.#answer(body.bytes, response, this.#reviews > mostReviews ? undefined : decide);
+        await this.#answer(body.bytes, response, decide);
       }
     } catch (error) {
       log.error(errorFields(error), 'review failed');
       if (!response.headersSent) this.#reject(response, 500, 'stepup failed; nothing was admitted');
     } finally {
-      this.#reviews -= 1;
+      this.#held -= 1;
     }
   }
 
   async #answer(
     bytes: Buffer,
     response: ServerResponse,
-    decide: ((review: AdmissionRequest) => Promise<Answer>) | undefined,
+    decide: (review: AdmissionRequest) => Promise<Answer>,
   ): Promise<void> {
     const json = parseStrictJson(bytes);
     if (!json.ok) {
@@ -169,7 +172,7 @@ export class WebhookServer {
     }
     const review = parseReview(json.value);
     if (review.ok) {
-      const answer = decide === undefined ? busy : await decide(review.request);
+      const answer = await this.#decideWithin(() => decide(review.request));
       this.#send(response, 200, reviewAnswer(review.request.uid, answer));
       return;
     }
@@ -180,6 +183,16 @@ export class WebhookServer {
     }
     const message = refusalMessage('admission review', 'InvalidRequest', problems);
     this.#send(response, 200, reviewAnswer(review.uid, { refusal: { code: 400, reason: 'InvalidRequest', message } }));
+  }
+
+  async #decideWithin(decide: () => Promise<Answer>): Promise<Answer> {
+    if (this.#deciding >= (this.#dependencies.mostReviews ?? 2_000)) return busy;
+    this.#deciding += 1;
+    try {
+      return await decide();
+    } finally {
+      this.#deciding -= 1;
+    }
   }
 
   /** What is no answer to a review. Node reads the rest of the body and throws it away, or the sender would not see it. */

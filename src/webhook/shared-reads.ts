@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Reads that many requests share: each gets one that began after it asked, at most one runs per key, and they keep
-// a distance.
+// Reads that many requests share: each gets one that began after it asked, and at most one runs per key.
 import type { Clock } from '../kube/clock.ts';
 
 interface Turn<T> {
@@ -10,23 +9,26 @@ interface Turn<T> {
 }
 
 interface Lane<T> {
-  startedAtMs: number;
+  /** When the allowance is whole again: how far the reads are ahead of the even rate. */
+  wholeAtMs: number;
   isRunning: boolean;
-  isWaiting: boolean;
+  cancelWait: () => void;
   next?: Turn<T> | undefined;
 }
 
+/** Four at once, then one in 150 ms: at most ten in any second (GCRA). */
+const intervalMs = 150;
+const aheadMs = 3 * intervalMs;
+
 export class SharedReads<T> {
   readonly #clock: Pick<Clock, 'monotonicMs' | 'after'>;
-  readonly #distanceMs: number;
   readonly #lanes = new Map<string, Lane<T>>();
 
-  constructor(clock: Pick<Clock, 'monotonicMs' | 'after'>, distanceMs: number) {
+  constructor(clock: Pick<Clock, 'monotonicMs' | 'after'>) {
     this.#clock = clock;
-    this.#distanceMs = distanceMs;
   }
 
-  /** Keys that are remembered; grows and shrinks with the traffic. */
+  /** Keys that are remembered; shrinks when the traffic does. */
   get size(): number {
     return this.#lanes.size;
   }
@@ -34,9 +36,9 @@ export class SharedReads<T> {
   /** Resolves with the result of a read that has not begun yet when this is called. */
   read(key: string, begin: () => Promise<T>): Promise<T> {
     const lane = this.#lanes.get(key) ?? {
-      startedAtMs: Number.NEGATIVE_INFINITY,
+      wholeAtMs: Number.NEGATIVE_INFINITY,
       isRunning: false,
-      isWaiting: false,
+      cancelWait: () => undefined,
     };
     this.#lanes.set(key, lane);
     lane.next ??= { begin, result: Promise.withResolvers<T>() };
@@ -46,24 +48,23 @@ export class SharedReads<T> {
   }
 
   #proceed(key: string, lane: Lane<T>): void {
-    if (lane.isRunning || lane.isWaiting) return;
-    const waitMs = lane.startedAtMs + this.#distanceMs - this.#clock.monotonicMs();
+    if (lane.isRunning) return;
+    lane.cancelWait();
+    const nowMs = this.#clock.monotonicMs();
+    const turn = lane.next;
+    // A key without a next read is remembered until nothing is lost by forgetting it.
+    const waitMs = lane.wholeAtMs - nowMs - (turn === undefined ? 0 : aheadMs);
     if (waitMs > 0) {
-      lane.isWaiting = true;
-      this.#clock.after(waitMs, () => {
-        lane.isWaiting = false;
-        this.#proceed(key, lane);
-      });
+      lane.cancelWait = this.#clock.after(waitMs, () => this.#proceed(key, lane));
       return;
     }
-    const turn = lane.next;
     if (turn === undefined) {
       this.#lanes.delete(key);
       return;
     }
     lane.next = undefined;
     lane.isRunning = true;
-    lane.startedAtMs = this.#clock.monotonicMs();
+    lane.wholeAtMs = Math.max(lane.wholeAtMs, nowMs) + intervalMs;
     // Nothing is left unhandled: both outcomes go to those who share the read.
     void turn
       .begin()

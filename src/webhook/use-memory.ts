@@ -30,17 +30,19 @@ export class UseMemory {
     if (uses === 0 && !ended) return;
     const { uid } = approval.metadata;
     const before = this.#seen.get(uid);
+    const { usableUntil } = approval.status ?? {};
+    const longest = after(now, longestSeconds).getTime();
+    const untilMs = usableUntil === undefined ? longest : after(new Date(usableUntil), requestCapSeconds).getTime();
+    // Nobody can use it any more, whatever it says.
+    if (untilMs <= now.getTime()) return;
+    const isNews = before === undefined || uses > before.uses || (ended && !before.isEnded);
     // The order of the map is the order in which they were noted: the oldest goes first.
     this.#seen.delete(uid);
-    const { usableUntil } = approval.status ?? {};
-    const longest = after(now, longestSeconds);
-    const until = usableUntil === undefined ? longest : after(new Date(usableUntil), requestCapSeconds);
-    const isNews = before === undefined || uses > before.uses || (ended && !before.isEnded);
     this.#seen.set(uid, {
       uses: Math.max(uses, before?.uses ?? 0),
       isEnded: ended || before?.isEnded === true,
       knownAtMs: isNews ? monotonicMs : before.knownAtMs,
-      until: new Date(Math.min(until.getTime(), longest.getTime())),
+      until: new Date(Math.min(untilMs, longest)),
     });
     this.#forget(now);
   }

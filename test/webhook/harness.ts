@@ -163,3 +163,15 @@ export async function counted(harness: Harness, name: string, labels: Readonly<R
     .filter((value) => Object.entries(labels).every(([key, wanted]) => value.labels[key] === wanted))
     .reduce((sum, { value }) => sum + value, 0);
 }
+
+export const nameIn = ({ status }: Response): string => status?.details?.name ?? '';
+
+export const reasonIn = ({ allowed, status, auditAnnotations }: Response): string =>
+  `${allowed ? 'Allowed' : 'Denied'} ${auditAnnotations?.reason ?? status?.reason ?? 'NotGoverned'}`;
+
+/** Asks until denied, approves what was filed, and gives it back. */
+export async function approved(harness: Harness, asked: object, policy = 'deploys'): Promise<StepUpApproval> {
+  const approval = await filed(harness, nameIn(await harness.ask(asked, policy)));
+  harness.approve(approval);
+  return approval;
+}
