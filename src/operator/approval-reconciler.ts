@@ -119,6 +119,10 @@ export class ApprovalReconciler {
     // Nobody has looked yet: without a look, time alone would settle it.
     if (seen === undefined) return;
     const planned = this.#planFor(approval, seen);
+    if (isAtRest(approval, planned)) {
+      if (planned.nextAt !== undefined) this.#queue.addAt(key, planned.nextAt);
+      return;
+    }
     const isGivenUp = planned.status?.phase === 'Expired' && openUseOf(approvalOf(approval)) !== undefined;
     if (!isGivenUp || seen.kind === 'Nothing') {
       await this.#perform(approval, planned, seen);
@@ -214,4 +218,13 @@ export class ApprovalReconciler {
       if (!isNotFound(error) && !isConflict(error)) throw error;
     }
   }
+}
+
+/** A reservation says all that matters by its phase: a write about nothing but its conditions is left to the next one. */
+function isAtRest(approval: StepUpApproval, { status }: Plan): boolean {
+  const before = approval.status;
+  const words = (decisions: readonly unknown[] = []) => decisions.length;
+  return (
+    before?.phase === 'Reserved' && status?.phase === 'Reserved' && words(before.decisions) === words(status.decisions)
+  );
 }

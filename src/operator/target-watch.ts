@@ -112,7 +112,8 @@ export class TargetWatch {
       {
         client,
         target,
-        ...(isUpdate && use.oldResourceVersion !== undefined && { after: use.oldResourceVersion }),
+        // Without the version nothing can be called the next state; an empty one would ask for all of them.
+        ...(isUpdate && use.oldResourceVersion ? { after: use.oldResourceVersion } : {}),
         deletedAs: use.base.kind === 'Creation' ? 'State' : 'Absent',
         offer: (seen) => this.#offer(approval, use, followed, seen),
         clock,
