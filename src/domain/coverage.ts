@@ -52,7 +52,13 @@ export function coverageOf(policy: Policy): readonly CoverageRow[] {
   if (deletes && !governsNamespaceDeletion) {
     rows.push({ shape: 'NamespaceDeletion', operations: ['DELETE'], ...ofNamespaces, reach: 'SelectedNamespaces' });
   }
-  rows.push({ shape: 'NamespaceLeaves', operations: ['UPDATE'], ...ofNamespaces, reach: 'AllNamespaces' });
+  rows.push({
+    shape: 'NamespaceLeaves',
+    operations: ['UPDATE'],
+    apiGroups: [''],
+    resources: withSubresources('namespaces'),
+    reach: 'AllNamespaces',
+  });
   return rows;
 }
 
@@ -84,7 +90,7 @@ function rowsOfAction(action: Action, selected: boolean): CoverageRow[] {
     );
   if (operations.includes('DELETE')) {
     add('DeletionByUpdate', ['UPDATE'], [...mains, ...mains.map((name) => `${name}/status`)]);
-    add('DeletionByUpdate', ['UPDATE'], namespaces, 'SelectedNamespaces');
+    add('DeletionByUpdate', ['UPDATE'], namespaces.flatMap(withSubresources), 'SelectedNamespaces');
   }
   if (apiGroups.includes('') && mains.includes('pods')) {
     const pods = (shape: Shape, operation: Operation, ...resources: readonly string[]) =>
@@ -105,6 +111,11 @@ function rowsOfAction(action: Action, selected: boolean): CoverageRow[] {
     if (operations.includes('DELETE')) pods('Eviction', 'CREATE', 'pods/eviction');
   }
   return rows;
+}
+
+/** Both subresources of a Namespace write its metadata too (measured: a label is gone after PATCH …/status). */
+function withSubresources(namespaces: string): readonly string[] {
+  return [namespaces, `${namespaces}/status`, `${namespaces}/finalize`];
 }
 
 function isWithin(pointer: string, ancestor: string): boolean {

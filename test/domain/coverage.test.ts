@@ -33,14 +33,14 @@ describe('the ready-made policy', () => {
       'Action DELETE core secrets Selected',
       'DeletionByUpdate UPDATE core secrets,secrets/status Selected',
       'NamespaceDeletion DELETE core namespaces SelectedNamespaces',
-      'NamespaceLeaves UPDATE core namespaces AllNamespaces',
+      'NamespaceLeaves UPDATE core namespaces,namespaces/status,namespaces/finalize AllNamespaces',
     ]);
   });
   test('namespace-deletion has these doors', () => {
     expect(doors(pack('namespace-deletion'))).toEqual([
       'Action DELETE core namespaces SelectedNamespaces',
-      'DeletionByUpdate UPDATE core namespaces SelectedNamespaces',
-      'NamespaceLeaves UPDATE core namespaces AllNamespaces',
+      'DeletionByUpdate UPDATE core namespaces,namespaces/status,namespaces/finalize SelectedNamespaces',
+      'NamespaceLeaves UPDATE core namespaces,namespaces/status,namespaces/finalize AllNamespaces',
     ]);
   });
   const production = pack('production-deploys');
