@@ -10,6 +10,14 @@ import { eventually } from '../controlplane/eventually.ts';
 import { type Installation, installStepup } from '../e2e/installation.ts';
 import { isAlive, pidIn, runFiles, runFolder } from './run-folder.ts';
 
+const guide = `
+stepup is running. Try:
+  source .run/env
+  kubectl --kubeconfig .run/deployer.kubeconfig -n prod create deployment web --image=nginx:1
+  kubectl --kubeconfig .run/approver.kubeconfig -n prod get sua
+and the command that the denial prints, with --kubeconfig .run/approver.kubeconfig. Stop it with: make down
+`;
+
 const { values } = parseArgs({
   options: { replicas: { type: 'string', default: '2' }, serve: { type: 'boolean', default: false } },
 });
@@ -51,14 +59,6 @@ async function start(): Promise<void> {
   );
   process.stdout.write(guide);
 }
-
-const guide = `
-stepup is running. Try:
-  source .run/env
-  kubectl --kubeconfig .run/deployer.kubeconfig -n prod create deployment web --image=nginx:1
-  kubectl --kubeconfig .run/approver.kubeconfig -n prod get sua
-and the command that the denial prints, with --kubeconfig .run/approver.kubeconfig. Stop it with: make down
-`;
 
 /** The part in the background: holds everything until it is told to stop. */
 async function serve(): Promise<void> {

@@ -1,0 +1,62 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The chart comes and goes: uninstalling takes the gate away first and leaves only what it says it keeps.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { approveDenied } from './approvals.ts';
+import { type Installation, installStepup, policiesReady, systemNamespace } from './installation.ts';
+
+let stepup: Installation;
+beforeAll(async () => {
+  stepup = await installStepup();
+});
+afterAll(() => stepup?.stop());
+
+const names = async (...kinds: string[]) => {
+  const result = await stepup.kubectl('admin', ['get', kinds.join(','), '-A', '-o', 'name']);
+  return result.stdout.split('\n').filter((line) => line.includes('stepup'));
+};
+const create = (name: string) =>
+  stepup.kubectl('deployer', ['-n', 'prod', 'create', 'deployment', name, '--image=nginx:1']);
+
+test('a webhook configuration that is deleted or edited comes back', async () => {
+  await stepup.kubectl('admin', ['delete', 'validatingwebhookconfiguration', 'stepup-production-deploys']);
+  await stepup.kubectl('admin', ['delete', 'mutatingwebhookconfiguration', 'stepup-stamp']);
+  const patch = '[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Ignore"}]';
+  const target = 'stepup-secret-deletion';
+  await stepup.kubectl('admin', ['patch', 'validatingwebhookconfiguration', target, '--type=json', '-p', patch]);
+  await expect
+    .poll(() => names('validatingwebhookconfigurations', 'mutatingwebhookconfigurations'), { timeout: 10_000 })
+    .toHaveLength(4);
+  const policies = ['get', 'validatingwebhookconfiguration', target, '-o', 'jsonpath={.webhooks[*].failurePolicy}'];
+  await expect
+    .poll(async () => (await stepup.kubectl('admin', policies)).stdout, { timeout: 10_000 })
+    .not.toContain('Ignore');
+});
+
+test('a policy that is switched off by chart value goes, and comes back', async () => {
+  await stepup.upgrade(['packs.secret-deletion.enabled=false']);
+  await expect.poll(() => names('stepuppolicies'), { timeout: 10_000 }).toHaveLength(2);
+  await expect.poll(() => names('validatingwebhookconfigurations'), { timeout: 10_000 }).toHaveLength(2);
+  await stepup.upgrade(['packs.secret-deletion.enabled=true']);
+  await policiesReady(stepup.cluster, 3);
+});
+
+test('uninstalling leaves the kinds with their objects and nothing that gates; installing again takes over', async () => {
+  await approveDenied(stepup, await create('kept'));
+  const gone = await stepup.cluster.helm(['uninstall', 'stepup', '-n', systemNamespace, '--wait'], {
+    timeoutMs: 120_000,
+  });
+  expect(gone.code, gone.stderr).toBe(0);
+  expect(await names('validatingwebhookconfigurations', 'mutatingwebhookconfigurations', 'stepuppolicies')).toEqual([]);
+  expect(await names('clusterroles', 'clusterrolebindings', 'deployments', 'services', 'jobs')).toEqual([]);
+  expect(await names('customresourcedefinitions')).toHaveLength(3);
+  expect((await names('stepupapprovals')).length).toBe(1);
+  // The deployer's role went with the chart.
+  const ungated = '-n prod create deployment ungated --image=nginx:1';
+  expect(await stepup.kubectl('root-bot', ungated.split(' '))).toMatchObject({ code: 0 });
+
+  await stepup.upgrade();
+  await policiesReady(stepup.cluster, 3);
+  expect((await create('kept')).code, 'the approval outlived the reinstallation').toBe(0);
+  expect((await create('gated')).stderr).toContain('production-deploys requires approval');
+});
