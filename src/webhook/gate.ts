@@ -99,7 +99,10 @@ export class Gate {
       const digest = isDescribed ? { digest: described.attempt.change.digest } : {};
       return { outcome: 'Allowed', reason: 'DryRun', policy: effective, ...digest };
     }
-    if (!isDescribed && !needsLive) return refused(name, described.reason);
+    if (!isDescribed && !needsLive) {
+      const hint = described.reason === 'NotReady' ? 'Try again in a moment' : undefined;
+      return refused(name, described.reason, hint);
+    }
     return unstated(effective, request);
   }
 

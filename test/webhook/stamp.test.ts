@@ -158,7 +158,9 @@ describe('an approval applied by an approver', () => {
     const home = { namespace: ownNamespace };
     expect((await webhook.stamp(approval({ spec: { action }, review: home }))).allowed).toBe(true);
     const elsewhere = await webhook.stamp(approval({ spec: { action } }));
-    expect(elsewhere.status?.message).toMatchInlineSnapshot(`"stepup: approvals of cluster-scoped targets live in namespace stepup-system; create it there"`);
+    expect(elsewhere.status?.message).toMatchInlineSnapshot(
+      `"stepup: approvals of cluster-scoped targets live in namespace stepup-system; create it there"`,
+    );
   });
 
   test('may name its own creator', async () => {

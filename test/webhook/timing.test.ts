@@ -1,33 +1,41 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What takes its time: settlement that does not come, an API server that does not answer, storms, limits, closing.
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test as plain } from 'vitest';
 import { deletion, deployment, imageUpdate, review } from './builders.ts';
 import { approved, counted, filed, type Harness, nameIn, reasonIn, startWebhook } from './harness.ts';
 import { status } from './store.ts';
 
-let webhook: Harness;
-beforeEach(async () => {
-  webhook = await startWebhook();
-  webhook.policy('deploys');
+/** A webhook for each test, so that waits run side by side. */
+const test = plain.extend<{ readonly webhook: Harness }>({
+  webhook: async ({ task: _ }, use) => {
+    const webhook = await startWebhook();
+    webhook.policy('deploys');
+    await use(webhook);
+    await webhook.stop();
+  },
 });
-afterEach(() => webhook.stop());
 
-describe('an approval', () => {
-  test('that was reserved for another object of the name is denied, after a wait for its settlement', async () => {
+describe.concurrent('an approval', () => {
+  test('that was reserved for another object of the name is denied, after a wait for its settlement', async ({
+    webhook,
+    expect,
+  }) => {
     await approved(webhook, review({ object: deployment({ metadata: { uid: 'one' } }) }));
     const second = () => review({ object: deployment({ metadata: { uid: 'two' } }) });
     expect(reasonIn(await webhook.ask(second()))).toBe('Allowed Reserved');
     const startedAt = performance.now();
     const third = await webhook.ask(review({ object: deployment({ metadata: { uid: 'three' } }) }));
-    expect(third.status?.message.replace(/-[0-9a-f]{10}/g, '-HASH')).toMatchInlineSnapshot(`"stepup: deploys requires approval to CREATE deployments prod/web: its last approval is reserved or spent; 1 of 1 approval by group approvers missing. Approval prod/deploys-HASH. Approve: kubectl -n prod get sua deploys-HASH -o jsonpath={.status.approveWith} | kubectl create -f -"`);
+    expect(third.status?.message.replace(/-[0-9a-f]{10}/g, '-HASH')).toMatchInlineSnapshot(
+      `"stepup: deploys requires approval to CREATE deployments prod/web: its last approval is reserved or spent; 1 of 1 approval by group approvers missing. Approval prod/deploys-HASH. Approve: kubectl -n prod get sua deploys-HASH -o jsonpath={.status.approveWith} | kubectl create -f -"`,
+    );
     expect(reasonIn(third)).toBe('Denied AlreadyUsed');
     const tookMs = performance.now() - startedAt;
     expect(tookMs).toBeGreaterThan(1_400);
     expect(tookMs).toBeLessThan(2_500);
   });
 
-  test('admits one of two requests for different objects', async () => {
+  test('admits one of two requests for different objects', async ({ webhook, expect }) => {
     await approved(webhook, review({ object: deployment({ metadata: { uid: 'zero' } }) }));
     webhook.approvals.isHeldBack = true;
     const asked = ['one', 'two', 'three', 'four'].map((uid) =>
@@ -37,7 +45,7 @@ describe('an approval', () => {
     expect(answers.filter(({ allowed }) => allowed).length).toBe(1);
   });
 
-  test('also an API server that does not answer, within the API server’s own time', async () => {
+  test('also an API server that does not answer, within the API server’s own time', async ({ webhook, expect }) => {
     webhook.approvals.before = () => new Promise(() => undefined);
     const startedAt = performance.now();
     const answer = await webhook.ask(imageUpdate());
@@ -54,7 +62,7 @@ describe('an approval', () => {
 });
 
 describe('a storm of identical requests', () => {
-  test('costs at most ten live reads a second and one filing', async () => {
+  test('costs at most ten live reads a second and one filing', async ({ webhook }) => {
     webhook.approvals.before = (verb) =>
       verb === 'list' ? new Promise((resolve) => setTimeout(resolve, 5)) : undefined;
     const startedAt = performance.now();
@@ -76,7 +84,7 @@ describe('a storm of identical requests', () => {
     expect(await counted(webhook, 'stepup_filings_total', { result: 'created' })).toBe(1);
   });
 
-  test('of different requests is cut off by requester, and others are not', async () => {
+  test('of different requests is cut off by requester, and others are not', async ({ webhook }) => {
     const asked = (name: string, userInfo: object = {}) =>
       webhook.ask(review({ name, object: deployment({ metadata: { name, uid: name } }), ...userInfo }));
     const answers = await Promise.all(Array.from({ length: 70 }, (_, i) => asked(`web-${i}`)));
@@ -94,7 +102,7 @@ describe('a storm of identical requests', () => {
     expect(reasonIn(await asked('web', other))).toBe('Denied ApprovalRequired');
   });
 
-  test('of different requests is cut off by how many are pending', async () => {
+  test('of different requests is cut off by how many are pending', async ({ webhook }) => {
     webhook.policy('deploys', { request: { maxPendingPerRequester: 2 } });
     const asked = (name: string) =>
       webhook.ask(review({ name, object: deployment({ metadata: { name, uid: name } }) }));
@@ -107,7 +115,7 @@ describe('a storm of identical requests', () => {
 });
 
 describe('filing', () => {
-  test('is tried again when it failed', async () => {
+  test('is tried again when it failed', async ({ webhook }) => {
     let failures = 2;
     webhook.approvals.before = (verb) => {
       if (verb === 'create' && failures-- > 0) throw status(503, 'ServiceUnavailable');
@@ -116,7 +124,7 @@ describe('filing', () => {
     expect(webhook.approvals.count('create')).toBe(3);
   });
 
-  test('happens after the answer and before the webhook has closed', async () => {
+  test('happens after the answer and before the webhook has closed', async ({ webhook }) => {
     let create = () => {};
     webhook.approvals.before = (verb) =>
       verb === 'create'
@@ -133,7 +141,7 @@ describe('filing', () => {
     expect(webhook.approvals.all.length).toBe(1);
   });
 
-  test('of a name that somebody else filed is done', async () => {
+  test('of a name that somebody else filed is done', async ({ webhook }) => {
     webhook.approvals.before = (verb, object) => {
       if (verb === 'create' && object !== undefined) {
         webhook.approvals.before = () => undefined;
