@@ -11,6 +11,10 @@ import type { AdmissionRequest } from './request.ts';
 /** Bytes of a diff that are kept. */
 export const mostPreviewBytes = 32 * 1024;
 
+/** Changed lines up to which a diff is searched for: the search is quadratic in them, and whoever is gated chooses them
+ *  (8,000 changed lines held the process for 10 s). */
+const mostChangedLines = 500;
+
 export interface Preview {
   readonly diff: string;
   readonly truncated: boolean;
@@ -22,9 +26,29 @@ export function previewOf(request: AdmissionRequest, key: Uint8Array): Preview {
     object === undefined ? '' : yamlOf(redacted(readable(object), request, key));
   const from = request.operation === 'CREATE' ? undefined : request.oldObject;
   const to = request.operation === 'DELETE' ? undefined : request.object;
-  const patch = createTwoFilesPatch('before', 'after', shown(from), shown(to), '', '', { context: 3 });
+  const [before, after] = [shown(from), shown(to)];
+  const options = { context: 3, maxEditLength: mostChangedLines };
+  const patch = createTwoFilesPatch('before', 'after', before, after, '', '', options);
+  if (patch === undefined) return replacement(before, after);
   const lines = patch.split('\n').filter((line) => !line.startsWith('====') && line !== '\\ No newline at end of file');
   return cut(lines.join('\n'));
+}
+
+/** Everything old and everything new, where too much differs to search for what stayed. */
+function replacement(before: string, after: string): Preview {
+  const most = before === '' || after === '' ? mostPreviewBytes : mostPreviewBytes / 2;
+  const header = '--- before\n+++ after\n';
+  const removed = cut(marked('-', before), most - header.length);
+  const added = cut(marked('+', after), most - header.length);
+  const between = removed.diff === '' || removed.diff.endsWith('\n') ? '' : '\n';
+  return {
+    diff: header + removed.diff + between + added.diff,
+    truncated: removed.truncated || added.truncated,
+  };
+}
+
+function marked(sign: string, text: string): string {
+  return text.replace(/^.*\n/gm, (line) => sign + line);
 }
 
 function readable(object: JsonObject): Json {
@@ -57,13 +81,13 @@ function yamlOf(value: Json): string {
   return dump(plain, { noRefs: true, lineWidth: -1, sortKeys: true });
 }
 
-function cut(text: string): Preview {
+function cut(text: string, mostBytes = mostPreviewBytes): Preview {
   const bytes = Buffer.from(text, 'utf8');
-  if (bytes.length <= mostPreviewBytes) return { diff: text, truncated: false };
+  if (bytes.length <= mostBytes) return { diff: text, truncated: false };
   // A cut inside a character leaves a replacement character at the end; it goes.
   return {
     diff: bytes
-      .subarray(0, mostPreviewBytes)
+      .subarray(0, mostBytes)
       .toString('utf8')
       .replace(/\uFFFD+$/, ''),
     truncated: true,
