@@ -64,6 +64,10 @@ export class Gate {
       reason,
       isDryRun: request.dryRun,
     });
+    // Denials come in storms and have a counter; a reservation is rare and worth a line.
+    if (outcome === 'Allowed' && reason !== 'DryRun') {
+      log.info({ policy: policyName, approval: verdict.approval, reason, requestUid: request.uid }, 'request admitted');
+    }
     metrics.decisionTook((clock.monotonicMs() - startedAtMs) / 1000);
     return answerOf(verdict, request);
   }
