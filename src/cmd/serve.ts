@@ -16,10 +16,11 @@ import { ServingCertificate } from '../webhook/serving-certificate.ts';
 import { createWebhook } from '../webhook/webhook.ts';
 import { createCaches } from './caches.ts';
 import { connect, ownUsername } from './connect.ts';
+import { shiftedClock } from './shifted-clock.ts';
 
 /** Serves until the signal aborts; rejects when it cannot go on. */
 export async function serve(options: ServeOptions, log: Log, signal: AbortSignal): Promise<void> {
-  const clock = systemClock;
+  const clock = shiftedClock(systemClock, options.clockOffsetMs);
   const rest = await connect(options);
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -81,6 +82,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     lease: { namespace: options.namespace, name: options.lease },
     identity: `${options.podName}_${randomUUID()}`,
     onError: (error) => log.warn(errorFields(error), 'leader election failed'),
+    clock,
   });
   const lead = (leading: AbortSignal) => {
     log.info({}, 'leading');

@@ -20,6 +20,7 @@ export interface ServeOptions {
   readonly settleResources: readonly string[];
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly cacheDelayMs: number;
+  readonly clockOffsetMs: number;
 }
 
 interface Row {
@@ -129,6 +130,13 @@ const rows: Readonly<Record<keyof ServeOptions, Row>> = {
     parse: wholeNumber,
     help: 'hold every watch event back so long; for tests of stale caches only',
   },
+  clockOffsetMs: {
+    flag: '--clock-offset-ms <n>',
+    env: 'STEPUP_CLOCK_OFFSET_MS',
+    default: 0,
+    parse: integer,
+    help: 'take the wall clock for so much later, or earlier; for tests of skewed clocks only',
+  },
 };
 
 /** The table as commander options; a bad value stops the start and names the flag. */
@@ -158,6 +166,10 @@ function readAs(parse: (text: string) => unknown, flag: string): (text: string) 
 
 function wholeNumber(text: string): number | undefined {
   return /^\d{1,9}$/.test(text) ? Number(text) : undefined;
+}
+
+function integer(text: string): number | undefined {
+  return /^-?\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
 function port(text: string): number | undefined {
