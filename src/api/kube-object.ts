@@ -1,13 +1,18 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What every Kubernetes object has, as far as the kinds of stepup.dev are concerned.
+// The parts every Kubernetes object has, as the API sends them: raw JSON, never a typed model that drops what it does
+// not know.
 
-export interface KubeObject {
+export interface OwnerReference {
   readonly apiVersion: string;
   readonly kind: string;
-  readonly metadata: ObjectMeta;
+  readonly name: string;
+  readonly uid: string;
+  readonly controller?: boolean;
+  readonly blockOwnerDeletion?: boolean;
 }
 
+/** `metadata` of a stored object. */
 export interface ObjectMeta {
   readonly name: string;
   readonly namespace?: string;
@@ -16,6 +21,17 @@ export interface ObjectMeta {
   readonly generation?: number;
   readonly creationTimestamp: string;
   readonly deletionTimestamp?: string;
+  readonly deletionGracePeriodSeconds?: number;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly ownerReferences?: readonly OwnerReference[];
+  readonly finalizers?: readonly string[];
+  readonly managedFields?: readonly unknown[];
+}
+
+/** A stored object. What comes from a cache is shared: never change it, copy it. */
+export interface KubeObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: ObjectMeta;
 }

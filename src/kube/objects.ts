@@ -1,40 +1,9 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The parts every Kubernetes object has, as the API sends them: raw JSON, never a typed model that drops what it does
-// not know.
+// Objects as they are read, and as they are before they are written.
+import type { KubeObject, ObjectMeta } from '../api/kube-object.ts';
 
-export interface OwnerReference {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly name: string;
-  readonly uid: string;
-  readonly controller?: boolean;
-  readonly blockOwnerDeletion?: boolean;
-}
-
-/** `metadata` of a stored object. */
-export interface ObjectMeta {
-  readonly name: string;
-  readonly namespace?: string;
-  readonly uid: string;
-  readonly resourceVersion: string;
-  readonly generation?: number;
-  readonly creationTimestamp: string;
-  readonly deletionTimestamp?: string;
-  readonly deletionGracePeriodSeconds?: number;
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly annotations?: Readonly<Record<string, string>>;
-  readonly ownerReferences?: readonly OwnerReference[];
-  readonly finalizers?: readonly string[];
-  readonly managedFields?: readonly unknown[];
-}
-
-/** A stored object. What comes from a cache is shared: never change it, copy it. */
-export interface KubeObject {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly metadata: ObjectMeta;
-}
+export type { KubeObject, ObjectMeta, OwnerReference } from '../api/kube-object.ts';
 
 /** `metadata` of an object that is about to be written: the API server fills in the rest. */
 export type NewObjectMeta = Partial<ObjectMeta> & { readonly generateName?: string };
