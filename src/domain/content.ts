@@ -3,7 +3,7 @@
 // Which part of an object counts, and how a later state is held against it.
 import type { Content, Effect } from './approval.ts';
 import { digestOf } from './digest.ts';
-import { type Json, type JsonObject, pointerToken, sameJson, valueAt, without } from './json.ts';
+import { isObject, type Json, type JsonObject, pointerToken, sameJson, valueAt, without } from './json.ts';
 
 /** What moves by itself or only carries a message to us, never part of a change (digest version v1). */
 const noise: readonly string[] = [
@@ -34,13 +34,26 @@ export function partOf(object: JsonObject, content: Content, ignore: readonly st
     case 'Spec':
       return without(left, ['/metadata', '/status']) ?? null;
     case 'Fields':
-      return (content.pointers ?? []).map((pointer) => named(pointer, valueAt(left, pointer)));
+      return (content.pointers ?? []).map((pointer) =>
+        named(pointer, withPlainDebuggers(pointer, valueAt(left, pointer))),
+      );
     case 'Labels':
       return (content.pointers ?? []).map((key) => named(key, valueAt(left, `/metadata/labels/${pointerToken(key)}`)));
     case 'Replicas':
       // A Scale leaves replicas out where they are 0 (omitempty, k8s.io/api/autoscaling/v1), its parent does not.
       return valueAt(left, '/spec/replicas') ?? 0;
   }
+}
+
+/**
+ * kubectl debug draws its container's name anew on every try (kubectl, pkg/cmd/debug), so those letters do not bind. The
+ * API server lets ephemeral containers only be added to: the list differs after every change, whatever their names.
+ */
+function withPlainDebuggers(pointer: string, value: Json | undefined): Json | undefined {
+  if (pointer !== '/spec/ephemeralContainers' || !Array.isArray(value)) return value;
+  const isDrawn = (name: Json | undefined) =>
+    typeof name === 'string' && /^debugger-[bcdfghjklmnpqrstvwxz2456789]{5}$/.test(name);
+  return value.map((one: Json) => (isObject(one) && isDrawn(one.name) ? { ...one, name: 'debugger-*' } : one));
 }
 
 /** A name with its value; absent is not null. */
