@@ -1,9 +1,12 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Two projects: unit tests, fast and alone; and tests on real control planes, at most two at a time.
+// Three projects, one after the other: unit tests, fast; the harness, which starts two control planes by itself; and
+// everything that needs one control plane, two files at a time.
 import { defineConfig } from 'vitest/config';
 
-const controlPlaneTests = ['test/**/*.controlplane.test.ts', 'test/controlplane/**/*.test.ts', 'test/chart/**/*.test.ts', 'test/e2e/**/*.test.ts'];
+const harnessTests = ['test/controlplane/**/*.test.ts'];
+const controlPlaneTests = ['test/**/*.controlplane.test.ts', 'test/chart/**/*.test.ts', 'test/e2e/**/*.test.ts'];
+const slow = { testTimeout: 60_000, hookTimeout: 180_000 };
 
 export default defineConfig({
   test: {
@@ -12,17 +15,15 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: controlPlaneTests,
+          exclude: [...harnessTests, ...controlPlaneTests],
+          sequence: { groupOrder: 0 },
         },
       },
       {
-        test: {
-          name: 'control plane',
-          include: controlPlaneTests,
-          maxWorkers: 2,
-          testTimeout: 60_000,
-          hookTimeout: 180_000,
-        },
+        test: { ...slow, name: 'harness', include: harnessTests, maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+      {
+        test: { ...slow, name: 'control plane', include: controlPlaneTests, maxWorkers: 2, sequence: { groupOrder: 2 } },
       },
     ],
   },
