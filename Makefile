@@ -34,6 +34,8 @@ test-controlplane: build tools ## Tests on real control planes only
 	@npm run --silent test-controlplane
 tools: node_modules ## Build kube-apiserver, etcd, kubectl, helm from pinned Go modules (cached)
 	@npm run --silent tools
+bench: build tools ## Measure against the goals and always-allow webhooks; writes docs/benchmarks.md (quarter of an hour)
+	@npm run --silent bench
 
 ##@ Shipping
 build: node_modules ## Bundle src/ into dist/
