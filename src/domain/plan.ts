@@ -19,6 +19,7 @@ import { openUseOf } from './reservation.ts';
 import { type Seen, settle } from './settle.ts';
 import { serviceAccountOf } from './subject.ts';
 import { type Tally, tally } from './tally.ts';
+import { contentCondition } from './verification.ts';
 
 export interface Situation {
   readonly approval: Approval;
@@ -153,9 +154,9 @@ function isForSameIdentity(a: Approval, b: Approval, policy: Policy | undefined)
   }
 }
 
+/** Instants of creation are whole seconds: of two filed within one nobody can tell the newer, so both stay. */
 function isNewer(a: Approval, b: Approval): boolean {
-  const order = a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp);
-  return order > 0 || (order === 0 && a.metadata.uid > b.metadata.uid);
+  return a.metadata.creationTimestamp > b.metadata.creationTimestamp;
 }
 
 function settled(
@@ -231,7 +232,10 @@ function statusOf(situation: Situation, outcome: Outcome, votes: Tally, life: Li
     ...(outcome.releases === undefined ? {} : { releases: outcome.releases }),
     decisions: votes.decisions,
     approveWith: approveWithOf(approval),
-    conditions: conditionsOf(outcome, before?.conditions ?? [], now),
+    conditions: [
+      ...conditionsOf(outcome, before?.conditions ?? [], now),
+      contentCondition(approval, before?.preview !== undefined, now),
+    ],
   };
 }
 
