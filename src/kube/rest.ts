@@ -43,6 +43,8 @@ export interface RestClientOptions {
 /** The API server closes idle connections after 90 s: we do so first, so that a write does not meet a closing one. */
 const IDLE_CONNECTION_MS = 60_000;
 const TCP_KEEP_ALIVE_MS = 15_000;
+/** An API server that is only slow must not have its watchers come again at each call that it did not answer in time. */
+const STREAMS_DROP_MS = 15_000;
 /** The API server refuses larger ones (`limitedReadBody`). */
 const MAX_REQUEST_BYTES = 3 * 1024 * 1024;
 const MAX_STATUS_BYTES = 1024 * 1024;
@@ -54,6 +56,8 @@ export class RestClient {
   readonly #deadlineMs: number;
   readonly #maxAnswerBytes: number;
   readonly #userAgent: string;
+  #acceptedAtMs = performance.now();
+  #streamsDroppedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: RestClientOptions) {
     this.#credentials = options.credentials;
@@ -87,7 +91,7 @@ export class RestClient {
     } catch (error) {
       const failure = asApiError(attempt, error);
       if (failure.kind === 'deadline') {
-        this.#dropIdleConnections();
+        this.#dropConnections();
       }
       throw failure;
     }
@@ -106,6 +110,14 @@ export class RestClient {
     } catch (error) {
       throw asApiError(attempt, error);
     }
+  }
+
+  /**
+   * When the API server last answered one whom it knows: any answer but 401 counts, since 429 or 500 is no fault of the
+   * way to it or of our credentials. A monotonic instant (`performance.now`), at first that of the construction.
+   */
+  get acceptedAtMs(): number {
+    return this.#acceptedAtMs;
   }
 
   /** Closes all connections; calls under way fail. */
@@ -138,6 +150,9 @@ export class RestClient {
       answer = await open({ ...exchange, headers: { ...fixedHeaders, ...renewed } });
     }
     const status = answer.statusCode ?? 0;
+    if (status !== 401) {
+      this.#acceptedAtMs = performance.now();
+    }
     if (status >= 200 && status < 300) {
       return answer;
     }
@@ -146,11 +161,20 @@ export class RestClient {
   }
 
   /**
-   * When the API server or the way to it died without a word, every pooled connection is dead: without this, each
-   * following call would find that out by a deadline of its own.
+   * When the API server or the way to it died without a word, every connection is dead. Without this each following call
+   * would find that out by a deadline of its own, and each watch only after a silence longer than that between two
+   * bookmarks. A watch that was alive after all resumes where it was.
    */
-  #dropIdleConnections(): void {
+  #dropConnections(): void {
     for (const socket of Object.values(this.#calls.freeSockets).flat()) {
+      socket?.destroy();
+    }
+    const nowMs = performance.now();
+    if (nowMs - this.#streamsDroppedAtMs < STREAMS_DROP_MS) {
+      return;
+    }
+    this.#streamsDroppedAtMs = nowMs;
+    for (const socket of Object.values(this.#streams.sockets).flat()) {
       socket?.destroy();
     }
   }
