@@ -9,6 +9,7 @@ import { EventRecorder } from '../kube/events.ts';
 import { LeaderElector } from '../kube/lease.ts';
 import { ResourceClient } from '../kube/resource-client.ts';
 import { events, leases, secrets } from '../kube/resources.ts';
+import type { RestClient } from '../kube/rest.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { startStatusServer } from '../observe/status-server.ts';
 import { runOperator } from '../operator/operator.ts';
@@ -32,6 +33,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     policies: caches.policies.objects,
     approvals: caches.approvals.objects,
     decisions: caches.decisions.objects,
+    namespaces: caches.namespaces.objects,
     hasSynced: caches.hasSynced,
   };
   // Of this process only: equal secret values look equal within one preview, and nowhere else.
@@ -58,6 +60,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     ...(signal.aborted ? ['stepup is stopping'] : []),
     ...webhook.notReady(),
     ...certificate.problems(),
+    ...unheard(rest),
   ];
   const status = await startStatusServer({
     address: options.bindAddress,
@@ -120,4 +123,13 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     await status.close();
     rest.close();
   }
+}
+
+/** Leader election asks every replica's API server every 2 s, so this is several calls in a row. */
+const unheardMs = 10_000;
+
+/** A replica that cannot read approvals can only refuse: where another one can, requests must go there. */
+function unheard(rest: RestClient): readonly string[] {
+  const seconds = Math.round((performance.now() - rest.acceptedAtMs) / 1000);
+  return seconds * 1000 < unheardMs ? [] : [`the API server has not accepted a call for ${seconds} s`];
 }
