@@ -7,6 +7,8 @@ import type { Installation } from '../e2e/installation.ts';
 
 /** One request of the gated account that writes or connects. */
 export interface SentRequest {
+  /** The user agent up to its version: "kubectl", "Helm". */
+  readonly by: string;
   /** "PATCH deployments", "DELETE pods (collection)", "CONNECT pods/exec". */
   readonly what: string;
   readonly name: string;
@@ -23,6 +25,7 @@ interface AuditEvent {
   readonly verb: string;
   readonly requestURI: string;
   readonly user: { readonly username: string };
+  readonly userAgent?: string;
   readonly objectRef?: {
     readonly apiGroup?: string;
     readonly resource?: string;
@@ -83,6 +86,7 @@ function sentRequest(event: AuditEvent): readonly SentRequest[] {
   const gate = Object.entries(annotations).find(([key]) => /gate\.stepup\.dev\/reason$/.test(key))?.[1];
   return [
     {
+      by: (event.userAgent ?? '').split('/')[0] ?? '',
       what: `${verb} ${subresource === '' ? resource : `${resource}/${subresource}`}`,
       name: objectRef.name ?? '',
       code: responseStatus.code ?? 0,

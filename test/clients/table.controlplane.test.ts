@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { apply, type Installation, installStepup } from '../e2e/installation.ts';
 import { auditOf } from './audit.ts';
 import { documented, tableRow } from './document.ts';
+import { mayDrain } from './drain.ts';
 import { pod } from './manifests.ts';
 import { clientGo, pythonClient } from './programs.ts';
 import { type Observed, perform, spentApprovals } from './ritual.ts';
@@ -15,7 +16,7 @@ let programs: Programs;
 beforeAll(async () => {
   programs = { clientGo: await clientGo(), ...(await pythonClient()) };
   stepup = await installStepup();
-  await mayDrain();
+  await mayDrain(stepup);
 }, 400_000);
 afterAll(() => stepup?.stop());
 
@@ -162,22 +163,3 @@ describe('docs/clients.md', () => {
     documented('ungoverned', [tableRow(['kubectl', 'sends']), tableRow(['---', '---']), ...ungoverned]);
   });
 });
-
-/** Draining needs rights that the role for gated accounts leaves out. */
-async function mayDrain(): Promise<void> {
-  const rules = [
-    { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'list', 'patch'] },
-    { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list'] },
-  ];
-  const rbac = 'rbac.authorization.k8s.io';
-  await apply(stepup.cluster, [
-    { apiVersion: `${rbac}/v1`, kind: 'ClusterRole', metadata: { name: 'drainer' }, rules },
-    {
-      apiVersion: `${rbac}/v1`,
-      kind: 'ClusterRoleBinding',
-      metadata: { name: 'drainer' },
-      roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: 'drainer' },
-      subjects: [{ kind: 'ServiceAccount', namespace: 'ci', name: 'deployer' }],
-    },
-  ]);
-}
