@@ -76,6 +76,8 @@ export interface ApprovalStatus {
   readonly approvedAt?: string;
   readonly endedAt?: string;
   readonly evidence?: Evidence;
+  /** The change as our own side saw it, for approvals that others filed. */
+  readonly preview?: { readonly diff: string; readonly truncated: boolean; readonly verifiedAt: string };
   readonly approveWith?: string;
   readonly decisions?: readonly SeenDecision[];
   readonly uses?: readonly Use[];

@@ -113,7 +113,6 @@ export function notBuiltYet(spec: PolicySpec): readonly string[] {
   const asks: string[] = [];
   if (spec.approval.auto !== undefined) asks.push('spec.approval.auto');
   if (spec.bypass?.enabled === true) asks.push('spec.bypass');
-  if (spec.mode === 'Observe') asks.push('spec.mode Observe');
   if ((spec.approval.require ?? []).some((requirement) => requirement.engine !== undefined)) {
     asks.push('spec.approval.require[].engine');
   }

@@ -7,6 +7,7 @@ import { dump } from 'js-yaml';
 import { partOf } from './content.ts';
 import { isObject, type Json, type JsonObject, without } from './json.ts';
 import type { AdmissionRequest } from './request.ts';
+import { visibleLines } from './visible-text.ts';
 
 /** Bytes of a diff that are kept. */
 export const mostPreviewBytes = 32 * 1024;
@@ -20,26 +21,38 @@ export interface Preview {
   readonly truncated: boolean;
 }
 
-/** The difference a request makes. Values of Secrets appear as HMAC-SHA-256 under the key, so that equal ones look equal. */
-export function previewOf(request: AdmissionRequest, key: Uint8Array): Preview {
+/**
+ * The header and below it the difference a request makes. Values of Secrets appear as HMAC-SHA-256 under the key, so
+ * that equal ones look equal.
+ */
+export function previewOf(request: AdmissionRequest, key: Uint8Array, header: readonly string[] = []): Preview {
+  const above = header.map((line) => `${line}\n`).join('');
+  const most = mostPreviewBytes - Buffer.byteLength(above);
+  const { diff, truncated } = differenceOf(request, key, most);
+  return { diff: above + diff, truncated };
+}
+
+function differenceOf(request: AdmissionRequest, key: Uint8Array, most: number): Preview {
   const shown = (object: JsonObject | undefined) =>
-    object === undefined ? '' : yamlOf(redacted(readable(object), request, key));
+    object === undefined ? '' : visibleLines(yamlOf(redacted(readable(object), request, key)));
   const from = request.operation === 'CREATE' ? undefined : request.oldObject;
   const to = request.operation === 'DELETE' ? undefined : request.object;
   const [before, after] = [shown(from), shown(to)];
   const options = { context: 3, maxEditLength: mostChangedLines };
   const patch = createTwoFilesPatch('before', 'after', before, after, '', '', options);
-  if (patch === undefined) return replacement(before, after);
+  if (patch === undefined) return replacement(before, after, most);
   const lines = patch.split('\n').filter((line) => !line.startsWith('====') && line !== '\\ No newline at end of file');
-  return cut(lines.join('\n'));
+  return cut(lines.join('\n'), most);
 }
 
 /** Everything old and everything new, where too much differs to search for what stayed. */
-function replacement(before: string, after: string): Preview {
-  const most = before === '' || after === '' ? mostPreviewBytes : mostPreviewBytes / 2;
+function replacement(before: string, after: string, mostBytes: number): Preview {
   const header = '--- before\n+++ after\n';
-  const removed = cut(marked('-', before), most - header.length);
-  const added = cut(marked('+', after), most - header.length);
+  const left = mostBytes - header.length;
+  // One more byte parts them, where the cut took the line break.
+  const most = before === '' || after === '' ? left : Math.floor(left / 2) - 1;
+  const removed = cut(marked('-', before), most);
+  const added = cut(marked('+', after), most);
   const between = removed.diff === '' || removed.diff.endsWith('\n') ? '' : '\n';
   return {
     diff: header + removed.diff + between + added.diff,
@@ -81,7 +94,7 @@ function yamlOf(value: Json): string {
   return dump(plain, { noRefs: true, lineWidth: -1, sortKeys: true });
 }
 
-function cut(text: string, mostBytes = mostPreviewBytes): Preview {
+function cut(text: string, mostBytes: number): Preview {
   const bytes = Buffer.from(text, 'utf8');
   if (bytes.length <= mostBytes) return { diff: text, truncated: false };
   // A cut inside a character leaves a replacement character at the end; it goes.

@@ -3,7 +3,7 @@
 // From a policy to the webhook configuration by which the API server asks about its requests, and what is wrong with it.
 import { type CoverageRow, coverageOf } from '../domain/coverage.ts';
 import { selectorKeys } from '../domain/label-selector.ts';
-import { notBuiltYet, type Policy } from '../domain/policy.ts';
+import { isEnforced, notBuiltYet, type Policy } from '../domain/policy.ts';
 import { kubernetesControllers, type Subject, serviceAccountPrefix } from '../domain/subject.ts';
 import type { Discovery } from './discovery.ts';
 import { changeCondition, identityConditions, ownConditions } from './match-conditions.ts';
@@ -218,8 +218,9 @@ function configurationOf(policy: Policy, entries: readonly Entry[], context: Com
     return {
       name: `${entry.name}${count === 1 ? '' : `-${count}`}.${name}.gate.stepup.dev`,
       admissionReviewVersions: ['v1'],
-      clientConfig: { service: { ...service, path: `/gate/${name}` }, caBundle },
-      failurePolicy: policy.spec.failurePolicy ?? 'Fail',
+      clientConfig: { service: { ...service, path: `/${isEnforced(policy) ? 'gate' : 'observe'}/${name}` }, caBundle },
+      // Who only looks on must not stand in the way either.
+      failurePolicy: isEnforced(policy) ? (policy.spec.failurePolicy ?? 'Fail') : 'Ignore',
       matchConditions,
       matchPolicy: 'Equivalent',
       namespaceSelector: entry.reach === 'AllNamespaces' ? {} : (policy.spec.namespaceSelector ?? {}),

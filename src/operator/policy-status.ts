@@ -44,8 +44,11 @@ export function statusWith(policy: StepUpPolicy, readiness: Readiness, now: Date
     observedGeneration: generation,
     lastTransitionTime: before?.status === readiness.status ? before.lastTransitionTime : now.toISOString(),
   };
+  const { observed, ...status } = policy.status ?? {};
   return {
-    ...policy.status,
+    ...status,
+    // What it would have refused is over once it refuses.
+    ...(observed !== undefined && policy.spec.mode === 'Observe' ? { observed } : {}),
     observedGeneration: generation,
     conditions: [ready, ...conditions.filter(({ type }) => type !== 'Ready')],
   };

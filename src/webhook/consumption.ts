@@ -66,10 +66,10 @@ export class Consumption {
       limit.signal.throwIfAborted();
       const decision = this.#decideOn(view, governed);
       if (decision.outcome === 'Allowed' && decision.reason === 'Reserved') {
-        if (await this.#reserve(decision, view, limit)) return allowed(policy, decision);
+        if (await this.#reserve(decision, view, limit)) return allowed(governed, decision);
         conflicts += 1;
         if (conflicts > mostConflicts) {
-          return { outcome: 'Refused', reason: 'Contended', policy: policy.metadata.name, hint: 'Try again' };
+          return { outcome: 'Refused', reason: 'Contended', policy: policy.metadata.name };
         }
         view = await this.#liveView(attempt);
         continue;
@@ -80,7 +80,7 @@ export class Consumption {
         view = await this.#liveView(attempt);
         continue;
       }
-      if (decision.outcome === 'Allowed') return allowed(policy, decision);
+      if (decision.outcome === 'Allowed') return allowed(governed, decision);
       settlesAtMs ??= this.#dependencies.clock.monotonicMs() + settleMs;
       const waitsUntilMs = Math.min(settlesAtMs, limit.endsAtMs - settleReserveMs);
       if (!decision.isSettling || this.#dependencies.clock.monotonicMs() >= waitsUntilMs) {
@@ -88,6 +88,14 @@ export class Consumption {
       }
       view = await this.#liveView(attempt);
     }
+  }
+
+  /** What a request without any approval would be told. Nothing is read, and nothing reserved. */
+  foresee(governed: Governed): Verdict {
+    const view = { approvals: [], decisions: [], isLive: true };
+    const decision = decide({ ...governed, view, now: this.#dependencies.clock.now() });
+    if (decision.outcome === 'Allowed') throw new Error('nothing covers a request where there is no approval');
+    return denied(governed, decision, this.#homeOf(governed.attempt));
   }
 
   #decideOn(view: TargetView, governed: Governed): Decision {
@@ -161,9 +169,10 @@ function storedOf(approval: Approval, view: TargetView): StepUpApproval {
   return stored;
 }
 
-function allowed(policy: Policy, decision: Extract<Decision, { outcome: 'Allowed' }>): Verdict {
+function allowed({ policy }: Governed, decision: Extract<Decision, { outcome: 'Allowed' }>): Verdict {
   const { name, namespace } = decision.approval.metadata;
-  return { outcome: 'Allowed', reason: decision.reason, policy, approval: `${namespace}/${name}` };
+  const approval = `${namespace}/${name}`;
+  return { outcome: 'Allowed', reason: decision.reason, policy, approval, granted: decision.approval };
 }
 
 function denied({ policy, attempt }: Governed, denial: Denial, home: string): Verdict {

@@ -20,7 +20,7 @@ export interface Caches {
 }
 
 export interface Clients {
-  readonly policies: Pick<ResourceClient<StepUpPolicy>, 'get'>;
+  readonly policies: Pick<ResourceClient<StepUpPolicy>, 'get' | 'replaceStatus'>;
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'get' | 'list' | 'create' | 'replaceStatus'>;
   readonly decisions: Pick<ResourceClient<StepUpDecision>, 'list'>;
 }

@@ -3,9 +3,11 @@
 // Files the approval that a refused request asks for, after the answer has gone out.
 import type { StepUpApproval } from '../api/kinds.ts';
 import { type Attempt, targetLabel, targetLabelValue } from '../domain/attempt.ts';
+import { statedOn } from '../domain/decide.ts';
 import { draftOf } from '../domain/draft.ts';
 import type { Policy } from '../domain/policy.ts';
 import { previewOf } from '../domain/preview.ts';
+import { previewHeader } from '../domain/preview-header.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
 import { ApiError, isAlreadyExists, isForbidden, isTransient } from '../kube/api-error.ts';
 import { backoffMs } from '../kube/backoff.ts';
@@ -110,7 +112,9 @@ export class Filings {
   async #create(filing: Filing): Promise<'created' | 'exists'> {
     const { own, previewKey, approvals, clock } = this.#dependencies;
     const { name, attempt, request, policy } = filing;
-    const spec = draftOf(attempt, request, policy, previewOf(request, previewKey), own.username);
+    const stated = { reason: statedOn(request, 'reason'), ticket: statedOn(request, 'ticket') };
+    const preview = previewOf(request, previewKey, previewHeader(attempt, request, policy, stated));
+    const spec = draftOf(attempt, request, policy, preview, own.username);
     const labels = { [targetLabel]: targetLabelValue(attempt.targetKey) };
     let { namespace } = filing;
     for (let tries = 1; ; tries++) {

@@ -2,11 +2,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the gate came to, and how the API server and the requester are told.
 import type { Answer } from '../api/admission-review.ts';
+import type { Approval } from '../domain/approval.ts';
 import type { Attempt } from '../domain/attempt.ts';
 import type { Harmless } from '../domain/change.ts';
 import type { Denial } from '../domain/decide.ts';
-import { denialDetails, denialMessage, refusalMessage } from '../domain/message.ts';
-import { grantOf, type Policy, requestRulesOf } from '../domain/policy.ts';
+import {
+  denialDetails,
+  denialMessage,
+  observedMessage,
+  observedRefusal,
+  refusalDetails,
+  refusalMessage,
+} from '../domain/message.ts';
+import { grantOf, isEnforced, type Policy, requestRulesOf } from '../domain/policy.ts';
 import type { DeniedReason } from '../domain/reason.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
 
@@ -19,6 +27,7 @@ export type Verdict =
       readonly policy: Policy;
       /** namespace/name */
       readonly approval: string;
+      readonly granted: Approval;
     }
   | {
       readonly outcome: 'Denied';
@@ -28,7 +37,18 @@ export type Verdict =
       readonly denial: Denial;
       readonly namespace: string;
     }
-  | Refused;
+  | Refused
+  | WouldDeny;
+
+/** What a policy in mode Observe lets pass and Enforce would not. */
+interface WouldDeny {
+  readonly outcome: 'WouldDeny';
+  readonly reason: DeniedReason;
+  readonly policy: string;
+  readonly warning?: string;
+  /** It is the policy that would refuse; not stepup that could not tell. */
+  readonly isPolicys: boolean;
+}
 
 /** A refusal that no approval lifts. */
 export interface Refused {
@@ -53,19 +73,51 @@ export function answerOf(verdict: Verdict, request: AdmissionRequest): Answer {
       const { reason, policy, hint } = verdict;
       const message = refusalMessage(policy, reason, hint);
       return {
-        refusal: { code: 403, reason, message },
+        refusal: { code: 403, reason, message, details: refusalDetails(policy, reason) },
         auditAnnotations: { policy, outcome: 'Denied', reason },
       };
+    }
+    case 'WouldDeny': {
+      const { reason, policy, warning } = verdict;
+      const warnings = warning === undefined ? {} : { warnings: [warning] };
+      return { ...warnings, auditAnnotations: { policy, outcome: 'WouldDeny', reason } };
     }
   }
 }
 
+/** The verdict on a request where the policy only looks on. */
+export function lookedOn(verdict: Verdict): Verdict {
+  switch (verdict.outcome) {
+    case 'Denied': {
+      const { reason, policy, attempt, denial } = verdict;
+      const { name } = policy.metadata;
+      const warning = observedMessage(attempt, denial);
+      return { outcome: 'WouldDeny', reason, policy: name, warning, isPolicys: true };
+    }
+    case 'Refused': {
+      const { reason, policy } = verdict;
+      const isPolicys = !unjudged.includes(reason);
+      const warning = isPolicys ? { warning: observedRefusal(policy, reason) } : {};
+      return { outcome: 'WouldDeny', reason, policy, isPolicys, ...warning };
+    }
+    default:
+      return verdict;
+  }
+}
+
+/** Refusals that say nothing about the request. */
+const unjudged: readonly DeniedReason[] = ['NotReady', 'UnknownPolicy', 'PolicyNotReady', 'InvalidRequest', 'Failed'];
+
 function dryRunAnswer(verdict: Extract<Verdict, { reason: 'DryRun' }>): Answer {
   const { policy, digest } = verdict;
   const { name } = policy.metadata;
-  const warnings = [`stepup: ${name} requires approval for the real request`];
+  const isAsked = isEnforced(policy);
+  const warnings = [
+    `stepup: ${name} ${isAsked ? 'requires' : 'observes; it would require'} approval for the real request`,
+  ];
   // What somebody who asks ahead writes into spec.change.digest.
-  if (digest !== undefined && grantOf(policy).binding === 'Content') warnings.push(`stepup: change.digest ${digest}`);
+  if (isAsked && digest !== undefined && grantOf(policy).binding === 'Content')
+    warnings.push(`stepup: change.digest ${digest}`);
   return { warnings, auditAnnotations: { policy: name, outcome: 'Allowed', reason: 'DryRun' } };
 }
 

@@ -3,9 +3,10 @@
 // Decides reviews of governed requests: asks the domain and performs what it says. Whatever goes wrong is a denial.
 import type { Answer } from '../api/admission-review.ts';
 import { approvalOf } from '../api/kinds.ts';
-import { type Attempt, attemptOf, isNamespaceObject } from '../domain/attempt.ts';
+import { type Attempt, attemptOf, isNamespaceObject, targetLabelValue } from '../domain/attempt.ts';
 import { describe, isHarmlessDryRun, statedOn } from '../domain/decide.ts';
-import { notBuiltYet, type Policy, requestRulesOf } from '../domain/policy.ts';
+import { wordsOf } from '../domain/message.ts';
+import { isEnforced, notBuiltYet, type Policy, requestRulesOf } from '../domain/policy.ts';
 import type { DeniedReason } from '../domain/reason.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
 import { withinLimit } from '../kube/call-limit.ts';
@@ -16,23 +17,30 @@ import type { Consumption, Governed } from './consumption.ts';
 import type { Caches } from './dependencies.ts';
 import { effectivePolicy, sharedSelectorKeys } from './effective-policy.ts';
 import type { Filings } from './filing.ts';
-import { answerOf, type Refused, type Verdict } from './gate-answer.ts';
+import { answerOf, lookedOn, type Refused, type Verdict } from './gate-answer.ts';
 import { needsLiveTarget, readLiveTarget } from './live-target.ts';
+import type { Observations } from './observations.ts';
 import type { Policies } from './policies.ts';
 import type { RequesterLimit } from './requester-limit.ts';
+import type { Verifications } from './verification.ts';
 import type { WebhookMetrics } from './webhook-metrics.ts';
 
 export interface GateDependencies {
   readonly caches: Caches;
   readonly policies: Policies;
   readonly rest: Pick<RestClient, 'request'>;
-  readonly consumption: Pick<Consumption, 'decide'>;
+  readonly consumption: Pick<Consumption, 'decide' | 'foresee'>;
   readonly filings: Pick<Filings, 'file' | 'isKnown'>;
+  readonly verifications: Pick<Verifications, 'note'>;
+  readonly observations: Pick<Observations, 'note'>;
   readonly limit: Pick<RequesterLimit, 'take'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<WebhookMetrics, 'decision' | 'decisionTook'>;
 }
+
+/** What a policy does about what it finds. */
+export type Mode = 'Enforce' | 'Observe';
 
 /** Shorter than the API server's 5 s, so that the message is ours. */
 const innerDeadlineMs = 3_000;
@@ -44,8 +52,8 @@ export class Gate {
     this.#dependencies = dependencies;
   }
 
-  /** Never rejects. */
-  async review(policyName: string, request: AdmissionRequest): Promise<Answer> {
+  /** Never rejects. entry: the mode of the policy when the API server was told to ask. */
+  async review(policyName: string, request: AdmissionRequest, entry: Mode = 'Enforce'): Promise<Answer> {
     const { clock, log, metrics } = this.#dependencies;
     const startedAtMs = clock.monotonicMs();
     let verdict: Verdict;
@@ -53,10 +61,13 @@ export class Gate {
       verdict = await this.#judge(policyName, request);
     } catch (error) {
       log.error({ policy: policyName, requestUid: request.uid, ...errorFields(error) }, 'decision failed');
-      verdict = refused(policyName, 'Failed', 'Nothing was admitted; try again');
+      verdict = refused(policyName, 'Failed');
     }
+    const known = this.#dependencies.policies.cached(policyName);
+    const mode = known === undefined ? entry : modeOf(known);
+    if (mode === 'Observe') verdict = this.#observed(verdict, known, request);
     // Only names of policies that exist become label values.
-    const policy = this.#dependencies.policies.cached(policyName) === undefined ? 'unknown' : policyName;
+    const policy = known === undefined ? 'unknown' : policyName;
     const { outcome, reason } = verdict;
     metrics.decision({
       policy,
@@ -74,7 +85,7 @@ export class Gate {
 
   async #judge(policyName: string, request: AdmissionRequest): Promise<Verdict> {
     const { caches, policies } = this.#dependencies;
-    if (!caches.hasSynced()) return refused(policyName, 'NotReady', 'Try again in a moment');
+    if (!caches.hasSynced()) return refused(policyName, 'NotReady');
     const known = policies.cached(policyName);
     const quick = known && this.#judgeQuickly(known, request);
     if (quick !== undefined) return quick;
@@ -100,13 +111,12 @@ export class Gate {
     const needsLive = needsLiveTarget(policy, request);
     const isDescribed = described.kind === 'Attempt';
     if (isHarmlessDryRun(request) && (isDescribed || (needsLive && described.reason === 'Undescribable'))) {
-      const digest = isDescribed ? { digest: described.attempt.change.digest } : {};
-      return { outcome: 'Allowed', reason: 'DryRun', policy: effective, ...digest };
+      if (!isDescribed) return { outcome: 'Allowed', reason: 'DryRun', policy: effective };
+      const { change } = described.attempt;
+      this.#noteContent(effective, request, described.attempt);
+      return { outcome: 'Allowed', reason: 'DryRun', policy: effective, digest: change.digest };
     }
-    if (!isDescribed && !needsLive) {
-      const hint = described.reason === 'NotReady' ? 'Try again in a moment' : undefined;
-      return refused(name, described.reason, hint);
-    }
+    if (!isDescribed && !needsLive) return refused(name, described.reason);
     return unstated(effective, request);
   }
 
@@ -130,7 +140,9 @@ export class Gate {
       case 'Attempt': {
         const attempt = attemptOf(effective.metadata.name, request, described.attempt.change);
         const governed: Governed = { request, attempt, policy: effective, policies: policies.allWith(policy), context };
+        if (modeOf(policy) === 'Observe') return consumption.foresee(governed);
         const result = await consumption.decide(governed, { signal, endsAtMs: startedAtMs + innerDeadlineMs });
+        this.#noteContentOf(result, governed);
         return result.outcome === 'Denied' ? this.#filed(result, request) : result;
       }
     }
@@ -144,6 +156,38 @@ export class Gate {
     return { effective, selectorKeys: sharedSelectorKeys(effective, all) };
   }
 
+  /** In mode Observe nothing is refused: what would have been is said and counted. */
+  #observed(verdict: Verdict, policy: Policy | undefined, request: AdmissionRequest): Verdict {
+    const seen = lookedOn(verdict);
+    if (policy !== undefined) {
+      const isBlocked = seen.outcome === 'WouldDeny' && seen.isPolicys;
+      this.#dependencies.observations.note(policy, isBlocked ? wordsOf(request) : undefined);
+    }
+    return seen;
+  }
+
+  /** A dry run shows approvals that were asked for ahead what they are for. */
+  #noteContent(policy: Policy, request: AdmissionRequest, { change, targetKey }: Attempt): void {
+    const { caches, verifications } = this.#dependencies;
+    const approvals = caches.approvals.byIndex('target', targetLabelValue(targetKey));
+    if (approvals.length === 0) return;
+    const attempt = attemptOf(policy.metadata.name, request, change);
+    for (const object of approvals) {
+      verifications.note({ approval: approvalOf(object), attempt, request, policy, isUse: false });
+    }
+  }
+
+  #noteContentOf(verdict: Verdict, { attempt, request, policy }: Governed): void {
+    const shows = { attempt, request, policy };
+    const { verifications } = this.#dependencies;
+    if (verdict.outcome === 'Allowed' && verdict.reason !== 'DryRun') {
+      verifications.note({ ...shows, approval: verdict.granted, isUse: true });
+    }
+    if (verdict.outcome === 'Denied' && verdict.denial.approval !== undefined) {
+      verifications.note({ ...shows, approval: verdict.denial.approval, isUse: false });
+    }
+  }
+
   /** Has the approval filed that the denial names, unless the requester has asked for too many. */
   #filed(verdict: Extract<Verdict, { outcome: 'Denied' }>, request: AdmissionRequest): Verdict {
     const { filings, limit } = this.#dependencies;
@@ -152,7 +196,7 @@ export class Gate {
     if (denial.approval !== undefined || filings.isKnown(name)) return verdict;
     const most = requestRulesOf(policy).maxPendingPerRequester;
     if (this.#pendingOf(attempt, policy) >= most || !limit.take(attempt.requester.username)) {
-      return refused(policy.metadata.name, 'TooManyPending', 'Wait until some are decided, or withdraw them');
+      return refused(policy.metadata.name, 'TooManyPending');
     }
     filings.file({ name, namespace, attempt, request, policy });
     return verdict;
@@ -164,6 +208,10 @@ export class Gate {
       return spec.policy.name === policy.metadata.name && (status?.phase ?? 'Pending') === 'Pending';
     }).length;
   }
+}
+
+function modeOf(policy: Policy): Mode {
+  return isEnforced(policy) ? 'Enforce' : 'Observe';
 }
 
 function refused(policy: string, reason: DeniedReason, hint?: string): Refused {

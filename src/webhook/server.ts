@@ -7,14 +7,14 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { type Answer, parseReview, reviewAnswer } from '../api/admission-review.ts';
 import { parseStrictJson } from '../api/strict-json.ts';
-import { refusalMessage } from '../domain/message.ts';
+import { refusalDetails, refusalMessage } from '../domain/message.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { readRequestBody } from './request-body.ts';
 import type { WebhookMetrics } from './webhook-metrics.ts';
 
 export interface ServerDependencies {
-  readonly gate: { review(policy: string, request: AdmissionRequest): Promise<Answer> };
+  readonly gate: { review(policy: string, request: AdmissionRequest, entry?: 'Enforce' | 'Observe'): Promise<Answer> };
   readonly stamper: { review(request: AdmissionRequest): Promise<Answer> };
   readonly metrics: Pick<WebhookMetrics, 'review'>;
   readonly log: Log;
@@ -31,7 +31,7 @@ export interface KeyPair {
 /** A review carries object and old object of up to 3 MiB each (admission.md, B31). */
 const mostBodyBytes = 8 * 1024 * 1024;
 const closeMs = 10_000;
-const path = { gate: '/gate/:policy', stamp: '/stamp' } as const;
+const path = { gate: '/gate/:policy', observe: '/observe/:policy', stamp: '/stamp' } as const;
 
 export class WebhookServer {
   readonly #dependencies: ServerDependencies;
@@ -110,13 +110,17 @@ export class WebhookServer {
     app.post(path.stamp, (request, response) =>
       this.#serve('stamp', request, response, (review) => stamper.review(review)),
     );
-    app.all([path.gate, path.stamp], (_request, response) => {
+    // Policies in mode Observe: what cannot be read or decided is an error, which their entries have the API server ignore.
+    app.post(path.observe, (request, response) =>
+      this.#serve('observe', request, response, (review) => gate.review(request.params.policy, review, 'Observe')),
+    );
+    app.all([path.gate, path.observe, path.stamp], (_request, response) => {
       response.setHeader('Allow', 'POST');
       this.#reject(response, 405, 'only POST is answered here');
     });
     app.use((_request: IncomingMessage, response: ServerResponse) => {
       this.#dependencies.metrics.review('other');
-      this.#reject(response, 404, 'there is nothing here; reviews go to /gate/<policy> and /stamp');
+      this.#reject(response, 404, 'there is nothing here; reviews go to /gate/<policy>, /observe/<policy> and /stamp');
     });
     // Express knows an error handler by its four parameters. It gets paths that cannot be decoded.
     app.use((_error: unknown, _request: IncomingMessage, response: ServerResponse, _next: unknown) => {
@@ -126,7 +130,7 @@ export class WebhookServer {
   }
 
   async #serve(
-    name: 'gate' | 'stamp',
+    name: 'gate' | 'observe' | 'stamp',
     request: IncomingMessage,
     response: ServerResponse,
     decide: (review: AdmissionRequest) => Promise<Answer>,
@@ -150,7 +154,7 @@ export class WebhookServer {
       } else if (body.kind === 'TooLarge') {
         this.#reject(response, 413, `a review must not be larger than ${mostBodyBytes} bytes`);
       } else {
-        await this.#answer(body.bytes, response, decide);
+        await this.#answer(body.bytes, response, { decide, mayRefuse: name !== 'observe' });
       }
     } catch (error) {
       log.error(errorFields(error), 'review failed');
@@ -163,7 +167,7 @@ export class WebhookServer {
   async #answer(
     bytes: Buffer,
     response: ServerResponse,
-    decide: (review: AdmissionRequest) => Promise<Answer>,
+    { decide, mayRefuse }: { decide: (review: AdmissionRequest) => Promise<Answer>; mayRefuse: boolean },
   ): Promise<void> {
     const json = parseStrictJson(bytes);
     if (!json.ok) {
@@ -172,20 +176,22 @@ export class WebhookServer {
     }
     const review = parseReview(json.value);
     if (review.ok) {
-      const answer = await this.#decideWithin(() => decide(review.request));
+      const answer = await this.#decideWithin(() => decide(review.request), mayRefuse ? busy : {});
       this.#send(response, 200, reviewAnswer(review.request.uid, answer));
       return;
     }
     const problems = review.problems.slice(0, 10).join('; ');
-    if (review.uid === undefined) {
+    if (review.uid === undefined || !mayRefuse) {
       this.#reject(response, 400, `the review cannot be read: ${problems}`);
       return;
     }
     const message = refusalMessage('admission review', 'InvalidRequest', problems);
-    this.#send(response, 200, reviewAnswer(review.uid, { refusal: { code: 400, reason: 'InvalidRequest', message } }));
+    const details = refusalDetails(undefined, 'InvalidRequest');
+    const refusal = { code: 400, reason: 'InvalidRequest', message, details };
+    this.#send(response, 200, reviewAnswer(review.uid, { refusal }));
   }
 
-  async #decideWithin(decide: () => Promise<Answer>): Promise<Answer> {
+  async #decideWithin(decide: () => Promise<Answer>, busy: Answer): Promise<Answer> {
     if (this.#deciding >= (this.#dependencies.mostReviews ?? 2_000)) return busy;
     this.#deciding += 1;
     try {
@@ -214,6 +220,7 @@ const busy: Answer = {
   refusal: {
     code: 403,
     reason: 'NotReady',
-    message: refusalMessage('webhook', 'NotReady', 'Too many reviews at once'),
+    message: refusalMessage('webhook', 'NotReady', 'Too many reviews at once; send the request again in a moment'),
+    details: refusalDetails(undefined, 'NotReady'),
   },
 };

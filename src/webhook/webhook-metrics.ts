@@ -6,7 +6,8 @@ import type { AllowedReason, DeniedReason } from '../domain/reason.ts';
 
 export interface DecisionLabels {
   readonly policy: string;
-  readonly outcome: 'Allowed' | 'Denied' | 'NotGoverned';
+  /** WouldDeny: by a policy in mode Observe. */
+  readonly outcome: 'Allowed' | 'Denied' | 'NotGoverned' | 'WouldDeny';
   readonly reason: AllowedReason | DeniedReason;
   readonly isDryRun: boolean;
 }
@@ -74,7 +75,7 @@ export class WebhookMetrics {
     });
   }
 
-  review(path: 'gate' | 'stamp' | 'other'): void {
+  review(path: 'gate' | 'observe' | 'stamp' | 'other'): void {
     this.#reviews.inc({ path });
   }
 

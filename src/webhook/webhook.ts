@@ -7,11 +7,13 @@ import type { WebhookDependencies } from './dependencies.ts';
 import { Filings } from './filing.ts';
 import { Gate } from './gate.ts';
 import { LiveViews } from './live-view.ts';
+import { Observations } from './observations.ts';
 import { Policies } from './policies.ts';
 import { RequesterLimit } from './requester-limit.ts';
 import { type KeyPair, WebhookServer } from './server.ts';
 import { Stamper } from './stamp.ts';
 import { UseMemory } from './use-memory.ts';
+import { Verifications } from './verification.ts';
 import { WebhookMetrics } from './webhook-metrics.ts';
 
 export interface Webhook {
@@ -25,7 +27,7 @@ export interface Webhook {
   close(): Promise<void>;
 }
 
-/** Filings that go on longer than that are given up: the next denial files again. */
+/** Filings and other notes that go on longer than that are given up: the next denial files again. */
 const filingsCloseMs = 5_000;
 
 export function createWebhook(dependencies: WebhookDependencies): Webhook {
@@ -33,6 +35,8 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
   const metrics = new WebhookMetrics(registry);
   const policies = new Policies(caches.policies, clients.policies, clock);
   const filings = new Filings({ approvals: clients.approvals, own, previewKey, clock, log, metrics });
+  const verifications = new Verifications({ approvals: clients.approvals, previewKey, clock, log });
+  const observations = new Observations({ policies: clients.policies, clock, log });
   const consumption = new Consumption({
     caches,
     approvals: clients.approvals,
@@ -43,7 +47,19 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     metrics,
   });
   const limit = new RequesterLimit(clock);
-  const gate = new Gate({ caches, policies, rest, consumption, filings, limit, clock, log, metrics });
+  const gate = new Gate({
+    caches,
+    policies,
+    rest,
+    consumption,
+    filings,
+    verifications,
+    observations,
+    limit,
+    clock,
+    log,
+    metrics,
+  });
   const stamper = new Stamper({
     caches,
     policies,
@@ -70,7 +86,8 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
       await server.close();
       const timeout = Promise.withResolvers<void>();
       const cancel = clock.after(filingsCloseMs, timeout.resolve);
-      await Promise.race([filings.close(), timeout.promise]);
+      const closing = Promise.all([filings.close(), verifications.close(), observations.close()]);
+      await Promise.race([closing, timeout.promise]);
       cancel();
     },
   };

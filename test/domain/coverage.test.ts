@@ -102,7 +102,6 @@ describe('the ready-made policy', () => {
 
 test('what is not built yet is named', () => {
   const spec = policy({
-    mode: 'Observe',
     bypass: { enabled: true },
     approval: { auto: { ratePerHour: 1 }, require: [{ name: 'e', engine: 'opa' }] },
     actions: [{ ...deploys, operations: ['CONNECT'] }],
@@ -110,7 +109,6 @@ test('what is not built yet is named', () => {
   expect(notBuiltYet(spec)).toEqual([
     'spec.approval.auto',
     'spec.bypass',
-    'spec.mode Observe',
     'spec.approval.require[].engine',
     'spec.actions[].operations CONNECT',
   ]);

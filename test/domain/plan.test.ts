@@ -191,6 +191,7 @@ describe('an approval', () => {
       ['Denied', 'False', at(120).toISOString()],
       ['Consumed', 'False', at(120).toISOString()],
       ['Expired', 'False', at(120).toISOString()],
+      ['ContentVerified', 'True', at(120).toISOString()],
     ]);
   });
 });

@@ -78,11 +78,8 @@ describe('problems', () => {
     { given: 'nothing wrong', spec: { actions: [deletion], approval }, want: [], works: true },
     {
       given: 'what is not built yet',
-      spec: { mode: 'Observe', actions: [deletion], approval, bypass: { enabled: true } },
-      want: [
-        'NotBuiltYet: spec.bypass is not built yet; remove it from the policy',
-        'NotBuiltYet: spec.mode Observe is not built yet; remove it from the policy',
-      ],
+      spec: { actions: [deletion], approval, bypass: { enabled: true } },
+      want: ['NotBuiltYet: spec.bypass is not built yet; remove it from the policy'],
       works: false,
     },
     {

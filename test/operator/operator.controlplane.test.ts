@@ -143,11 +143,11 @@ describe('a policy', () => {
   });
 
   test('that asks for what is not built yet says so and has no gate', async () => {
-    const { name } = (await createPolicy(policySpec({ mode: 'Observe' }))).metadata;
+    const { name } = (await createPolicy(policySpec({ bypass: { enabled: true } }))).metadata;
     expect(readyOf(await reported(name))).toMatchObject({
       status: 'False',
       reason: 'NotBuiltYet',
-      message: 'spec.mode Observe is not built yet; remove it from the policy',
+      message: 'spec.bypass is not built yet; remove it from the policy',
     });
     expect(await isGone(gates.get({ name: `stepup-${name}` }))).toBe(true);
   });

@@ -40,6 +40,10 @@ describe('a request without approval', () => {
                 "reason": "Policy",
               },
               {
+                "message": "ApprovalRequired",
+                "reason": "Reason",
+              },
+              {
                 "message": "prod",
                 "reason": "Namespace",
               },
@@ -90,7 +94,12 @@ describe('a request without approval', () => {
             "/spec/template",
           ],
           "preview": {
-            "diff": "--- before
+            "diff": "# deploys: UPDATE deployments prod/web
+      # requester: system:serviceaccount:ci:deployer
+      # reason: none given
+      # changes: /spec/template
+      # image by tag: nginx:2
+      --- before
       +++ after
       @@ -10,5 +10,5 @@
          template:
@@ -296,7 +305,22 @@ describe('the compare-and-swap', () => {
     expect(answer.status).toMatchInlineSnapshot(`
       {
         "code": 403,
-        "message": "stepup: deploys: the approval changed three times while it was being reserved. Try again",
+        "details": {
+          "causes": [
+            {
+              "message": "deploys",
+              "reason": "Policy",
+            },
+            {
+              "message": "Contended",
+              "reason": "Reason",
+            },
+          ],
+          "group": "stepup.dev",
+          "kind": "stepuppolicies",
+          "name": "deploys",
+        },
+        "message": "stepup: deploys: the approval changed three times while it was being reserved. Nothing was admitted. Send the request again in a moment",
         "reason": "Contended",
         "status": "Failure",
       }
@@ -313,7 +337,22 @@ describe('the compare-and-swap', () => {
     expect(answer.status).toMatchInlineSnapshot(`
       {
         "code": 403,
-        "message": "stepup: deploys: the decision failed. Nothing was admitted; try again",
+        "details": {
+          "causes": [
+            {
+              "message": "deploys",
+              "reason": "Policy",
+            },
+            {
+              "message": "Failed",
+              "reason": "Reason",
+            },
+          ],
+          "group": "stepup.dev",
+          "kind": "stepuppolicies",
+          "name": "deploys",
+        },
+        "message": "stepup: deploys: the decision failed. Nothing was admitted, and the log says why. Send the request again in a moment",
         "reason": "Failed",
         "status": "Failure",
       }

@@ -53,7 +53,22 @@ describe.concurrent('an approval', () => {
     expect(answer.status).toMatchInlineSnapshot(`
       {
         "code": 403,
-        "message": "stepup: deploys: the decision failed. Nothing was admitted; try again",
+        "details": {
+          "causes": [
+            {
+              "message": "deploys",
+              "reason": "Policy",
+            },
+            {
+              "message": "Failed",
+              "reason": "Reason",
+            },
+          ],
+          "group": "stepup.dev",
+          "kind": "stepuppolicies",
+          "name": "deploys",
+        },
+        "message": "stepup: deploys: the decision failed. Nothing was admitted, and the log says why. Send the request again in a moment",
         "reason": "Failed",
         "status": "Failure",
       }
@@ -93,7 +108,22 @@ describe('a storm of identical requests', () => {
     expect(tooMany[0]?.status).toMatchInlineSnapshot(`
       {
         "code": 403,
-        "message": "stepup: deploys: the requester has too many approvals pending. Wait until some are decided, or withdraw them",
+        "details": {
+          "causes": [
+            {
+              "message": "deploys",
+              "reason": "Policy",
+            },
+            {
+              "message": "TooManyPending",
+              "reason": "Reason",
+            },
+          ],
+          "group": "stepup.dev",
+          "kind": "stepuppolicies",
+          "name": "deploys",
+        },
+        "message": "stepup: deploys: the requester has too many approvals pending. None was filed; have some decided or withdrawn, or wait until they time out",
         "reason": "TooManyPending",
         "status": "Failure",
       }

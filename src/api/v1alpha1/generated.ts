@@ -39,6 +39,7 @@ export interface StepUpApproval extends KubeObject {
       readonly digest?: string;
       readonly digestVersion?: string;
       readonly fields?: readonly string[];
+      /** The change as stepup saw it when it filed the approval. Dropped from what others file. */
       readonly preview?: {
         readonly diff?: string;
         readonly truncated?: boolean;
@@ -78,6 +79,12 @@ export interface StepUpApproval extends KubeObject {
     readonly endedAt?: string;
     /** How it is known that the approved effect happened. */
     readonly evidence?: 'Observed' | 'Unconfirmed' | 'Admitted';
+    /** The change as stepup saw it in the first request that named this content, for approvals that others filed. */
+    readonly preview?: {
+      readonly diff: string;
+      readonly truncated: boolean;
+      readonly verifiedAt: string;
+    };
     /** The complete decision as one line of JSON. */
     readonly approveWith?: string;
     /** Decisions seen so far, copied for people. */
@@ -130,6 +137,7 @@ export interface StepUpApproval extends KubeObject {
       readonly releasedAt: string;
       readonly why: string;
     }[];
+    /** Ready, Approved, Denied, Consumed and Expired follow the phase. ContentVerified: stepup itself has seen the content that the approval is for. */
     readonly conditions?: readonly ({
       readonly type: string;
       readonly status: 'True' | 'False' | 'Unknown';
@@ -278,6 +286,22 @@ export interface StepUpPolicy extends KubeObject {
   };
   readonly status?: {
     readonly observedGeneration?: number;
+    /** What a policy in mode Observe was asked about since its spec last changed, and what it would have refused. */
+    readonly observed?: {
+      /** Generation of the policy that the counts are about. */
+      readonly generation: number;
+      /** Requests that the API server asked about, dry runs and unchanged ones included. */
+      readonly requests: number;
+      readonly wouldHaveBlocked: number;
+      readonly since: string;
+      readonly lastAt: string;
+      /** The newest requests that would have been refused, newest first. */
+      readonly recent?: readonly {
+        readonly at: string;
+        readonly requester: string;
+        readonly action: string;
+      }[];
+    };
     readonly conditions?: readonly ({
       readonly type: string;
       readonly status: 'True' | 'False' | 'Unknown';

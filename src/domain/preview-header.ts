@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The lines above a diff: who asks for what and why, and what is at stake, so that one look is enough to decide.
+import type { Attempt } from './attempt.ts';
+import { imagesByTag } from './image-tags.ts';
+import { actionWords } from './message.ts';
+import type { Policy } from './policy.ts';
+import type { AdmissionRequest } from './request.ts';
+import { visibleLine } from './visible-text.ts';
+
+/** Why the requester wants it, in its own words. */
+export interface Stated {
+  readonly reason?: string | undefined;
+  readonly ticket?: string | undefined;
+}
+
+const mostCharacters = 300;
+const mostListed = 8;
+
+/** Comment lines without line breaks; whatever the requester chose in them is on one line and visible. */
+export function previewHeader(
+  attempt: Attempt,
+  request: AdmissionRequest,
+  policy: Policy,
+  stated: Stated,
+): readonly string[] {
+  const { action, change } = attempt;
+  const tags = request.operation === 'DELETE' ? [] : imagesByTag(request.object);
+  return [
+    line(`${attempt.policy}: ${actionWords(action)}`),
+    line(`requester: ${requesterOf(attempt)}`),
+    line(`reason: ${stated.reason ?? 'none given'}`),
+    ...(stated.ticket === undefined ? [] : [line(`ticket: ${stated.ticket}`)]),
+    ...riskLines(policy),
+    ...(change.fields === undefined ? [] : [line(`changes: ${listed(change.fields)}`)]),
+    ...tags.slice(0, mostListed).map((image) => line(`image by tag: ${image}`)),
+    ...(tags.length > mostListed ? [line(`and ${tags.length - mostListed} more images by tag`)] : []),
+  ];
+}
+
+function requesterOf({ requester }: Attempt): string {
+  const { username, pod, credential } = requester;
+  const from = [
+    ...(pod === undefined ? [] : [`pod ${pod.name}`]),
+    ...(credential === undefined ? [] : [`credential ${credential}`]),
+  ];
+  return from.length === 0 ? username : `${username} (${from.join(', ')})`;
+}
+
+function riskLines({ spec }: Policy): readonly string[] {
+  const { level, irreversible, why } = spec.risk ?? {};
+  const words = [...(level === undefined ? [] : [level]), ...(irreversible === true ? ['cannot be undone'] : [])];
+  if (words.length === 0 && why === undefined) return [];
+  return [line(`risk: ${[words.join(', '), why].filter((part) => part !== undefined && part !== '').join('; ')}`)];
+}
+
+function listed(names: readonly string[]): string {
+  const left = names.length - mostListed;
+  return names.slice(0, mostListed).join(', ') + (left > 0 ? ` and ${left} more` : '');
+}
+
+function line(text: string): string {
+  return `# ${visibleLine(text, mostCharacters)}`;
+}

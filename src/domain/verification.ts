@@ -1,0 +1,57 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Has stepup itself seen what an approval is for? What others file is a claim until a request shows the content.
+import type { Approval, ApprovalStatus, Condition } from './approval.ts';
+import { type Attempt, targetKeyOf } from './attempt.ts';
+import type { Preview } from './preview.ts';
+
+const type = 'ContentVerified';
+
+/**
+ * True when the attempt shows the content that an approval filed by somebody else names, and nothing has shown it yet.
+ * An approval that binds to its target alone has no content before it is used.
+ */
+export function showsContentOf(approval: Approval, attempt: Attempt, { isUse }: { readonly isUse: boolean }): boolean {
+  const { spec, status } = approval;
+  if (isFiledByUs(approval) || status?.preview !== undefined) return false;
+  if (spec.policy.name !== attempt.policy || targetKeyOf(spec) !== attempt.targetKey) return false;
+  const digest = spec.change?.digest;
+  return digest === undefined ? isUse : digest === attempt.change.digest;
+}
+
+/** The status with what was seen in it, and with nothing else changed. */
+export function statusWithContent(approval: Approval, preview: Preview, now: Date): ApprovalStatus {
+  const { conditions = [] } = approval.status ?? {};
+  return {
+    ...approval.status,
+    preview: { ...preview, verifiedAt: now.toISOString() },
+    conditions: [...conditions.filter((condition) => condition.type !== type), contentCondition(approval, true, now)],
+  };
+}
+
+/** Tells people whether the shown content is more than somebody's word. */
+export function contentCondition(approval: Approval, isSeen: boolean, now: Date): Condition {
+  const told = sentenceOn(approval, isSeen);
+  const before = approval.status?.conditions?.find((condition) => condition.type === type);
+  const lastTransitionTime = before?.status === told.status ? before.lastTransitionTime : now.toISOString();
+  return { type, ...told, lastTransitionTime };
+}
+
+function sentenceOn(approval: Approval, isSeen: boolean): Pick<Condition, 'status' | 'reason' | 'message'> {
+  if (isFiledByUs(approval)) {
+    return { status: 'True', reason: 'Filed', message: 'stepup filed it from the request itself' };
+  }
+  if (isSeen) return { status: 'True', reason: 'Seen', message: 'stepup has seen a request with this content' };
+  if (approval.spec.change?.digest === undefined) {
+    const message = 'content not verified: the approval binds to its target, whatever the content';
+    return { status: 'False', reason: 'NoDigest', message };
+  }
+  const message =
+    'content not verified: stepup has not seen a request with this digest yet; a dry run of the change by its requester shows it';
+  return { status: 'False', reason: 'NotSeen', message };
+}
+
+/** By the stamp: admission lets nobody else claim it. */
+function isFiledByUs({ spec }: Approval): boolean {
+  return spec.origin === 'Denied' || spec.origin === 'Auto';
+}

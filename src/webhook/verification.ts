@@ -1,0 +1,99 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Writes what a request really contains onto the approvals that others filed for it, after the answer has gone out.
+import { approvalOf, type StepUpApproval } from '../api/kinds.ts';
+import type { Approval } from '../domain/approval.ts';
+import type { Attempt } from '../domain/attempt.ts';
+import type { Policy } from '../domain/policy.ts';
+import { previewOf } from '../domain/preview.ts';
+import { previewHeader } from '../domain/preview-header.ts';
+import type { AdmissionRequest } from '../domain/request.ts';
+import { showsContentOf, statusWithContent } from '../domain/verification.ts';
+import { isConflict, isNotFound } from '../kube/api-error.ts';
+import { type Clock, sleep } from '../kube/clock.ts';
+import type { ResourceClient } from '../kube/resource-client.ts';
+import { errorFields, type Log } from '../observe/log.ts';
+
+export interface VerificationDependencies {
+  readonly approvals: Pick<ResourceClient<StepUpApproval>, 'get' | 'replaceStatus'>;
+  readonly previewKey: Uint8Array;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A request that showed the content of an approval. */
+export interface Sighting {
+  readonly approval: Approval;
+  readonly attempt: Attempt;
+  readonly request: AdmissionRequest;
+  readonly policy: Policy;
+  /** The approval was given to this very request. */
+  readonly isUse: boolean;
+}
+
+/** Best effort: who is over that is seen the next time. */
+const mostAtOnce = 8;
+const mostTries = 4;
+const againMs = 150;
+
+export class Verifications {
+  readonly #dependencies: VerificationDependencies;
+  /** By the approval's UID. */
+  readonly #running = new Map<string, Promise<void>>();
+  readonly #stop = new AbortController();
+
+  constructor(dependencies: VerificationDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Notes the content once, in a later turn of the event loop, so that the caller's answer goes first. */
+  note(sighting: Sighting): void {
+    const { approval, attempt, isUse } = sighting;
+    const { uid } = approval.metadata;
+    if (!showsContentOf(approval, attempt, { isUse })) return;
+    if (this.#stop.signal.aborted || this.#running.has(uid) || this.#running.size >= mostAtOnce) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#running.set(uid, promise);
+    setImmediate(() => {
+      void this.#write(sighting).finally(() => {
+        this.#running.delete(uid);
+        resolve();
+      });
+    });
+  }
+
+  /** Resolves when all that is under way is written or given up. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await Promise.all(this.#running.values());
+  }
+
+  /** Never rejects. */
+  async #write({ approval, attempt, request, policy, isUse }: Sighting): Promise<void> {
+    const { approvals, previewKey, clock, log } = this.#dependencies;
+    const { name, namespace, uid } = approval.metadata;
+    try {
+      const { reason, ticket } = approval.spec;
+      const header = previewHeader(attempt, request, policy, { reason, ticket });
+      const preview = previewOf(request, previewKey, header);
+      for (let tries = 1; ; tries++) {
+        const stored = await approvals.get({ namespace, name });
+        const isStillMissing = showsContentOf(approvalOf(stored), attempt, { isUse });
+        if (stored.metadata.uid !== uid || !isStillMissing) return;
+        try {
+          await approvals.replaceStatus({
+            ...stored,
+            status: statusWithContent(approvalOf(stored), preview, clock.now()),
+          });
+          return;
+        } catch (error) {
+          // The operator settles at the same time.
+          if (!isConflict(error) || tries >= mostTries) throw error;
+          await sleep(clock, againMs, this.#stop.signal);
+        }
+      }
+    } catch (error) {
+      if (!isNotFound(error)) log.warn({ approval: name, namespace, ...errorFields(error) }, 'content not noted');
+    }
+  }
+}
