@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parses JSON so that no two texts of different meaning give one value: what digests and decisions rest on.
 import { isUtf8 } from 'node:buffer';
-import type { Json } from '../domain/json.ts';
+import { isObject, type Json } from '../domain/json.ts';
 
 export type ParsedJson = { readonly ok: true; readonly value: Json } | { readonly ok: false; readonly problem: string };
 
@@ -68,16 +68,18 @@ function measure(value: Json | undefined, shape: Shape, depth: number): boolean 
     if (shape.checksText && !value.isWellFormed()) shape.isWellFormed = false;
     return true;
   }
-  if (typeof value !== 'object' || value === null) return true;
+  const isList = Array.isArray(value);
+  if (!isList && !isObject(value)) return true;
   if (depth >= mostDepth) return false;
-  if (Array.isArray(value)) {
+  if (isList) {
     for (const item of value) if (!measure(item, shape, depth + 1)) return false;
     return true;
   }
-  for (const [key, member] of Object.entries(value)) {
+  // What JSON.parse makes has no enumerable members but its own.
+  for (const key in value) {
     shape.keys += 1;
     if (shape.checksText && !key.isWellFormed()) shape.isWellFormed = false;
-    if (!measure(member, shape, depth + 1)) return false;
+    if (!measure(value[key], shape, depth + 1)) return false;
   }
   return true;
 }
