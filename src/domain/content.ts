@@ -23,16 +23,19 @@ const noise: readonly string[] = [
   '/metadata/annotations/deployment.kubernetes.io~1revision-history',
 ];
 
+const noiseAndStatus = [...noise, '/status'];
+const metadataAndStatus = ['/metadata', '/status'];
+
 /** The part of an object that a Content names, as JSON to compare or hash; with ignore, without what is ignored. */
 export function partOf(object: JsonObject, content: Content, ignore: readonly string[] = []): Json {
   const left = without(object, ignore);
   switch (content.kind) {
     case 'Object':
-      return without(left, [...noise, '/status']) ?? null;
+      return without(left, noiseAndStatus) ?? null;
     case 'ObjectAndStatus':
       return without(left, noise) ?? null;
     case 'Spec':
-      return without(left, ['/metadata', '/status']) ?? null;
+      return without(left, metadataAndStatus) ?? null;
     case 'Fields':
       return (content.pointers ?? []).map((pointer) =>
         named(pointer, withPlainDebuggers(pointer, valueAt(left, pointer))),

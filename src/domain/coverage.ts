@@ -38,8 +38,17 @@ export type Shape =
  */
 export type Reach = 'Selected' | 'SelectedNamespaces' | 'AllNamespaces';
 
+/** Policies are never changed in place: a new version is a new object. */
+const known = new WeakMap<Policy, readonly CoverageRow[]>();
+
 /** All rows of a policy. */
 export function coverageOf(policy: Policy): readonly CoverageRow[] {
+  const rows = known.get(policy) ?? rowsOf(policy);
+  known.set(policy, rows);
+  return rows;
+}
+
+function rowsOf(policy: Policy): readonly CoverageRow[] {
   const { actions, namespaceSelector } = policy.spec;
   const rows = actions.flatMap((action) => rowsOfAction(action, namespaceSelector !== undefined));
   if (namespaceSelector === undefined) return rows;

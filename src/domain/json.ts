@@ -24,12 +24,21 @@ export function sameJson(a: Json | undefined, b: Json | undefined): boolean {
   return keys.every((key) => Object.hasOwn(b, key) && sameJson(a[key], b[key]));
 }
 
+/** Pointers come from policies and from our own code, and every request meets the same ones again. */
+const knownTokens = new Map<string, readonly string[]>();
+const mostKnown = 10_000;
+
 /** The reference tokens of a JSON pointer (RFC 6901). */
 export function pointerTokens(pointer: string): readonly string[] {
-  return pointer
+  const known = knownTokens.get(pointer);
+  if (known !== undefined) return known;
+  const tokens = pointer
     .split('/')
     .slice(1)
     .map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~'));
+  if (knownTokens.size >= mostKnown) knownTokens.clear();
+  knownTokens.set(pointer, tokens);
+  return tokens;
 }
 
 /** One reference token for use in a JSON pointer (RFC 6901). */
@@ -52,20 +61,56 @@ export function valueAt(root: Json | undefined, pointer: string): Json | undefin
 /** A copy of root without the named members. An object that the removal leaves empty goes too: a client that
  *  writes only an ignored member makes its parents with it. One that was empty before stays: {} is not absent. */
 export function without(root: Json | undefined, pointers: readonly string[]): Json | undefined {
-  return pointers.reduce((value, pointer) => withoutOne(value, pointerTokens(pointer)), root);
+  return pointers.length === 0 ? root : withoutNamed(root, treeOf(pointers));
 }
 
-function withoutOne(value: Json | undefined, tokens: readonly string[]): Json | undefined {
-  const [token, ...rest] = tokens;
-  if (token === undefined) return undefined;
-  if (!isObject(value) || !Object.hasOwn(value, token)) return value;
-  const { [token]: removed, ...others } = value;
-  const left = withoutOne(removed, rest);
-  if (left === removed) return value;
-  if (left === undefined || (rest.length > 0 && isObject(left) && Object.keys(left).length === 0)) {
-    return others;
+/** Pointers by their first token; all of a member goes where nothing is below. One walk takes away all of them. */
+type Tree = ReadonlyMap<string, Tree> | 'All';
+
+const knownTrees = new WeakMap<readonly string[], Tree>();
+
+function treeOf(pointers: readonly string[]): Tree {
+  const known = knownTrees.get(pointers);
+  if (known !== undefined) return known;
+  const tree = treeOfTokens(pointers.map(pointerTokens));
+  knownTrees.set(pointers, tree);
+  return tree;
+}
+
+function treeOfTokens(paths: readonly (readonly string[])[]): Tree {
+  if (paths.some((path) => path.length === 0)) return 'All';
+  const below = Map.groupBy(paths, ([token = '']) => token);
+  return new Map([...below].map(([token, group]) => [token, treeOfTokens(group.map((path) => path.slice(1)))]));
+}
+
+function withoutNamed(value: Json | undefined, tree: Tree): Json | undefined {
+  if (tree === 'All') return undefined;
+  if (!isObject(value)) return value;
+  const left = new Map<string, Json | undefined>();
+  for (const [token, below] of tree) {
+    if (!Object.hasOwn(value, token)) continue;
+    const member = value[token];
+    const kept = withoutNamed(member, below);
+    if (kept !== member || below === 'All') left.set(token, isEmptied(kept) ? undefined : kept);
   }
-  return { ...others, [token]: left };
+  return left.size === 0 ? value : withMembers(value, left);
+}
+
+function isEmptied(kept: Json | undefined): boolean {
+  return isObject(kept) && Object.keys(kept).length === 0;
+}
+
+/** A copy with other members; those that are undefined go. */
+function withMembers(value: JsonObject, members: ReadonlyMap<string, Json | undefined>): JsonObject {
+  const copy: Record<string, Json | undefined> = {};
+  for (const key of Object.keys(value)) {
+    const member = members.has(key) ? members.get(key) : value[key];
+    if (member === undefined && members.has(key)) continue;
+    // Assigned, it would be the prototype and no member.
+    if (key === '__proto__') Object.defineProperty(copy, key, { value: member, enumerable: true });
+    else copy[key] = member;
+  }
+  return copy;
 }
 
 /** The text at a pointer, or '' where there is none. */
