@@ -32,16 +32,24 @@ export function attemptOf(policy: string, request: AdmissionRequest, change: Cha
     name: nameOf(request),
     ...(change.operation === 'CREATE' || change.objectUID === undefined ? {} : { objectUID: change.objectUID }),
   };
-  const targetKey = targetKeyOf({ requester: request.requester, action });
   const objectUID = action.objectUID ?? '';
+  // Made when they are asked for: a dry run needs neither.
+  let targetKey: string | undefined;
+  let attemptKey: string | undefined;
   return {
     policy,
     requestUID: request.uid,
     requester: request.requester,
     action,
     change,
-    targetKey,
-    attemptKey: digestOf([targetKey, policy, objectUID, change.digest]),
+    get targetKey() {
+      targetKey ??= targetKeyOf({ requester: request.requester, action });
+      return targetKey;
+    },
+    get attemptKey() {
+      attemptKey ??= digestOf([this.targetKey, policy, objectUID, change.digest]);
+      return attemptKey;
+    },
   };
 }
 

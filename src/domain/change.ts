@@ -8,6 +8,7 @@ import { digestOf } from './digest.ts';
 import { type Json, type JsonObject, pointerToken, sameJson, textAt, valueAt, without } from './json.ts';
 import { normalisedCreation } from './normalise.ts';
 import type { AdmissionRequest, Operation } from './request.ts';
+import { generationOf, settledBy } from './settled-by.ts';
 
 /** A privileged change, described so that another try of the same change describes itself the same. */
 export interface Change {
@@ -236,16 +237,11 @@ function ofUpdate(
   content: Content,
   described: { readonly digest: JsonObject; readonly fields?: readonly string[] },
 ): Change {
-  const { object = {}, oldObject = {} } = request;
+  const { oldObject = {} } = request;
   const uid = textAt(oldObject, '/metadata/uid');
   const oldResourceVersion = textAt(oldObject, '/metadata/resourceVersion');
-  const generation = generationOf(oldObject);
-  const moving = movesGeneration(content, request);
-  const isGenerationBase =
-    moving !== undefined &&
-    generation !== undefined &&
-    (generationOf(object) ?? 0) > generation &&
-    differs(oldObject, object, moving);
+  // A reservation needs them, a dry run does not: they cost twice what the digest costs.
+  const settled = once(() => settledBy(request, content));
   return {
     operation: 'UPDATE',
     subresource: request.subresource,
@@ -253,40 +249,13 @@ function ofUpdate(
     ...(described.fields === undefined ? {} : { fields: described.fields }),
     objectUID: uid,
     oldResourceVersion,
-    base: isGenerationBase
-      ? { kind: 'Generation', uid, generation }
-      : { kind: 'ResourceVersion', uid, resourceVersion: oldResourceVersion },
-    effect: effectOf(oldObject, object, isGenerationBase ? moving : content),
+    get base() {
+      return settled().base;
+    },
+    get effect() {
+      return settled().effect;
+    },
   };
-}
-
-/**
- * The part of a content that moves metadata.generation: never metadata, so that every resourceVersion of one
- * generation gives the same answer. Undefined where nothing of it does.
- */
-function movesGeneration(content: Content, request: AdmissionRequest): Content | undefined {
-  // Binding gives a pod its node and leaves the generation (pkg/registry/core/pod/storage, setPodNodeAndMetadata).
-  const unmoved = request.group === '' && request.resource === 'pods' ? ['/spec/nodeName'] : [];
-  const ignored = [...(content.ignore ?? []), ...unmoved];
-  const ignore = ignored.length === 0 ? {} : { ignore: ignored };
-  switch (content.kind) {
-    case 'Object':
-    case 'ObjectAndStatus':
-    case 'Spec':
-      return { kind: 'Spec', ...ignore };
-    case 'Fields': {
-      const pointers = (content.pointers ?? []).filter((pointer) => !/^\/(metadata|status)(\/|$)/.test(pointer));
-      return pointers.length === 0 ? undefined : { kind: 'Fields', pointers, ...ignore };
-    }
-    case 'Labels':
-    case 'Replicas':
-      return undefined;
-  }
-}
-
-export function generationOf(object: JsonObject | undefined): number | undefined {
-  const generation = valueAt(object, '/metadata/generation');
-  return typeof generation === 'number' ? generation : undefined;
 }
 
 /** A Scale carries UID and resourceVersion of its parent, and no generation (admission.md, B13). */
@@ -311,5 +280,13 @@ function scaleChange(request: AdmissionRequest, parent: JsonObject | undefined):
     oldResourceVersion: resourceVersion,
     base: { kind: 'Scale', uid, resourceVersion, ...(generation === undefined ? {} : { generation }) },
     ...(isParent && isKeptThere ? { effect: effectOf(oldObject, object, content) } : {}),
+  };
+}
+
+function once<T extends object>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
   };
 }

@@ -3,10 +3,10 @@
 // Reserving an approval for one attempt, and telling whether a later try is still the one it is reserved for.
 import type { Approval, ApprovalStatus, Base, Release, Use } from './approval.ts';
 import type { Attempt } from './attempt.ts';
-import { generationOf } from './change.ts';
 import { showsEffect } from './content.ts';
 import type { JsonObject } from './json.ts';
 import type { Life } from './life.ts';
+import { generationOf } from './settled-by.ts';
 import type { Tally } from './tally.ts';
 
 /** The schema's bound on uses and releases; an approval that has reached it serves no more. */

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What became of a reserved write, told by evidence and never by elapsed time or by absence (design, section 4, item 3).
 import type { Use } from './approval.ts';
-import { generationOf } from './change.ts';
 import { showsEffect } from './content.ts';
 import { type JsonObject, textAt } from './json.ts';
+import { generationOf } from './settled-by.ts';
 
 /** What was seen of a reservation's target. */
 export type Seen =
