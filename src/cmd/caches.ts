@@ -1,13 +1,18 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The copies of our own kinds that every replica keeps: all policies, live approvals, all decisions.
+// The copies that every replica keeps: all policies, live approvals, all decisions, and the labels of namespaces.
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../api/kinds.ts';
 import { ends } from '../domain/approval.ts';
 import { targetLabel } from '../domain/attempt.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { ResourceClient } from '../kube/resource-client.ts';
-import { stepUpApprovals, stepUpDecisions, stepUpPolicies } from '../kube/resources.ts';
+import {
+  namespaces as namespaceResource,
+  stepUpApprovals,
+  stepUpDecisions,
+  stepUpPolicies,
+} from '../kube/resources.ts';
 import type { RestClient } from '../kube/rest.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { delayedSource } from './delayed-source.ts';
@@ -44,12 +49,17 @@ export function createCaches(rest: RestClient, options: { readonly delayMs: numb
       name: ({ metadata, spec }) => [`${metadata.namespace}/${spec.approval.name}`],
     },
   });
-  const all = [policies, approvals, decisions];
+  const namespaces = new Reflector<KubeObject>({
+    ...common(new ResourceClient<KubeObject>(rest, namespaceResource)),
+    transform: labelsOnly,
+  });
+  const all = [policies, approvals, decisions, namespaces];
   return {
     clients,
     policies,
     approvals,
     decisions,
+    namespaces,
     hasSynced: () => all.every((reflector) => reflector.hasSynced),
     run: async (signal: AbortSignal) => {
       await Promise.all(all.map((reflector) => reflector.run(signal)));
@@ -61,4 +71,9 @@ export function createCaches(rest: RestClient, options: { readonly delayMs: numb
 function withoutManagedFields<T extends KubeObject>(object: T): T {
   const { managedFields: _, ...metadata } = object.metadata;
   return { ...object, metadata };
+}
+
+function labelsOnly({ apiVersion, kind, metadata }: KubeObject): KubeObject {
+  const { name, uid, resourceVersion, creationTimestamp, labels = {} } = metadata;
+  return { apiVersion, kind, metadata: { name, uid, resourceVersion, creationTimestamp, labels } };
 }

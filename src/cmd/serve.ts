@@ -33,6 +33,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     policies: caches.policies.objects,
     approvals: caches.approvals.objects,
     decisions: caches.decisions.objects,
+    namespaces: caches.namespaces.objects,
     hasSynced: caches.hasSynced,
   };
   // Of this process only: equal secret values look equal within one preview, and nowhere else.

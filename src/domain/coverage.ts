@@ -38,6 +38,11 @@ export type Shape =
  */
 export type Reach = 'Selected' | 'SelectedNamespaces' | 'AllNamespaces';
 
+/** The policy's own CEL is about the governed object; at the other doors another object is in its place. */
+export function speaksOfObject(shape: Shape): boolean {
+  return ['Action', 'EphemeralContainers', 'Resize', 'DeletionByUpdate'].includes(shape);
+}
+
 /** Policies are never changed in place: a new version is a new object. */
 const known = new WeakMap<Policy, readonly CoverageRow[]>();
 

@@ -56,6 +56,11 @@ export function isSameBase(reserved: Base, asked: Base): boolean {
   }
 }
 
+/** True for a base that no later request can have: a client's next try is another one and finds the approval spent. */
+export function isOnce(base: Base): boolean {
+  return base.kind === 'Creation' || base.kind === 'Request';
+}
+
 /** Empty and absent never equal anything: what is not known is not the same. */
 function sameText(a: string | undefined, b: string | undefined): boolean {
   return a !== undefined && a !== '' && a === b;

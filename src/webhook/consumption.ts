@@ -5,6 +5,7 @@
 import { approvalOf, decisionOf, type StepUpApproval } from '../api/kinds.ts';
 import type { Approval } from '../domain/approval.ts';
 import { type Attempt, targetLabelValue } from '../domain/attempt.ts';
+import type { Question, View } from '../domain/candidate.ts';
 import type { ChangeContext } from '../domain/change.ts';
 import { type Decision, type Denial, decide } from '../domain/decide.ts';
 import type { Policy } from '../domain/policy.ts';
@@ -13,6 +14,7 @@ import { isConflict, isNotFound, isUncertain } from '../kube/api-error.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import type { Caches } from './dependencies.ts';
+import type { FirstTries } from './first-tries.ts';
 import type { Verdict } from './gate-answer.ts';
 import type { LiveViews, TargetView } from './live-view.ts';
 import type { UseMemory } from './use-memory.ts';
@@ -32,6 +34,7 @@ export interface ConsumptionDependencies {
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'replaceStatus'>;
   readonly liveViews: Pick<LiveViews, 'read'>;
   readonly memory: UseMemory;
+  readonly firstTries: FirstTries;
   readonly ownNamespace: string;
   readonly clock: Clock;
   readonly metrics: Pick<WebhookMetrics, 'reservation'>;
@@ -84,6 +87,8 @@ export class Consumption {
       settlesAtMs ??= this.#dependencies.clock.monotonicMs() + settleMs;
       const waitsUntilMs = Math.min(settlesAtMs, limit.endsAtMs - settleReserveMs);
       if (!decision.isSettling || this.#dependencies.clock.monotonicMs() >= waitsUntilMs) {
+        const { firstTries } = this.#dependencies;
+        if (decision.mayGovern !== undefined) firstTries.note(attempt.attemptKey, decision.mayGovern);
         return denied(governed, decision, this.#homeOf(attempt));
       }
       view = await this.#liveView(attempt);
@@ -93,13 +98,13 @@ export class Consumption {
   /** What a request without any approval would be told. Nothing is read, and nothing reserved. */
   foresee(governed: Governed): Verdict {
     const view = { approvals: [], decisions: [], isLive: true };
-    const decision = decide({ ...governed, view, now: this.#dependencies.clock.now() });
+    const decision = decide(this.#question(governed, view));
     if (decision.outcome === 'Allowed') throw new Error('nothing covers a request where there is no approval');
     return denied(governed, decision, this.#homeOf(governed.attempt));
   }
 
   #decideOn(view: TargetView, governed: Governed): Decision {
-    const { memory, clock } = this.#dependencies;
+    const { memory } = this.#dependencies;
     const approvals = view.approvals.map(approvalOf);
     const decisions = view.decisions.map(decisionOf);
     const isBehind = (approval: Approval) => memory.knowsMore(approval, view.beganAtMs);
@@ -110,7 +115,21 @@ export class Consumption {
         approvals.some(isBehind)
         ? []
         : approvals;
-    return decide({ ...governed, view: { approvals: shown, decisions, isLive: view.isLive }, now: clock.now() });
+    return decide(this.#question(governed, { approvals: shown, decisions, isLive: view.isLive }));
+  }
+
+  #question(governed: Governed, view: View): Question {
+    const { caches, clock, ownNamespace, firstTries } = this.#dependencies;
+    const { attempt, request } = governed;
+    const namespace = caches.namespaces.get({ name: request.namespace });
+    return {
+      ...governed,
+      view,
+      ownNamespace,
+      ...(namespace === undefined ? {} : { namespaceLabels: namespace.metadata.labels ?? {} }),
+      refusedFor: firstTries.refusedFor(attempt.attemptKey),
+      now: clock.now(),
+    };
   }
 
   #cachedView({ targetKey }: Attempt): TargetView {

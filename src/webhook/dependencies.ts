@@ -5,17 +5,19 @@ import type { Registry } from 'prom-client';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../api/kinds.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { ObjectView } from '../kube/object-store.ts';
+import type { KubeObject } from '../kube/objects.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import type { RestClient } from '../kube/rest.ts';
 import type { Log } from '../observe/log.ts';
 
-/** Copies of the three kinds. Approvals may leave out ended ones. */
+/** Copies of the three kinds, and of the labels of namespaces. Approvals may leave out ended ones. */
 export interface Caches {
   readonly policies: ObjectView<StepUpPolicy>;
   /** target: the label stepup.dev/target; requester: spec.requester.username. */
   readonly approvals: ObjectView<StepUpApproval, 'target' | 'requester'>;
   /** approval: the UID in spec.approval.uid. */
   readonly decisions: ObjectView<StepUpDecision, 'approval'>;
+  readonly namespaces: ObjectView<KubeObject>;
   hasSynced(): boolean;
 }
 

@@ -4,7 +4,8 @@
 import type { Answer } from '../api/admission-review.ts';
 import { approvalOf } from '../api/kinds.ts';
 import { type Attempt, attemptOf, isNamespaceObject, targetLabelValue } from '../domain/attempt.ts';
-import { describe, isHarmlessDryRun, statedOn } from '../domain/decide.ts';
+import { describe, isHarmlessDryRun, statedOn } from '../domain/describe.ts';
+import { effectivePolicy, sharedSelectorKeys } from '../domain/effective-policy.ts';
 import { wordsOf } from '../domain/message.ts';
 import { isEnforced, notBuiltYet, type Policy, requestRulesOf } from '../domain/policy.ts';
 import type { DeniedReason } from '../domain/reason.ts';
@@ -15,7 +16,6 @@ import type { RestClient } from '../kube/rest.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import type { Consumption, Governed } from './consumption.ts';
 import type { Caches } from './dependencies.ts';
-import { effectivePolicy, sharedSelectorKeys } from './effective-policy.ts';
 import type { Filings } from './filing.ts';
 import { answerOf, lookedOn, type Refused, type Verdict } from './gate-answer.ts';
 import { needsLiveTarget, readLiveTarget } from './live-target.ts';

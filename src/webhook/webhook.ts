@@ -5,6 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import { Consumption } from './consumption.ts';
 import type { WebhookDependencies } from './dependencies.ts';
 import { Filings } from './filing.ts';
+import { FirstTries } from './first-tries.ts';
 import { Gate } from './gate.ts';
 import { LiveViews } from './live-view.ts';
 import { Observations } from './observations.ts';
@@ -42,6 +43,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     approvals: clients.approvals,
     liveViews: new LiveViews(clients, clock, metrics),
     memory: new UseMemory(),
+    firstTries: new FirstTries(clock),
     ownNamespace: own.namespace,
     clock,
     metrics,

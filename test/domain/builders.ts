@@ -3,12 +3,15 @@
 // Valid objects of the domain; a test overrides only what it is about.
 import type { Approval, ApprovalStatus, Decision as Word } from '../../src/domain/approval.ts';
 import type { Attempt } from '../../src/domain/attempt.ts';
+import type { Question } from '../../src/domain/candidate.ts';
 import type { Change, ChangeContext } from '../../src/domain/change.ts';
 import { changeOf } from '../../src/domain/change.ts';
 import { type CoverageRow, rowsFor } from '../../src/domain/coverage.ts';
-import { type Decision, decide, describe, type Question } from '../../src/domain/decide.ts';
+import { type Decision, decide } from '../../src/domain/decide.ts';
+import { describe } from '../../src/domain/describe.ts';
 import { draftOf } from '../../src/domain/draft.ts';
 import { isObject, type Json, type JsonObject } from '../../src/domain/json.ts';
+import type { Labels } from '../../src/domain/label-selector.ts';
 import type { Plan, Situation } from '../../src/domain/plan.ts';
 import { plan } from '../../src/domain/plan.ts';
 import type { Action, Policy, PolicySpec } from '../../src/domain/policy.ts';
@@ -164,12 +167,16 @@ export interface Case {
   readonly words?: readonly Word[];
   readonly context?: ChangeContext;
   readonly seconds?: number;
+  readonly isLive?: boolean;
+  readonly namespaceLabels?: Labels;
+  readonly refusedFor?: readonly string[];
 }
 
 export function question(given: Case = {}): Question {
   const { request: asked = request(), policy: under = policy(), context: of = context } = given;
-  const { approvals = [], words = [], seconds = 120, policies = [under] } = given;
-  const view = { approvals, decisions: words, isLive: true };
+  const { approvals = [], words = [], seconds = 120, policies = [under], isLive = true } = given;
+  const { namespaceLabels, refusedFor } = given;
+  const view = { approvals, decisions: words, isLive };
   return {
     request: asked,
     attempt: attempt(asked, under, of),
@@ -177,6 +184,9 @@ export function question(given: Case = {}): Question {
     policies,
     context: of,
     view,
+    ownNamespace: 'stepup-system',
+    ...(namespaceLabels === undefined ? {} : { namespaceLabels }),
+    ...(refusedFor === undefined ? {} : { refusedFor: new Set(refusedFor) }),
     now: at(seconds),
   };
 }

@@ -3,9 +3,9 @@
 // Who is let through, and for each who is, a neighbour that differs in one thing and is not.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ends } from '../../src/domain/approval.ts';
+import { type ApprovalStatus, ends } from '../../src/domain/approval.ts';
 import { approvalNameOf } from '../../src/domain/attempt.ts';
-import { describe as describeRequest } from '../../src/domain/decide.ts';
+import { describe as describeRequest } from '../../src/domain/describe.ts';
 import {
   answer,
   approval,
@@ -268,6 +268,8 @@ describe('a CREATE', () => {
     const taken = reserved({ request: made('uid-b'), approvals: [on], words: [word(on)] });
     const again = (uid: string) => answer({ request: made(uid), approvals: [taken], words: [word(on)] });
     expect([again('uid-b'), again('uid-c')]).toEqual(['Allowed Readmitted', 'Denied AlreadyUsed']);
+    const other = decided({ request: made('uid-c'), approvals: [taken], words: [word(on)] });
+    expect(other, 'no wait for a settlement: the next try has yet another UID').toMatchObject({ isSettling: false });
   });
 });
 
@@ -296,12 +298,107 @@ describe('several policies on one request', () => {
   test('reserve when all are approved', () => {
     expect(answer({ ...given, words: [word(onA), word(onB, {}, 'uid-word-2')] })).toBe('Allowed Reserved');
   });
+  test('reserve nothing while one has no approval at all', () => {
+    const decision = decided({ ...given, approvals: [onA], words: [word(onA)] });
+    expect(decision).toMatchObject({
+      reason: 'WaitingForOthers',
+      missing: 'policy second is not satisfied: 1 of 1 approval by group approvers missing',
+    });
+  });
   test('do not wait for a policy that does not gate the requester', () => {
     const other = policy(
       { subjects: { include: [{ kind: 'ServiceAccount', namespace: 'elsewhere', name: '*' }] } },
       'second',
     );
     expect(answer({ ...given, policies: [a, other], words: [word(onA)] })).toBe('Allowed Reserved');
+  });
+  test('wait for a policy that selects namespaces where the labels say so, and nowhere else', () => {
+    const other = policy({ namespaceSelector: { matchLabels: { environment: 'production' } } }, 'second');
+    const labelled = (namespaceLabels?: Record<string, string>) =>
+      answer({
+        ...given,
+        policies: [a, other],
+        approvals: [onA],
+        words: [word(onA)],
+        ...(namespaceLabels === undefined ? {} : { namespaceLabels }),
+      });
+    expect([labelled({ environment: 'production' }), labelled({}), labelled()]).toEqual([
+      'Denied WaitingForOthers',
+      'Allowed Reserved',
+      'Allowed Reserved',
+    ]);
+  });
+});
+
+describe('a CREATE that a policy with CEL of its own may govern', () => {
+  const first = policy();
+  const second = policy({ conditions: [{ name: 'x', expression: 'true' }] }, 'second');
+  const made = creation(set(deployment(), ['metadata', 'uid'], 'uid-a'));
+  const byHand = approval(made, first, {
+    spec: { origin: 'Applied', createdBy: { username: 'alice', groups: ['approvers'] } },
+  });
+  const onDenial = approval(made, first);
+  const ofSecond = (status: ApprovalStatus) => approval(made, second, { name: 'second-1', uid: 'uid-2', status });
+  const rows: readonly (readonly [string, string, Case])[] = [
+    ['is refused once where the approval was made by hand', 'Denied WaitingForOthers', { approvals: [byHand] }],
+    ['passes after that', 'Allowed Reserved', { approvals: [byHand], refusedFor: ['second'] }],
+    [
+      'passes where the approval was filed by a denied try',
+      'Allowed Reserved',
+      { approvals: [onDenial], words: [word(onDenial)] },
+    ],
+    [
+      'is not let pass on a cache, which holds no ended approvals',
+      'Denied WaitingForOthers',
+      { approvals: [onDenial], words: [word(onDenial)], isLive: false },
+    ],
+    [
+      'waits for the second where an approval of it has ended since',
+      'Denied WaitingForOthers',
+      {
+        approvals: [onDenial, ofSecond({ phase: 'TimedOut', endedAt: at(30).toISOString() })],
+        words: [word(onDenial)],
+      },
+    ],
+    [
+      'does not where it ended before',
+      'Allowed Reserved',
+      {
+        approvals: [onDenial, ofSecond({ phase: 'TimedOut', endedAt: at(-30).toISOString() })],
+        words: [word(onDenial)],
+      },
+    ],
+    [
+      'waits for the live approval of the second, also the second time',
+      'Denied WaitingForOthers',
+      { approvals: [byHand, ofSecond({})], refusedFor: ['second'] },
+    ],
+  ];
+  test.each(rows)('%s: %s', (_, want, given) => {
+    expect(answer({ request: made, policy: first, policies: [first, second], ...given })).toBe(want);
+  });
+  test('names the policy for whose sake it is refused', () => {
+    expect(decided({ request: made, policies: [first, second], approvals: [byHand] })).toMatchObject({
+      missing: 'policy second may govern the request too and has not been asked yet; send it again',
+      mayGovern: 'second',
+    });
+  });
+  test('is none of an UPDATE, whose reservation stands until its next try', () => {
+    const filedByHand = approval(request(), first, {
+      spec: { origin: 'Applied', createdBy: { username: 'alice', groups: ['approvers'] } },
+    });
+    expect(answer({ policies: [first, second], approvals: [filedByHand] })).toBe('Allowed Reserved');
+  });
+});
+
+describe('an approval', () => {
+  const elsewhere = { ...filed, metadata: { ...filed.metadata, namespace: 'dev' } };
+  const ours = { ...filed, metadata: { ...filed.metadata, namespace: 'stepup-system' } };
+  test('covers nothing from a namespace where approvals of its target do not live', () => {
+    expect(answer({ approvals: [elsewhere], words: [word(elsewhere)] })).toBe('Denied ApprovalRequired');
+  });
+  test('covers from the namespace of stepup, where those go that find no room', () => {
+    expect(answer({ approvals: [ours], words: [word(ours)] })).toBe('Allowed Reserved');
   });
 });
 

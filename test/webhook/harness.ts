@@ -5,6 +5,8 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { Registry } from 'prom-client';
 import type { StepUpApproval, StepUpPolicy } from '../../src/api/kinds.ts';
 import { systemClock } from '../../src/kube/clock.ts';
+import { ObjectStore } from '../../src/kube/object-store.ts';
+import type { KubeObject } from '../../src/kube/objects.ts';
 import type { ApiRequest } from '../../src/kube/rest.ts';
 import { createWebhook, type Webhook } from '../../src/webhook/webhook.ts';
 import { createAuthority, type PemPair } from '../controlplane/certificates.ts';
@@ -41,6 +43,7 @@ export interface Harness extends ReturnType<typeof fakeKinds> {
   /** What live reads of targets find, by path; what is not here is not found. */
   readonly targets: Map<string, object | Error>;
   readonly targetReads: string[];
+  readonly namespaces: ObjectStore<KubeObject>;
   hasSynced: boolean;
   /** Moves the wall clock, not the monotonic one. */
   aheadMs: number;
@@ -72,12 +75,14 @@ export async function startWebhook(): Promise<Harness> {
     },
   };
   const { policies, approvals, decisions } = kinds;
+  const namespaces = new ObjectStore<KubeObject>({});
   const silent = { debug() {}, info() {}, warn() {}, error() {} };
   const webhook = createWebhook({
     caches: {
       policies: policies.cache,
       approvals: approvals.cache,
       decisions: decisions.cache,
+      namespaces,
       hasSynced: () => harness.hasSynced,
     },
     clients: kinds,
@@ -118,6 +123,7 @@ export async function startWebhook(): Promise<Harness> {
     port,
     targets,
     targetReads,
+    namespaces,
     hasSynced: true,
     aheadMs: 0,
     post,

@@ -17,10 +17,7 @@ const test = plain.extend<{ readonly webhook: Harness }>({
 });
 
 describe.concurrent('an approval', () => {
-  test('that was reserved for another object of the name is denied, after a wait for its settlement', async ({
-    webhook,
-    expect,
-  }) => {
+  test('that was reserved for another object of the name is denied at once', async ({ webhook, expect }) => {
     await approved(webhook, review({ object: deployment({ metadata: { uid: 'one' } }) }));
     const second = () => review({ object: deployment({ metadata: { uid: 'two' } }) });
     expect(reasonIn(await webhook.ask(second()))).toBe('Allowed Reserved');
@@ -30,9 +27,8 @@ describe.concurrent('an approval', () => {
       `"stepup: deploys requires approval to CREATE deployments prod/web: its last approval is reserved or spent; 1 of 1 approval by group approvers missing. Approval prod/deploys-HASH. Approve: kubectl -n prod get sua deploys-HASH -o jsonpath={.status.approveWith} | kubectl create -f -"`,
     );
     expect(reasonIn(third)).toBe('Denied AlreadyUsed');
-    const tookMs = performance.now() - startedAt;
-    expect(tookMs).toBeGreaterThan(1_400);
-    expect(tookMs).toBeLessThan(2_500);
+    // No settlement gives a creation back: there is nothing to wait for.
+    expect(performance.now() - startedAt).toBeLessThan(1_400);
   });
 
   test('admits one of two requests for different objects', async ({ webhook, expect }) => {

@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Under which policy a request asks: its own, or for what becomes of a namespace the one it shares with others.
-import { rowsFor, type Shape } from '../domain/coverage.ts';
-import { selectorKeys } from '../domain/label-selector.ts';
-import { isEnforced, isReady, type Policy } from '../domain/policy.ts';
-import type { AdmissionRequest } from '../domain/request.ts';
+import { rowsFor, type Shape } from './coverage.ts';
+import { selectorKeys } from './label-selector.ts';
+import { isEnforced, isReady, type Policy } from './policy.ts';
+import type { AdmissionRequest } from './request.ts';
 
 const namespaceShapes: readonly Shape[] = ['NamespaceDeletion', 'NamespaceLeaves'];
 

@@ -1,0 +1,132 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What an approval is to an attempt: does it cover it, and may it be used for it now?
+import { type Approval, isEnded, type Decision as Word } from './approval.ts';
+import { type Attempt, targetKeyOf } from './attempt.ts';
+import type { ChangeContext } from './change.ts';
+import { digestOf, digestVersion } from './digest.ts';
+import type { Labels } from './label-selector.ts';
+import { type Life, lifeOf } from './life.ts';
+import { grantOf, type Policy } from './policy.ts';
+import type { AdmissionRequest } from './request.ts';
+import { hasRoomForUse, isSameBase, openUseOf, provesLoss } from './reservation.ts';
+import { type Tally, tally } from './tally.ts';
+
+/** Approvals and decisions on one target, as they were seen; live when read after the request arrived. */
+export interface View {
+  readonly approvals: readonly Approval[];
+  readonly decisions: readonly Word[];
+  readonly isLive: boolean;
+}
+
+export interface Question {
+  readonly request: AdmissionRequest;
+  readonly attempt: Attempt;
+  readonly policy: Policy;
+  readonly policies: readonly Policy[];
+  readonly context: ChangeContext;
+  readonly view: View;
+  readonly now: Date;
+  /** Where approvals of cluster-scoped targets live, and those that find no room in their target's namespace. */
+  readonly ownNamespace: string;
+  /** Of the namespace the request is in; absent where they are not known. */
+  readonly namespaceLabels?: Labels;
+  /** Policies for whose sake this attempt has been refused once already, though nobody knew whether they govern it. */
+  readonly refusedFor?: ReadonlySet<string>;
+}
+
+type Asked = Pick<Question, 'attempt' | 'policy' | 'ownNamespace'>;
+
+/** What an approval is to an attempt. */
+export type Standing =
+  | { readonly kind: 'Usable'; readonly lost?: number }
+  | { readonly kind: 'SameUse' }
+  | { readonly kind: 'Undecided' }
+  | { readonly kind: 'OtherUse' }
+  | { readonly kind: 'Over' };
+
+export interface Candidate {
+  readonly approval: Approval;
+  readonly tally: Tally;
+  readonly life: Life;
+  readonly standing: Standing;
+}
+
+/** Does the approval cover requester, action and content? Whether it may be used now is another question. */
+export function covers(approval: Approval, { attempt, policy, ownNamespace }: Asked): boolean {
+  const { spec } = approval;
+  const { binding, bindIdentity } = grantOf(policy);
+  if (approval.metadata.deletionTimestamp !== undefined) return false;
+  // Whoever may make approvals somewhere else must not make them for here.
+  const homes = [attempt.action.namespace || ownNamespace, ownNamespace];
+  if (!homes.includes(approval.metadata.namespace)) return false;
+  // The label only finds; the key is computed again from the spec.
+  if (spec.policy.name !== policy.metadata.name || targetKeyOf(spec) !== attempt.targetKey) return false;
+  // The target is read in the approval's version to see what became of the write: in another one, a written change
+  // would look like a lost one.
+  if (spec.action.version !== attempt.action.version) return false;
+  const { requester } = attempt;
+  if (spec.requester.uid !== undefined && spec.requester.uid !== requester.uid) return false;
+  if (bindIdentity === 'Pod' && (requester.pod === undefined || spec.requester.pod?.uid !== requester.pod.uid))
+    return false;
+  if (
+    bindIdentity === 'Credential' &&
+    (requester.credential === undefined || spec.requester.credential !== requester.credential)
+  ) {
+    return false;
+  }
+  if (spec.action.objectUID !== undefined && spec.action.objectUID !== (attempt.action.objectUID ?? '')) return false;
+  const firstUID = approval.status?.uses?.[0]?.objectUID;
+  if (attempt.change.operation !== 'CREATE' && firstUID !== undefined && firstUID !== attempt.change.objectUID)
+    return false;
+  if (binding === 'Target') return true;
+  return spec.change?.digestVersion === digestVersion && spec.change.digest === attempt.change.digest;
+}
+
+/** The oldest first. */
+export function byAge(a: Approval, b: Approval): number {
+  return (
+    a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp) ||
+    a.metadata.uid.localeCompare(b.metadata.uid)
+  );
+}
+
+/** What the approval, which covers the attempt, is to it now. */
+export function weigh(approval: Approval, question: Question): Candidate {
+  const { attempt, policy, policies, view, now, request } = question;
+  const votes = tally(approval, view.decisions, policy, policies);
+  const life = lifeOf(approval, votes, policy);
+  const standing = (): Standing => {
+    const open = openUseOf(approval);
+    if (isEnded(approval) || votes.stopped !== undefined) return { kind: 'Over' };
+    if (open !== undefined) {
+      const isSame = open.use.attemptKey === attempt.attemptKey && isSameBase(open.use.base, attempt.change.base);
+      const inTime = life.usableUntil !== undefined && new Date(open.use.reservedAt) < life.usableUntil;
+      if (isSame && inTime && life.readmittedUntil !== undefined && now < life.readmittedUntil)
+        return { kind: 'SameUse' };
+      if (!provesLoss(open.use, attempt, request.oldObject)) return { kind: 'OtherUse' };
+    }
+    if (!hasRoomForUse(approval)) return { kind: 'Over' };
+    if (life.usableUntil === undefined) return { kind: now < life.pendingUntil ? 'Undecided' : 'Over' };
+    if (now >= life.usableUntil) return { kind: 'Over' };
+    return open === undefined ? { kind: 'Usable' } : { kind: 'Usable', lost: open.index };
+  };
+  return { approval, tally: votes, life, standing: standing() };
+}
+
+/** True when it was filed for the same attempt, or has been used for it. */
+export function isOfSameAttempt(approval: Approval, attempt: Attempt): boolean {
+  const { policy, action, change } = approval.spec;
+  const key = digestOf([targetKeyOf(approval.spec), policy.name, action.objectUID ?? '', change?.digest ?? '']);
+  return (
+    key === attempt.attemptKey || (approval.status?.uses ?? []).some((use) => use.attemptKey === attempt.attemptKey)
+  );
+}
+
+/** The approval of an attempt for which none is filed: what it takes is asked of it. */
+export function unfiled(attempt: Attempt, now: Date): Approval {
+  return {
+    metadata: { name: '', namespace: '', uid: '', resourceVersion: '', creationTimestamp: now.toISOString() },
+    spec: { policy: { name: attempt.policy }, requester: attempt.requester, action: attempt.action },
+  };
+}

@@ -1,0 +1,119 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Approvals of one request under several policies form a group: none is reserved before all are there. Else the calls,
+// asked in parallel, reserve and deny in turn for ever (experiments.md, H1), or spend one approval for nothing.
+import type { Approval } from './approval.ts';
+import { type Attempt, attemptOf, isNamespaceObject } from './attempt.ts';
+import { type Candidate, covers, isOfSameAttempt, type Question, unfiled, weigh } from './candidate.ts';
+import { type CoverageRow, labelsOf, rowsFor, speaksOfObject } from './coverage.ts';
+import { describe } from './describe.ts';
+import { effectivePolicy, sharedSelectorKeys } from './effective-policy.ts';
+import { selects } from './label-selector.ts';
+import { isEnforced, isReady, type Policy } from './policy.ts';
+import { isOnce } from './reservation.ts';
+import { isGated } from './subject.ts';
+import { tally } from './tally.ts';
+
+/** What a request still lacks under another policy. */
+export interface Waiting {
+  /** One sentence without full stop. */
+  readonly missing: string;
+  /** Its name, where only the API server knows whether it governs the request: it has CEL of its own. */
+  readonly mayGovern?: string;
+}
+
+interface Other {
+  /** The policy under which the other one asks. */
+  readonly policy: Policy;
+  readonly attempt: Attempt;
+  /** Only the API server evaluates a policy's own CEL: where there is some, nobody here knows. */
+  readonly isCertain: boolean;
+}
+
+/**
+ * What is missing under the other policies that are asked about this request too, before `usable` is reserved.
+ *
+ * A policy with CEL of its own may not govern the request after all. It does where it has a live approval for it. Where
+ * it has none, that is told without memory for an approval that was filed on a denial: the denied try was sent to every
+ * policy that governs it, so each has an approval since then or did not govern it. For one that was made by hand there
+ * was no such try. A request that another try could not follow (a CREATE, whose next try has another UID) is then
+ * refused once: if the policy governs it, its own denial files what is missing; if it does not, the next try passes.
+ */
+export function missingElsewhere(question: Question, usable: Approval): Waiting | undefined {
+  for (const other of others(question)) {
+    const { name } = other.policy.metadata;
+    const asked: Question = { ...question, attempt: other.attempt, policy: other.policy };
+    const group = question.view.approvals
+      .filter((approval) => covers(approval, asked))
+      .map((approval) => weigh(approval, asked))
+      .filter(({ standing }) => standing.kind !== 'Over');
+    if (group.some(({ standing }) => standing.kind === 'Usable' || standing.kind === 'SameUse')) continue;
+    const [waiting] = group;
+    if (waiting !== undefined) return { missing: `policy ${name} is not satisfied: ${lackOf(waiting)}` };
+    if (other.isCertain || hasGovernedSince(asked, usable)) {
+      const { missing } = tally(unfiled(other.attempt, question.now), [], other.policy, question.policies);
+      return { missing: `policy ${name} is not satisfied: ${missing} missing` };
+    }
+    if (!isOnce(question.attempt.change.base) || question.refusedFor?.has(name)) continue;
+    // A cache holds no ended approvals, so it cannot tell; a refusal is decided again on a live view.
+    if (usable.spec.origin === 'Denied' && question.view.isLive) continue;
+    return {
+      missing: `policy ${name} may govern the request too and has not been asked yet; send it again`,
+      mayGovern: name,
+    };
+  }
+  return undefined;
+}
+
+function lackOf({ tally: votes }: Candidate): string {
+  return votes.missing === '' ? 'its approval is in use' : `${votes.missing} missing`;
+}
+
+/** An approval of the other policy for this attempt has ended since the usable one was made: it governed it then. */
+function hasGovernedSince({ view, attempt, now }: Question, usable: Approval): boolean {
+  const since = new Date(usable.metadata.creationTimestamp);
+  return view.approvals.some(
+    (approval) => isOfSameAttempt(approval, attempt) && new Date(approval.status?.endedAt ?? now) >= since,
+  );
+}
+
+/** The other policies that the API server asks about the request, as far as that can be told here. */
+function others(question: Question): readonly Other[] {
+  const { request, policies, policy } = question;
+  const found = new Map<string, Other>();
+  for (const other of [...policies].sort(byName)) {
+    if (!isEnforced(other) || !isReady(other) || !isGated(other.spec.subjects, request.requester)) continue;
+    const rows = rowsFor(other, request).filter((row) => isAsked(row, other, question));
+    if (rows.length === 0) continue;
+    const effective = isNamespaceObject(request) ? effectivePolicy(other, request, policies) : other;
+    const { name } = effective.metadata;
+    if (name === policy.metadata.name) continue;
+    const selectorKeys = isNamespaceObject(request) ? sharedSelectorKeys(effective, policies) : [];
+    const described = describe(request, other, { ...question.context, selectorKeys });
+    if (described.kind !== 'Attempt') continue;
+    const hasCEL = (other.spec.conditions ?? []).length > 0;
+    const isCertain = !hasCEL || rows.some(({ shape }) => !speaksOfObject(shape));
+    const attempt = attemptOf(name, request, described.attempt.change);
+    if (!found.has(name) || isCertain) found.set(name, { policy: effective, attempt, isCertain });
+  }
+  return [...found.values()];
+}
+
+function byName(a: Policy, b: Policy): number {
+  return a.metadata.name < b.metadata.name ? -1 : 1;
+}
+
+/** Does the row's scope and selector hold for the request, as the API server judges them? */
+function isAsked({ reach }: CoverageRow, policy: Policy, { request, namespaceLabels }: Question): boolean {
+  const selector = policy.spec.namespaceSelector;
+  switch (reach) {
+    case 'AllNamespaces':
+      return true;
+    case 'SelectedNamespaces':
+      return selector !== undefined && selects(selector, labelsOf(request.object ?? request.oldObject));
+    case 'Selected':
+      if (selector === undefined) return true;
+      // Rules of such a policy have scope Namespaced. What is not known does not match.
+      return !isNamespaceObject(request) && namespaceLabels !== undefined && selects(selector, namespaceLabels);
+  }
+}
