@@ -8,7 +8,7 @@ import { documented, tableRow } from './document.ts';
 import { mayDrain } from './drain.ts';
 import { pod } from './manifests.ts';
 import { clientGo, pythonClient } from './programs.ts';
-import { type Observed, perform, spentApprovals } from './ritual.ts';
+import { approvalsNamedIn, approveAll, type Observed, perform, spentApprovals } from './ritual.ts';
 import { type Again, nameOfWay, type Programs, type Way, ways } from './ways.ts';
 
 let stepup: Installation;
@@ -154,12 +154,33 @@ describe('what no policy governs', () => {
 
 const ungoverned: string[] = [];
 
+describe('what kubectl names anew on every try', () => {
+  const drawn: readonly (readonly [string, string])[] = [
+    ['debug web --copy-to=web-copy --image=busybox:1 --attach=false', 'a container'],
+    ['debug node/worker --image=busybox:1 --attach=false', 'a Pod'],
+  ];
+  test.each(drawn)('%s is another change each time, since %s gets another name', async (command, what) => {
+    await apply(stepup.cluster, [pod('web'), { apiVersion: 'v1', kind: 'Node', metadata: { name: 'worker' } }]);
+    const run = () => stepup.kubectl('deployer', ['-n', 'prod', ...command.split(' ')]);
+    const first = await run();
+    await approveAll(stepup, first);
+    const second = await run();
+    expect(second.code).not.toBe(0);
+    expect(approvalsNamedIn(second.stderr)).not.toEqual(approvalsNamedIn(first.stderr));
+    unrepeatable.push(tableRow([`\x60${command}\x60`, `${what} gets another name`]));
+  });
+});
+
+const unrepeatable: string[] = [];
+
 describe('docs/clients.md', () => {
   test('says what was observed', () => {
     const head = ['client', 'how', 'sends', 'without an approval', 'with it', 'once more', 'note'];
     documented('table', [tableRow(head), tableRow(head.map(() => '---')), ...rows]);
     const heads = [tableRow(['kubectl', 'sends', 'what happens']), tableRow(['---', '---', '---'])];
     documented('connections', [...heads, ...connected]);
+    const drawnHeads = [tableRow(['kubectl', 'why no approval covers the next try']), tableRow(['---', '---'])];
+    documented('unrepeatable', [...drawnHeads, ...unrepeatable]);
     documented('ungoverned', [tableRow(['kubectl', 'sends']), tableRow(['---', '---']), ...ungoverned]);
   });
 });
