@@ -3,12 +3,14 @@
 // A real webhook on a loopback port over kinds in memory, and a client that asks as the API server does.
 import { Agent, request as httpsRequest } from 'node:https';
 import { Registry } from 'prom-client';
+import { expect } from 'vitest';
 import type { StepUpApproval, StepUpPolicy } from '../../src/api/kinds.ts';
 import { systemClock } from '../../src/kube/clock.ts';
 import { ObjectStore } from '../../src/kube/object-store.ts';
 import type { KubeObject } from '../../src/kube/objects.ts';
 import type { ApiRequest } from '../../src/kube/rest.ts';
 import { createWebhook, type Webhook } from '../../src/webhook/webhook.ts';
+import { problemsOf } from '../answers/contract.ts';
 import { createAuthority, type PemPair } from '../controlplane/certificates.ts';
 import { ownNamespace, ownUsername, policySpec, ready } from './builders.ts';
 import { fakeKinds, status } from './store.ts';
@@ -127,7 +129,11 @@ export async function startWebhook(): Promise<Harness> {
     hasSynced: true,
     aheadMs: 0,
     post,
-    ask: (review, policy = 'deploys') => respond(`/gate/${policy}?timeout=5s`, review),
+    ask: async (review, policy = 'deploys') => {
+      const answer = await respond(`/gate/${policy}?timeout=5s`, review);
+      if (!answer.allowed) expect(problemsOf(answer.status?.details)).toEqual([]);
+      return answer;
+    },
     stamp: (review) => respond('/stamp?timeout=5s', review),
     policy: (name, spec = {}, given = ready) =>
       policies.put({ metadata: { name }, spec: policySpec(spec), status: given }),
