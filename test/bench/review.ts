@@ -27,15 +27,10 @@ export function deploymentWith(image: string): object {
   const container = {
     name: 'web',
     image,
-    args: ['--listen=:8080', '--log-level=info'],
+    args: ['--listen=:8080'],
     ports: [{ name: 'http', containerPort: 8080 }],
-    env: [
-      { name: 'MODE', value: 'production' },
-      { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-    ],
-    resources: { requests: { cpu: '100m', memory: '128Mi' }, limits: { memory: '256Mi' } },
-    readinessProbe: { httpGet: { path: '/ready', port: 'http' }, periodSeconds: 5 },
-    livenessProbe: { httpGet: { path: '/live', port: 'http' }, periodSeconds: 10 },
+    env: [{ name: 'MODE', value: 'production' }],
+    resources: { requests: { cpu: '100m', memory: '128Mi' } },
   };
   return {
     apiVersion: 'apps/v1',

@@ -88,7 +88,7 @@ async function run(lab: Lab): Promise<RowResult> {
     tables: [
       {
         caption: `${connections} connections, a review of ${size.toLocaleString('en')} bytes`,
-        head: ['webhook', 'req/s', '× Node', 'p50 ms', 'p99 ms', 'CPU-s per 1,000'],
+        head: ['webhook', 'req/s', '× Node', 'p50 ms', 'p99 ms', 'CPU-s per 1,000', 'CPU × Node', 'disturbed rounds'],
         rows: cases.map(({ name }) => [
           name,
           shown(middle(name, 'perSecond'), 0),
@@ -96,6 +96,8 @@ async function run(lab: Lab): Promise<RowResult> {
           shown(middle(name, 'p50Ms')),
           shown(middle(name, 'p99Ms'), 1),
           shown(middle(name, 'cpuPer1000'), 3),
+          shown(ratioOf(of(name, 'cpuPer1000'), of('node always-allow', 'cpuPer1000'))),
+          String(of(name, 'perSecond').filter(({ isDisturbed }) => isDisturbed).length),
         ]),
       },
     ],

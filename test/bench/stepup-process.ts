@@ -26,8 +26,10 @@ export interface Stepup {
   /** Starts the process and resolves once it is ready. */
   start(): Promise<Component>;
   /** The sum of a counter over all its label sets. */
-  counted(metric: string): Promise<number>;
+  counted(metric: string, labels?: Labels): Promise<number>;
 }
+
+type Labels = Readonly<Record<string, string>>;
 
 interface Deployment {
   readonly metadata: { readonly name: string };
@@ -73,7 +75,7 @@ export async function installChart(cluster: ControlPlane, options: StepupOptions
   return {
     token,
     gate: (policy) => `https://${address}:${webhookPort}/gate/${policy}`,
-    counted: async (metric) => sumOf(await metrics(), metric),
+    counted: async (metric, labels) => sumOf(await metrics(), metric, labels),
     start: () =>
       startComponent({
         name: 'stepup',
@@ -126,10 +128,11 @@ async function isReady(statusPort: number): Promise<boolean> {
   }
 }
 
-/** The sum of a metric over all label sets in the Prometheus format. */
-export function sumOf(text: string, metric: string): number {
+/** The sum of a metric over all label sets that contain these labels, from the Prometheus format. */
+export function sumOf(text: string, metric: string, labels: Labels = {}): number {
   return text
     .split('\n')
     .filter((line) => line.startsWith(`${metric} `) || line.startsWith(`${metric}{`))
+    .filter((line) => Object.entries(labels).every(([key, value]) => line.includes(`${key}="${value}"`)))
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 }
