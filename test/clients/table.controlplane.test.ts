@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clients and ways of writing: what each sends, what the gate says, what an approval is good for (docs/clients.md).
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { CommandResult } from '../controlplane/run-command.ts';
 import { apply, type Installation, installStepup } from '../e2e/installation.ts';
 import { auditOf } from './audit.ts';
 import { documented, tableRow } from './document.ts';
@@ -38,6 +39,7 @@ describe('a way of writing', () => {
           sent.filter(({ gate }) => gate === 'ApprovalRequired').map(() => '403 StepUpRequired'),
         );
         expectReadable(result.stderr);
+        if (way.client === 'client-go' || way.client === 'Python') expectForMachines(result);
       }
       expect(observed.spent, 'approvals spent').toBe(way.spent);
       expect(againOf(observed), observed.again.result.stderr).toBe(way.again);
@@ -60,6 +62,13 @@ function expectReadable(stderr: string): void {
     /Approve: kubectl -n prod get sua \S+ -o jsonpath=\{\.status\.approveWith\} \| kubectl create -f -/,
   );
   expect(stderr).not.toMatch(/"kind":|"details"|"status":|causes|\[object/);
+}
+
+/** For a program: code and reason, and the approval's name without reading the sentence. */
+function expectForMachines({ stdout, stderr }: CommandResult): void {
+  const [key] = approvalsNamedIn(stderr);
+  expect(JSON.parse(stdout)).toMatchObject({ code: 403, reason: 'StepUpRequired', approval: key?.name });
+  if (stdout.includes('isForbidden')) expect(JSON.parse(stdout)).toMatchObject({ isForbidden: true });
 }
 
 function againOf({ again }: Observed): Again {
