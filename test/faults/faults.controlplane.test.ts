@@ -35,7 +35,7 @@ let clients: Clients;
 let traffic: Traffic;
 const recoveries: Recovery[] = [];
 const replicas = 2;
-vi.setConfig({ testTimeout: 90_000 });
+vi.setConfig({ testTimeout: 150_000 });
 
 beforeAll(async () => {
   stepup = await installStepup({ replicas });
@@ -54,8 +54,9 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  process.stdout.write(`\n${tableOf(recoveries)}${summary()}\n`);
   await traffic?.stop();
+  // Without traffic nothing was installed, and that failure is the one to read.
+  if (traffic !== undefined) process.stdout.write(`\n${tableOf(recoveries)}${summary()}\n`);
   clients?.close();
   await stepup?.stop();
   proxy?.close();
@@ -107,10 +108,15 @@ afterEach(async () => {
   ).toEqual([]);
 });
 
+/** A crashed leader keeps the Lease for 15 s; a machine that is busy with other tests needs as much again. */
+const longestMs = 30_000;
+
 async function survives(fault: string, disturb: () => Promise<void>): Promise<Recovery> {
   const recovery = await recoverFrom(fault, { clients, node, ledger: traffic.ledger, replicas }, disturb);
   recoveries.push(recovery);
   expect(recovery.held).toBe('passed');
+  const { ungatedMs, denialMs, heldMs, approvedMs, readyMs } = recovery;
+  expect(Math.max(ungatedMs, denialMs, heldMs, approvedMs, readyMs)).toBeLessThan(longestMs);
   // Ungated traffic never meets the gate, so no failure of it can come from there.
   expect(recovery.ungatedFailures.filter(({ message }) => /webhook/.test(message))).toEqual([]);
   expect(await Promise.all(node.pods().map(readyzOf)), 'readiness').toEqual(node.pods().map(() => ''));
@@ -342,11 +348,20 @@ describe('replicas whose clocks are a minute apart', () => {
     await survivesAlone('clocks a minute apart', () => over);
     const late = await Promise.all(Array.from({ length: 8 }, attempt));
     expect(late.map(({ kind }) => kind)).toEqual(late.map(() => 'denied'));
-    expect(traffic.ledger.creations.passed).toBeGreaterThan(0);
+    const { items } = await cluster.admin.list<DecisionObject>('/apis/stepup.dev/v1alpha1/stepupdecisions');
+    const ahead = items.map(
+      ({ metadata, spec }) => Date.parse(spec.decidedAt) - Date.parse(metadata.creationTimestamp ?? ''),
+    );
+    expect(Math.max(...ahead), 'stamped by the one ahead').toBeGreaterThan(25_000);
+    expect(Math.min(...ahead), 'stamped by the one behind').toBeLessThan(-25_000);
   });
 });
 
 const shortSeconds = 5;
+
+interface DecisionObject extends KubeObject {
+  readonly spec: { readonly decidedAt: string };
+}
 
 interface DeploymentObject extends KubeObject {
   readonly spec: { readonly template: object };

@@ -24,6 +24,9 @@ export interface Recovery {
   /** From the end of the fault until each worked; what went on working during it says 0. */
   readonly ungatedMs: number;
   readonly denialMs: number;
+  /** The change that was approved before the fault. */
+  readonly heldMs: number;
+  /** A change that is filed, approved and used after the fault, for which an operator must lead. */
   readonly approvedMs: number;
   readonly readyMs: number;
   /** Did the change that was approved beforehand pass with that approval? */
@@ -60,8 +63,10 @@ export async function recoverFrom(
     await eventually(`${what} after: ${fault}`, isDone, { timeoutMs: longestMs, intervalMs: 10 });
     return performance.now() - endedAtMs;
   };
-  const [end, ungatedMs, denialMs, approvedMs, readyMs] = await Promise.all([
-    passes(held.attempt, held.key, limit.signal),
+  const passing = passes(held.attempt, held.key, limit.signal);
+  const [end, heldMs, ungatedMs, denialMs, approvedMs, readyMs] = await Promise.all([
+    passing,
+    passing.then(() => performance.now() - endedAtMs),
     since('ungated traffic to pass', () => ledger.ungated.lastPassedAtMs > endedAtMs),
     since('an unapproved change to be denied', () => ledger.intruder.lastDeniedAtMs > endedAtMs),
     since('an approved change to pass', () => ledger.updates.lastPassedAtMs > endedAtMs),
@@ -73,6 +78,7 @@ export async function recoverFrom(
     lastedMs: endedAtMs - startedAtMs,
     ungatedMs,
     denialMs,
+    heldMs,
     approvedMs,
     readyMs,
     held: end,
@@ -127,13 +133,13 @@ export async function forSeconds(seconds: number): Promise<void> {
 /** One line per fault, in Markdown, so that it can go into the documentation as printed. */
 export function tableOf(recoveries: readonly Recovery[]): string {
   const seconds = (ms: number) => (Math.round(ms / 100) / 10).toFixed(1);
-  const rows = recoveries.map(
-    (one) =>
-      `| ${one.fault} | ${seconds(one.lastedMs)} | ${seconds(one.ungatedMs)} | ${seconds(one.denialMs)} | ${seconds(one.approvedMs)} | ${seconds(one.readyMs)} | ${one.ungatedFailures.length} |`,
-  );
+  const rows = recoveries.map(({ fault, ungatedFailures, ...one }) => {
+    const times = [one.lastedMs, one.ungatedMs, one.denialMs, one.heldMs, one.approvedMs, one.readyMs].map(seconds);
+    return `| ${[fault, ...times, ungatedFailures.length].join(' | ')} |`;
+  });
   return [
-    '| fault | lasted | ungated passes | unapproved is denied | approved passes | all Ready | ungated failures |',
-    '| --- | --- | --- | --- | --- | --- | --- |',
+    '| fault | lasted | ungated passes | unapproved is denied | approved before passes | approved since passes | all Ready | ungated failures |',
+    '| --- | --- | --- | --- | --- | --- | --- | --- |',
     ...rows,
     '',
   ].join('\n');

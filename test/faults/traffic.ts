@@ -163,7 +163,7 @@ export function startTraffic(clients: Clients): Traffic {
     loop(250, () => askUngated(clients, ledger.ungated)),
     loop(300, () => intrude(clients, ledger.intruder)),
     loop(100, (turn) => update(clients, ledger.updates, turn, signal)),
-    loop(400, (turn) => create(clients, ledger.creations, turn, signal)),
+    loop(250, (turn) => create(clients, ledger.creations, turn, signal)),
   ];
   return {
     ledger,
