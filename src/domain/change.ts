@@ -3,10 +3,12 @@
 // What a request changes: is it privileged, what is its digest, and on which state of the target can it succeed.
 import type { Base, Content, Effect } from './approval.ts';
 import { differs, effectOf, partOf } from './content.ts';
-import { type CoverageRow, isDeletionByUpdate } from './coverage.ts';
+import type { CoverageRow } from './coverage.ts';
+import { deletion, isDeletionByUpdate } from './deletion.ts';
 import { digestOf } from './digest.ts';
 import { type Json, type JsonObject, pointerToken, sameJson, textAt, valueAt, without } from './json.ts';
-import { normalisedCreation } from './normalise.ts';
+import { isMisleadingApply, lastApplied } from './last-applied.ts';
+import { approvalPlain, normalisedCreation, ofControllers } from './normalise.ts';
 import type { AdmissionRequest, Operation } from './request.ts';
 import { generationOf, settledBy } from './settled-by.ts';
 
@@ -54,6 +56,13 @@ export function changeOf(row: CoverageRow, request: AdmissionRequest, context: C
       return deletion(request, request.options, request.oldObject);
     case 'NamespaceLeaves':
       return labelChange(request, context.selectorKeys);
+    case 'MarkRemoved':
+      return updateOfFields(request, row.marks ?? [], []);
+    case 'Connect':
+      return virtualCreation(request);
+    case 'Identity':
+    case 'IdentityElsewhere':
+      return actionChange(row, request, context);
   }
 }
 
@@ -65,6 +74,8 @@ function throughDoor(request: AdmissionRequest, context: ChangeContext): Change 
   const { operation, group, resource, subresource } = request;
   // A Scale is another object than its parent, in which the effect will be seen.
   if (operation === 'UPDATE' && subresource === 'scale') return scaleChange(request, context.live);
+  if (`${operation} ${group}/${resource}/${subresource}` === 'CREATE /serviceaccounts/token')
+    return tokenRequest(request);
   if (group !== '' || resource !== 'pods') return undefined;
   switch (`${operation} ${subresource}`) {
     case 'UPDATE ephemeralcontainers':
@@ -92,10 +103,20 @@ function actionChange(row: CoverageRow, request: AdmissionRequest, context: Chan
     case 'CONNECT':
       return virtualCreation(request);
     case 'UPDATE': {
-      const fields = row.action?.fields;
-      return fields === undefined ? updateOfObject(request, ignore) : updateOfFields(request, fields, ignore);
+      // The fields are the action's; a door that is added for it is privileged as a whole.
+      const fields = row.shape === 'Action' ? row.action?.fields : undefined;
+      const change = fields === undefined ? updateOfObject(request, ignore) : updateOfFields(request, fields, ignore);
+      if (change === 'AlreadyDeleting' || typeof change !== 'string' || !isMisleadingApply(request, fields))
+        return change;
+      return updateOfFields(request, [lastApplied], []);
     }
   }
+}
+
+/** True when the request is judged on an object that its review does not carry. */
+export function isJudgedOnLive({ operation, group, resource, subresource }: AdmissionRequest): boolean {
+  if (operation === 'UPDATE') return subresource === 'scale';
+  return operation === 'CREATE' && group === '' && resource === 'pods' && subresource === 'eviction';
 }
 
 function creation(request: AdmissionRequest, ignore: readonly string[]): Change {
@@ -125,53 +146,22 @@ function virtualCreation(request: AdmissionRequest): Change {
   };
 }
 
-function deletion(
-  request: AdmissionRequest,
-  options: Json | undefined,
-  target: JsonObject | undefined,
-): Change | Harmless {
-  const uid = textAt(target, '/metadata/uid');
-  const resourceVersion = textAt(target, '/metadata/resourceVersion');
-  const propagation = propagationOf(options, target, request);
-  const graceSeconds = valueAt(options, '/gracePeriodSeconds');
-  const immediate = graceSeconds === 0;
-  if (request.operation === 'DELETE' && isRepeatedDeletion(target, propagation, graceSeconds)) return 'AlreadyDeleting';
+/** A token persists nothing. What binds is what makes it: for whom, how long, and tied to what. */
+function tokenRequest(request: AdmissionRequest): Change {
+  const { operation, subresource, object } = request;
+  const at = (place: string): Json => valueAt(object, `/spec/${place}`) ?? null;
+  const audiences = at('audiences');
   return {
-    operation: 'DELETE',
-    subresource: '',
-    digest: digestOf({ change: 'delete', uid, propagation, immediate }),
-    objectUID: uid,
-    oldResourceVersion: resourceVersion,
-    base: { kind: 'Deletion', uid },
+    operation,
+    subresource,
+    digest: digestOf({
+      change: 'token',
+      audiences: Array.isArray(audiences) ? [...audiences].sort() : audiences,
+      expirationSeconds: at('expirationSeconds'),
+      boundObjectRef: at('boundObjectRef'),
+    }),
+    base: { kind: 'Request', requestUID: request.uid },
   };
-}
-
-/** What becomes of the dependents: as asked, else as an earlier deletion left it, else by the kind's default. */
-function propagationOf(options: Json | undefined, target: JsonObject | undefined, request: AdmissionRequest): string {
-  const policy = textAt(options, '/propagationPolicy');
-  if (policy !== '') return policy;
-  const orphans = valueAt(options, '/orphanDependents');
-  if (typeof orphans === 'boolean') return orphans ? 'Orphan' : 'Background';
-  const standing = standingPropagation(target);
-  if (standing !== 'Background') return standing;
-  // Kept by Kubernetes for old clients (pkg/registry/{batch/job,core/replicationcontroller}/strategy.go).
-  const orphaning = ['batch/jobs', '/replicationcontrollers'];
-  return orphaning.includes(`${request.group}/${request.resource}`) ? 'Orphan' : 'Background';
-}
-
-/** What the finalizers of the garbage collector say. */
-function standingPropagation(target: JsonObject | undefined): string {
-  const finalizers = valueAt(target, '/metadata/finalizers');
-  const has = (name: string) => Array.isArray(finalizers) && finalizers.includes(name);
-  return has('orphan') ? 'Orphan' : has('foregroundDeletion') ? 'Foreground' : 'Background';
-}
-
-/** A repeated DELETE does nothing new unless it shortens the grace period or changes what becomes of dependents. */
-function isRepeatedDeletion(target: JsonObject | undefined, propagation: string, graceSeconds: Json | undefined) {
-  if (textAt(target, '/metadata/deletionTimestamp') === '') return false;
-  const left = valueAt(target, '/metadata/deletionGracePeriodSeconds') ?? 0;
-  const shortens = typeof graceSeconds === 'number' && typeof left === 'number' && graceSeconds < left;
-  return propagation === standingPropagation(target) && !shortens;
 }
 
 function labelChange(request: AdmissionRequest, keys: readonly string[]): Change {
@@ -182,19 +172,21 @@ function labelChange(request: AdmissionRequest, keys: readonly string[]): Change
   });
 }
 
-function updateOfObject(request: AdmissionRequest, ignore: readonly string[]): Change | Harmless {
+function updateOfObject(request: AdmissionRequest, ignored: readonly string[]): Change | Harmless {
   const { object = {}, oldObject = {} } = request;
+  const written = ofControllers(request);
+  const ignore = [...ignored, ...written];
   const isMain = request.subresource === '';
   // The API server resets status on the main resource of kinds that have a status subresource; where a request does
   // not change it, it is no part of the change (measured: in kinds without one, status is content).
   const kind = isMain && sameJson(object.status, oldObject.status) ? 'Object' : 'ObjectAndStatus';
   const content: Content = { kind, ...(ignore.length === 0 ? {} : { ignore }) };
-  if (!differs(oldObject, object, content)) return 'NoChange';
+  if (sameJson(partOf(oldObject, content, written), partOf(object, content, written))) return 'NoChange';
   if (onlyLosesFinalizers(request)) return 'AlreadyDeleting';
-  const rest = partOf(object, content, ignore);
-  const isTouch = sameJson(rest, partOf(oldObject, content, ignore));
+  const rest = approvalPlain(partOf(object, content, ignore), request);
+  const isTouch = sameJson(rest, approvalPlain(partOf(oldObject, content, ignore), request));
   const digest: Json = isTouch
-    ? { change: 'touch', pointers: touched(request, ignore), of: kind, rest }
+    ? { change: 'touch', pointers: touched(request, ignored), of: kind, rest }
     : { change: 'update', of: kind, content: rest };
   return ofUpdate(request, content, { digest });
 }

@@ -16,11 +16,6 @@ const noise: readonly string[] = [
   '/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration',
   '/metadata/annotations/stepup.dev~1reason',
   '/metadata/annotations/stepup.dev~1ticket',
-  // Written back by the deployment controller, never by who deploys.
-  '/metadata/annotations/deployment.kubernetes.io~1revision',
-  '/metadata/annotations/deployment.kubernetes.io~1desired-replicas',
-  '/metadata/annotations/deployment.kubernetes.io~1max-replicas',
-  '/metadata/annotations/deployment.kubernetes.io~1revision-history',
 ];
 
 const noiseAndStatus = [...noise, '/status'];

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every request shape that reaches an effect a policy governs: the policy's own actions, and the other doors to them.
 // The compiler turns these rows into webhook rules; decide judges a request by the row it came through.
-import { type JsonObject, textAt, valueAt } from './json.ts';
+import { type JsonObject, valueAt } from './json.ts';
 import { type Labels, selects } from './label-selector.ts';
+import { marksOf } from './marks.ts';
 import type { Action, Policy } from './policy.ts';
 import type { AdmissionRequest, Operation } from './request.ts';
 
@@ -17,6 +18,8 @@ export interface CoverageRow {
   readonly reach: Reach;
   /** The action of the policy that the row is or was added for; absent on the rows about namespaces. */
   readonly action?: Action;
+  /** Pointers to the labels and annotations that the policy's conditions read. */
+  readonly marks?: readonly string[];
 }
 
 /** Why a row is there. Action is the policy's own; the others are doors to the same effect (design, section 3). */
@@ -29,18 +32,23 @@ export type Shape =
   | 'Eviction'
   | 'DeletionByUpdate'
   | 'NamespaceDeletion'
-  | 'NamespaceLeaves';
+  | 'NamespaceLeaves'
+  | 'MarkRemoved'
+  | 'Connect'
+  | 'Identity'
+  | 'IdentityElsewhere';
 
 /**
- * Where a row applies: objects in the selected namespaces; the selected Namespace objects; or every Namespace object,
+ * Where a row applies: objects in the selected namespaces; the selected Namespace objects; every Namespace object,
  * because the API server judges a namespaceSelector on the new labels and would never send a label's removal
- * (apiserver, pkg/admission/plugin/webhook/predicates/namespace/matcher.go).
+ * (apiserver, pkg/admission/plugin/webhook/predicates/namespace/matcher.go); cluster-scoped kinds, which no selector
+ * selects; or the namespaces some of whose service accounts the policy does not gate.
  */
-export type Reach = 'Selected' | 'SelectedNamespaces' | 'AllNamespaces';
+export type Reach = 'Selected' | 'SelectedNamespaces' | 'AllNamespaces' | 'ClusterScoped' | 'ExemptNamespaces';
 
 /** The policy's own CEL is about the governed object; at the other doors another object is in its place. */
 export function speaksOfObject(shape: Shape): boolean {
-  return ['Action', 'EphemeralContainers', 'Resize', 'DeletionByUpdate'].includes(shape);
+  return ['Action', 'EphemeralContainers', 'Resize', 'DeletionByUpdate', 'MarkRemoved'].includes(shape);
 }
 
 /** Policies are never changed in place: a new version is a new object. */
@@ -55,7 +63,10 @@ export function coverageOf(policy: Policy): readonly CoverageRow[] {
 
 function rowsOf(policy: Policy): readonly CoverageRow[] {
   const { actions, namespaceSelector } = policy.spec;
-  const rows = actions.flatMap((action) => rowsOfAction(action, namespaceSelector !== undefined));
+  const marks = marksOf(policy.spec).pointers;
+  const rows = actions.flatMap((action) =>
+    rowsOfAction(action, { isSelective: namespaceSelector !== undefined, marks }),
+  );
   if (namespaceSelector === undefined) return rows;
   const deletes = actions.some((action) => action.operations.includes('DELETE'));
   const governsNamespaceDeletion = actions.some(
@@ -76,10 +87,13 @@ function rowsOf(policy: Policy): readonly CoverageRow[] {
   return rows;
 }
 
-function rowsOfAction(action: Action, selected: boolean): CoverageRow[] {
+function rowsOfAction(
+  action: Action,
+  { isSelective, marks }: { readonly isSelective: boolean; readonly marks: readonly string[] },
+): CoverageRow[] {
   const { apiGroups, operations } = action;
   const rows: CoverageRow[] = [];
-  const isNamespaces = (name: string) => selected && apiGroups.includes('') && name === 'namespaces';
+  const isNamespaces = (name: string) => isSelective && apiGroups.includes('') && name === 'namespaces';
   const namespaces = action.resources.filter(isNamespaces);
   const others = action.resources.filter((name) => !isNamespaces(name));
   const add = (
@@ -103,9 +117,17 @@ function rowsOfAction(action: Action, selected: boolean): CoverageRow[] {
       mains.map((name) => `${name}/scale`),
     );
   if (operations.includes('DELETE')) {
-    add('DeletionByUpdate', ['UPDATE'], [...mains, ...mains.map((name) => `${name}/status`)]);
+    add('DeletionByUpdate', ['UPDATE'], mains.flatMap(withSubresources));
     add('DeletionByUpdate', ['UPDATE'], namespaces.flatMap(withSubresources), 'SelectedNamespaces');
   }
+  if (marks.length > 0 && (operations.includes('UPDATE') || operations.includes('DELETE'))) {
+    const isMarked = (resources: readonly string[], reach: Reach) =>
+      resources.length > 0 &&
+      rows.push({ shape: 'MarkRemoved', operations: ['UPDATE'], apiGroups, resources, reach, action, marks });
+    isMarked(mains.flatMap(withSubresources), 'Selected');
+    isMarked(namespaces.flatMap(withSubresources), 'SelectedNamespaces');
+  }
+  rows.push(...doorsToConnections(action), ...doorsToIdentities(action));
   if (apiGroups.includes('') && mains.includes('pods')) {
     const pods = (shape: Shape, operation: Operation, ...resources: readonly string[]) =>
       rows.push({
@@ -127,9 +149,45 @@ function rowsOfAction(action: Action, selected: boolean): CoverageRow[] {
   return rows;
 }
 
-/** Both subresources of a Namespace write its metadata too (measured: a label is gone after PATCH …/status). */
-function withSubresources(namespaces: string): readonly string[] {
-  return [namespaces, `${namespaces}/status`, `${namespaces}/finalize`];
+/** Whoever may run a command in a pod may do so by each of these too. nodes/proxy reaches every pod of a node. */
+function doorsToConnections(action: Action): readonly CoverageRow[] {
+  const { operations, apiGroups, resources: named } = action;
+  if (!operations.includes('CONNECT') || !apiGroups.includes('') || !named.includes('pods/exec')) return [];
+  const row = (reach: Reach, ...resources: readonly string[]): readonly CoverageRow[] => {
+    const others = resources.filter((name) => !named.includes(name));
+    if (others.length === 0) return [];
+    return [{ shape: 'Connect', operations: ['CONNECT'], apiGroups: [''], resources: others, reach, action }];
+  };
+  const inNamespaces = ['pods/attach', 'pods/portforward', 'pods/proxy', 'services/proxy'];
+  return [...row('Selected', ...inNamespaces), ...row('ClusterScoped', 'nodes/proxy')];
+}
+
+/** Whoever may make an identity may do so by each of these too, or take one that the policy does not gate. */
+function doorsToIdentities(action: Action): readonly CoverageRow[] {
+  const makes = (group: string, operation: Operation, resource: string) =>
+    action.operations.includes(operation) && action.apiGroups.includes(group) && action.resources.includes(resource);
+  const isMaking =
+    makes('certificates.k8s.io', 'CREATE', 'certificatesigningrequests') ||
+    makes('certificates.k8s.io', 'UPDATE', 'certificatesigningrequests/approval') ||
+    makes('', 'CREATE', 'serviceaccounts') ||
+    makes('', 'CREATE', 'serviceaccounts/token');
+  if (!isMaking) return [];
+  const row = (shape: Shape, reach: Reach, operation: Operation, group: string, ...resources: readonly string[]) => ({
+    ...{ shape, reach, action, resources },
+    operations: [operation],
+    apiGroups: [group],
+  });
+  return [
+    row('Identity', 'ClusterScoped', 'CREATE', 'certificates.k8s.io', 'certificatesigningrequests'),
+    row('Identity', 'ClusterScoped', 'UPDATE', 'certificates.k8s.io', 'certificatesigningrequests/approval'),
+    row('Identity', 'Selected', 'CREATE', '', 'serviceaccounts/token'),
+    row('IdentityElsewhere', 'ExemptNamespaces', 'CREATE', '', 'serviceaccounts', 'serviceaccounts/token', 'pods'),
+  ];
+}
+
+/** Both subresources may write metadata too (measured on a Namespace: a label is gone after PATCH …/status). */
+function withSubresources(name: string): readonly string[] {
+  return [name, `${name}/status`, `${name}/finalize`];
 }
 
 function isWithin(pointer: string, ancestor: string): boolean {
@@ -159,30 +217,5 @@ export function labelsOf(object: JsonObject | undefined): Labels {
   if (typeof labels !== 'object' || labels === null) return {};
   return Object.fromEntries(
     Object.entries(labels).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
-  );
-}
-
-/** True when an UPDATE takes away a finalizer of an object being deleted, or gives it an owner: either can end it
- *  without a DELETE (admission.md, B12 and B18). */
-export function isDeletionByUpdate(request: AdmissionRequest): boolean {
-  const { object, oldObject } = request;
-  const isTerminating = textAt(oldObject, '/metadata/deletionTimestamp') !== '';
-  const left = new Set(listAt(object, '/metadata/finalizers'));
-  const losesFinalizer = isTerminating && listAt(oldObject, '/metadata/finalizers').some((name) => !left.has(name));
-  const owners = new Set(ownersOf(oldObject));
-  return losesFinalizer || ownersOf(object).some((owner) => !owners.has(owner));
-}
-
-function listAt(object: JsonObject | undefined, pointer: string): readonly unknown[] {
-  const list = valueAt(object, pointer);
-  return Array.isArray(list) ? list : [];
-}
-
-/** Owners by all that the garbage collector looks them up with: one of the right UID under a wrong name counts as gone. */
-function ownersOf(object: JsonObject | undefined): readonly string[] {
-  const owners = valueAt(object, '/metadata/ownerReferences');
-  if (!Array.isArray(owners)) return [];
-  return owners.map((owner) =>
-    JSON.stringify(['apiVersion', 'kind', 'name', 'uid'].map((key) => textAt(owner, `/${key}`))),
   );
 }

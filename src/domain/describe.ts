@@ -3,11 +3,12 @@
 // Is a request privileged under a policy, and what is its identity? Before any approval is looked at.
 import { type Attempt, attemptOf } from './attempt.ts';
 import { type ChangeContext, changeOf, type Harmless } from './change.ts';
-import { rowsFor } from './coverage.ts';
+import { type CoverageRow, rowsFor } from './coverage.ts';
 import { valueAt } from './json.ts';
 import type { Policy } from './policy.ts';
 import type { DeniedReason } from './reason.ts';
 import type { AdmissionRequest } from './request.ts';
+import { isTokenTooLong } from './token-cap.ts';
 
 /** What a request is under a policy, before any approval is looked at. */
 export type Described =
@@ -20,7 +21,12 @@ export function describe(request: AdmissionRequest, policy: Policy, context: Cha
   const rows = rowsFor(policy, request);
   // The API server sent what our rules name. Where the policy no longer says so here, it is about to be told again.
   if (rows.length === 0) return { kind: 'Refused', reason: 'NotReady' };
-  const changes = rows.map((row) => changeOf(row, request, context));
+  if (rows.some((row) => isTokenTooLong(request, row.action?.maxTokenSeconds))) {
+    return { kind: 'Refused', reason: 'TokenTooLong' };
+  }
+  const judged = rows.map((row) => ({ row, change: changeOf(row, request, context) }));
+  const whole = judged.filter(({ row, change }) => coversWholeObject(row, request) && typeof change !== 'string');
+  const changes = (whole.length > 0 ? whole : judged).map(({ change }) => change);
   const privileged = changes.filter((change) => typeof change !== 'string');
   const [change] = privileged;
   if (change === undefined) {
@@ -30,6 +36,12 @@ export function describe(request: AdmissionRequest, policy: Policy, context: Cha
   if (new Set(privileged.map((one) => one.digest)).size > 1) return { kind: 'Refused', reason: 'SeveralEffects' };
   if (change.objectUID === '') return { kind: 'Refused', reason: 'Undescribable' };
   return { kind: 'Attempt', attempt: attemptOf(policy.metadata.name, request, change) };
+}
+
+/** True when the row's digest binds all that another row could make privileged: finalizers, owners and labels. */
+function coversWholeObject({ shape, action }: CoverageRow, { operation }: AdmissionRequest): boolean {
+  if (shape !== 'Action' || operation !== 'UPDATE' || action?.fields !== undefined) return false;
+  return !(action?.digestIgnore ?? []).some((place) => /^\/(metadata|spec$|spec\/finalizers)/.test(place));
 }
 
 /** Requests on these shapes are dry runs that really change nothing. Anywhere else the flag is ignored: the API server

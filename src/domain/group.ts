@@ -11,7 +11,7 @@ import { effectivePolicy, sharedSelectorKeys } from './effective-policy.ts';
 import { selects } from './label-selector.ts';
 import { isEnforced, isReady, type Policy } from './policy.ts';
 import { isOnce } from './reservation.ts';
-import { isGated } from './subject.ts';
+import { exemptionOf, isExemptNamespace, isGated } from './subject.ts';
 import { tally } from './tally.ts';
 
 /** What a request still lacks under another policy. */
@@ -26,8 +26,8 @@ interface Other {
   /** The policy under which the other one asks. */
   readonly policy: Policy;
   readonly attempt: Attempt;
-  /** Only the API server evaluates a policy's own CEL: where there is some, nobody here knows. */
-  readonly isCertain: boolean;
+  /** Unknown: the labels of the namespace are not known here. Maybe: only the API server evaluates a policy's own CEL. */
+  readonly isAsked: 'Yes' | 'Maybe' | 'Unknown';
 }
 
 /**
@@ -50,11 +50,12 @@ export function missingElsewhere(question: Question, usable: Approval): Waiting 
     if (group.some(({ standing }) => standing.kind === 'Usable' || standing.kind === 'SameUse')) continue;
     const [waiting] = group;
     if (waiting !== undefined) return { missing: `policy ${name} is not satisfied: ${lackOf(waiting)}` };
-    if (other.isCertain || hasGovernedSince(asked, usable)) {
+    if (other.isAsked === 'Yes' || hasGovernedSince(asked, usable)) {
       const { missing } = tally(unfiled(other.attempt, question.now), [], other.policy, question.policies);
       return { missing: `policy ${name} is not satisfied: ${missing} missing` };
     }
-    if (!isOnce(question.attempt.change.base) || question.refusedFor?.has(name)) continue;
+    if (other.isAsked === 'Unknown' || !isOnce(question.attempt.change.base) || question.refusedFor?.has(name))
+      continue;
     // A cache holds no ended approvals, so it cannot tell; a refusal is decided again on a live view.
     if (usable.spec.origin === 'Denied' && question.view.isLive) continue;
     return {
@@ -83,8 +84,8 @@ function others(question: Question): readonly Other[] {
   const found = new Map<string, Other>();
   for (const other of [...policies].sort(byName)) {
     if (!isEnforced(other) || !isReady(other) || !isGated(other.spec.subjects, request.requester)) continue;
-    const rows = rowsFor(other, request).filter((row) => isAsked(row, other, question));
-    if (rows.length === 0) continue;
+    const rows = rowsFor(other, request).map((row) => ({ row, isIn: isInReach(row, other, question) }));
+    if (!rows.some(({ isIn }) => isIn !== false)) continue;
     const effective = isNamespaceObject(request) ? effectivePolicy(other, request, policies) : other;
     const { name } = effective.metadata;
     if (name === policy.metadata.name) continue;
@@ -92,9 +93,11 @@ function others(question: Question): readonly Other[] {
     const described = describe(request, other, { ...question.context, selectorKeys });
     if (described.kind !== 'Attempt') continue;
     const hasCEL = (other.spec.conditions ?? []).length > 0;
-    const isCertain = !hasCEL || rows.some(({ shape }) => !speaksOfObject(shape));
+    const asked = rows.filter(({ isIn }) => isIn === true);
+    const isCertain = asked.some(({ row }) => !hasCEL || !speaksOfObject(row.shape));
+    const isAsked = isCertain ? 'Yes' : asked.length > 0 ? 'Maybe' : 'Unknown';
     const attempt = attemptOf(name, request, described.attempt.change);
-    if (!found.has(name) || isCertain) found.set(name, { policy: effective, attempt, isCertain });
+    if (!found.has(name) || isCertain) found.set(name, { policy: effective, attempt, isAsked });
   }
   return [...found.values()];
 }
@@ -103,17 +106,25 @@ function byName(a: Policy, b: Policy): number {
   return a.metadata.name < b.metadata.name ? -1 : 1;
 }
 
-/** Does the row's scope and selector hold for the request, as the API server judges them? */
-function isAsked({ reach }: CoverageRow, policy: Policy, { request, namespaceLabels }: Question): boolean {
+/** Do the row's scope and selector hold for the request, as the API server judges them? Undefined: not known here. */
+function isInReach(
+  { reach }: CoverageRow,
+  policy: Policy,
+  { request, namespaceLabels, ownNamespace }: Question,
+): boolean | undefined {
   const selector = policy.spec.namespaceSelector;
   switch (reach) {
     case 'AllNamespaces':
+    case 'ClusterScoped':
       return true;
+    case 'ExemptNamespaces':
+      return isExemptNamespace(exemptionOf(policy.spec.subjects, ownNamespace), request.namespace);
     case 'SelectedNamespaces':
       return selector !== undefined && selects(selector, labelsOf(request.object ?? request.oldObject));
     case 'Selected':
       if (selector === undefined) return true;
-      // Rules of such a policy have scope Namespaced. What is not known does not match.
-      return !isNamespaceObject(request) && namespaceLabels !== undefined && selects(selector, namespaceLabels);
+      // Rules of such a policy have scope Namespaced.
+      if (isNamespaceObject(request) || request.namespace === '') return false;
+      return namespaceLabels === undefined ? undefined : selects(selector, namespaceLabels);
   }
 }

@@ -35,6 +35,7 @@ export const nextSteps: Readonly<Record<DeniedReason, string>> = {
   WaitingForOthers: 'Have its approval decided too; nothing has been spent',
   Undescribable: 'Look whether the target still exists',
   SeveralEffects: 'Send the two changes one after the other',
+  TokenTooLong: 'Ask for one that expires sooner',
   TooManyPending: 'None was filed; have some decided or withdrawn, or wait until they time out',
   ReasonRequired: 'Write it on the object for the approvers to read, and send the request again',
   TicketRequired: 'Write it on the object for the approvers to follow, and send the request again',

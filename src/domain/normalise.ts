@@ -22,6 +22,12 @@ function withoutGenerated(object: Json | undefined, request: AdmissionRequest): 
       return withoutGeneratedSelector(named, request.object ?? {});
     case '/Service':
       return withoutAllocations(named);
+    case 'apps/Deployment':
+    case 'apps/ReplicaSet':
+      return without(named, ofControllers(request));
+    case 'certificates.k8s.io/CertificateSigningRequest':
+      // Who asks, as the API server writes it; of it extra names the credential, which is another one tomorrow.
+      return without(named, ['/spec/extra']);
     default:
       return named;
   }
@@ -108,4 +114,24 @@ function withoutAllocations(service: JsonObject): Json | undefined {
 function listOf(object: JsonObject, pointer: string): readonly Json[] {
   const list = valueAt(object, pointer);
   return Array.isArray(list) ? list : [];
+}
+
+/** What the deployment controller writes back to Deployments and ReplicaSets, never who deploys. On other kinds these
+ *  annotations are content like any other. */
+const writtenBack: readonly string[] = ['revision', 'desired-replicas', 'max-replicas', 'revision-history'].map(
+  (name) => `/metadata/annotations/deployment.kubernetes.io~1${name}`,
+);
+
+export function ofControllers({ group, resource }: Pick<AdmissionRequest, 'group' | 'resource'>): readonly string[] {
+  return group === 'apps' && ['deployments', 'replicasets'].includes(resource) ? writtenBack : [];
+}
+
+/** kubectl certificate approve writes the instant of each try into the condition (kubectl, pkg/cmd/certificates). */
+export function approvalPlain(content: Json, { group, resource, subresource }: AdmissionRequest): Json {
+  const isApproval =
+    `${group}/${resource}/${subresource}` === 'certificates.k8s.io/certificatesigningrequests/approval';
+  const conditions = valueAt(content, '/status/conditions');
+  if (!isApproval || !isObject(content) || !isObject(content.status) || !Array.isArray(conditions)) return content;
+  const plain = conditions.map((one: Json) => without(one, ['/lastUpdateTime', '/lastTransitionTime']) ?? null);
+  return { ...content, status: { ...content.status, conditions: plain } };
 }

@@ -52,6 +52,8 @@ export interface Action {
   readonly resources: readonly string[];
   readonly fields?: readonly string[];
   readonly digestIgnore?: readonly string[];
+  /** The longest life of a token that may be asked for at all, where tokens are governed. */
+  readonly maxTokenSeconds?: number;
 }
 
 export interface LabelSelector {
@@ -115,9 +117,6 @@ export function notBuiltYet(spec: PolicySpec): readonly string[] {
   if (spec.bypass?.enabled === true) asks.push('spec.bypass');
   if ((spec.approval.require ?? []).some((requirement) => requirement.engine !== undefined)) {
     asks.push('spec.approval.require[].engine');
-  }
-  if (spec.actions.some((action) => action.operations.includes('CONNECT'))) {
-    asks.push('spec.actions[].operations CONNECT');
   }
   return asks;
 }

@@ -114,3 +114,46 @@ export function serviceAccountOf(username: string): { namespace: string; name: s
   const [namespace, name, ...rest] = username.slice(serviceAccountPrefix.length).split(':');
   return namespace && name && rest.length === 0 ? { namespace, name } : undefined;
 }
+
+/** Where a policy leaves service accounts alone; names with *. */
+export interface Exemption {
+  /** Namespaces with an account that is excluded. */
+  readonly excluded: readonly string[];
+  /** Namespaces all of whose accounts are included. */
+  readonly included: readonly string[];
+}
+
+/** Kubernetes' own controllers live in kube-system, stepup in its own namespace, and neither is ever gated. */
+export function exemptionOf(subjects: Subjects | undefined, ownNamespace: string): Exemption {
+  return {
+    excluded: ['kube-system', ownNamespace, ...(subjects?.exclude ?? []).flatMap(accountNamespacesOf)],
+    included: includedSubjects(subjects).filter(isWholeNamespace).flatMap(accountNamespacesOf),
+  };
+}
+
+/** True when the policy leaves some account of the namespace alone. */
+export function isExemptNamespace({ excluded, included }: Exemption, namespace: string): boolean {
+  return (
+    excluded.some((glob) => matchesGlob(glob, namespace)) || !included.some((glob) => matchesGlob(glob, namespace))
+  );
+}
+
+/** The namespaces in which a subject may name service accounts. */
+function accountNamespacesOf({ kind, namespace = '*', name }: Subject): readonly string[] {
+  if (kind === 'ServiceAccount') return [namespace];
+  if (kind === 'Group') {
+    if (name === 'system:serviceaccounts') return ['*'];
+    return name.startsWith('system:serviceaccounts:') ? [name.slice('system:serviceaccounts:'.length)] : [];
+  }
+  const fixed = name.split('*')[0] ?? '';
+  if (!fixed.startsWith(serviceAccountPrefix))
+    return serviceAccountPrefix.startsWith(fixed) && fixed !== name ? ['*'] : [];
+  const [of = '', ...rest] = fixed.slice(serviceAccountPrefix.length).split(':');
+  return rest.length > 0 ? [of] : ['*'];
+}
+
+/** True when the subject names every account of its namespaces. */
+function isWholeNamespace({ kind, name }: Subject): boolean {
+  if (kind === 'Group') return true;
+  return kind === 'ServiceAccount' ? name === '*' : name === '*' || /^system:serviceaccount:([^:*]+:)?\*$/.test(name);
+}

@@ -31,9 +31,35 @@ export function celAt(root: 'object' | 'oldObject', pointer: string): string {
     .join('')}`;
 }
 
-/** True when the subtree at the pointer differs between the old and the new object. */
+/**
+ * True when the subtree at the pointer differs between the old and the new object. A pointer that leads into a list
+ * names all of it, as in the domain; CEL would end in an error there, which refuses the request.
+ */
 export function celDiffers(pointer: string): string {
-  return `${celAt('oldObject', pointer)} != ${celAt('object', pointer)}`;
+  const tokens = pointer.split('/').slice(1);
+  const differs = (length: number) => {
+    const place = `/${tokens.slice(0, length).join('/')}`;
+    return `${celAt('oldObject', place)} != ${celAt('object', place)}`;
+  };
+  const isList = (length: number) => {
+    const place = `/${tokens.slice(0, length).join('/')}`;
+    const lists = (['oldObject', 'object'] as const).map((root) => `type(${celAt(root, place)}.orValue(null)) == list`);
+    return anyOf(lists);
+  };
+  let expression = differs(tokens.length);
+  for (let length = tokens.length - 1; length > 0; length--) {
+    if (isNeverList(tokens.slice(0, length))) continue;
+    expression = `((${isList(length)}) ? (${differs(length)}) : (${expression}))`;
+  }
+  return expression;
+}
+
+/** Places that hold an object wherever there is something: metadata, the top of each object, and templates of pods. */
+function isNeverList(tokens: readonly string[]): boolean {
+  if (tokens.length === 1) return true;
+  return /^(spec\/(jobTemplate\/spec\/)?template\/)?(metadata|spec)(\/(annotations|labels))?$|^spec\/(jobTemplate\/spec\/)?template$|^spec\/jobTemplate(\/(spec|metadata))?$/.test(
+    tokens.join('/'),
+  );
 }
 
 export function anyOf(terms: readonly string[]): string {

@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // From a policy to the webhook configuration by which the API server asks about its requests, and what is wrong with it.
-import { type CoverageRow, coverageOf } from '../domain/coverage.ts';
+import { type CoverageRow, coverageOf, speaksOfObject } from '../domain/coverage.ts';
 import { selectorKeys } from '../domain/label-selector.ts';
 import { isEnforced, notBuiltYet, type Policy } from '../domain/policy.ts';
-import { kubernetesControllers, type Subject, serviceAccountPrefix } from '../domain/subject.ts';
+import { exemptionOf, kubernetesControllers, type Subject, serviceAccountPrefix } from '../domain/subject.ts';
 import type { Discovery } from './discovery.ts';
-import { changeCondition, identityConditions, ownConditions } from './match-conditions.ts';
+import { changeCondition, exemptCondition, identityConditions, ownConditions } from './match-conditions.ts';
 import {
   gatePrefix,
   type MatchCondition,
@@ -58,7 +58,7 @@ export function compilePolicy(policy: Policy, context: CompileContext): Compiled
     const rules = rulesOf(row, policy, context.discovery, problems);
     if (rules.length === 0) continue;
     governs ||= row.shape === 'Action';
-    addTo(entries, row, rules, policy);
+    addTo(entries, row, rules, { policy, ownNamespace: context.service.namespace });
   }
   const { namespaceShapes } = policy.spec;
   if (namespaceShapes !== undefined && !context.policyExists(namespaceShapes)) {
@@ -115,7 +115,7 @@ function usefulRows(policy: Policy): readonly CoverageRow[] {
       // A selector without terms cannot be left.
       return selectorKeys(policy.spec.namespaceSelector ?? {}).length === 0 ? [] : [row];
     }
-    if (row.shape !== 'DeletionByUpdate') return [row];
+    if (row.shape !== 'DeletionByUpdate' && row.shape !== 'MarkRemoved') return [row];
     const resources = row.resources.filter(
       (resource) => !row.apiGroups.every((group) => asksAlways(row.reach, group, resource)),
     );
@@ -141,13 +141,25 @@ const nameOf: Record<CoverageRow['shape'], string> = {
   Binding: 'door',
   NamespaceDeletion: 'namespace-deletion',
   NamespaceLeaves: 'namespace-leaves',
+  MarkRemoved: 'mark-removed',
+  Connect: 'door',
+  Identity: 'identity',
+  IdentityElsewhere: 'identity-elsewhere',
 };
 
 /** Rows that share reach and conditions share an entry. The policy's own CEL speaks of the governed object only. */
-function addTo(entries: Map<string, Entry>, row: CoverageRow, rules: readonly Rule[], policy: Policy): void {
-  const change = changeCondition(row, policy.spec.namespaceSelector);
+function addTo(
+  entries: Map<string, Entry>,
+  row: CoverageRow,
+  rules: readonly Rule[],
+  { policy, ownNamespace }: { readonly policy: Policy; readonly ownNamespace: string },
+): void {
+  const change =
+    row.reach === 'ExemptNamespaces'
+      ? exemptCondition(exemptionOf(policy.spec.subjects, ownNamespace))
+      : changeCondition(row, policy.spec.namespaceSelector);
   const name = nameOf[row.shape];
-  const isAboutObject = name === 'action' || name === 'deletion-by-update';
+  const isAboutObject = speaksOfObject(row.shape);
   const key = JSON.stringify([name, row.reach, change ?? null]);
   const entry = entries.get(key) ?? { name, reach: row.reach, change, isAboutObject, rules: [] };
   entry.rules.push(...rules);
@@ -199,8 +211,13 @@ function rulesOf(row: CoverageRow, policy: Policy, discovery: Discovery, problem
 }
 
 function scopeOf(row: CoverageRow, policy: Policy): Rule['scope'] {
+  if (row.reach === 'ExemptNamespaces') return 'Namespaced';
   if (row.reach !== 'Selected') return 'Cluster';
   return policy.spec.namespaceSelector === undefined ? '*' : 'Namespaced';
+}
+
+function isSelective(reach: CoverageRow['reach']): boolean {
+  return reach === 'Selected' || reach === 'SelectedNamespaces';
 }
 
 function configurationOf(policy: Policy, entries: readonly Entry[], context: CompileContext): NewConfiguration {
@@ -223,7 +240,7 @@ function configurationOf(policy: Policy, entries: readonly Entry[], context: Com
       failurePolicy: isEnforced(policy) ? (policy.spec.failurePolicy ?? 'Fail') : 'Ignore',
       matchConditions,
       matchPolicy: 'Equivalent',
-      namespaceSelector: entry.reach === 'AllNamespaces' ? {} : (policy.spec.namespaceSelector ?? {}),
+      namespaceSelector: isSelective(entry.reach) ? (policy.spec.namespaceSelector ?? {}) : {},
       objectSelector: {},
       rules: entry.rules,
       sideEffects: 'NoneOnDryRun',

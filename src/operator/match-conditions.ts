@@ -4,8 +4,15 @@
 import type { CoverageRow } from '../domain/coverage.ts';
 import { pointerToken } from '../domain/json.ts';
 import { selectorKeys } from '../domain/label-selector.ts';
+import { lastApplied } from '../domain/last-applied.ts';
 import type { LabelSelector, Policy } from '../domain/policy.ts';
-import { includedSubjects, kubernetesControllers, type Subject, serviceAccountPrefix } from '../domain/subject.ts';
+import {
+  type Exemption,
+  includedSubjects,
+  kubernetesControllers,
+  type Subject,
+  serviceAccountPrefix,
+} from '../domain/subject.ts';
 import { anyOf, celAt, celDiffers, celText, celTexts, globPattern } from './cel.ts';
 import type { MatchCondition } from './webhook-configuration.ts';
 
@@ -70,10 +77,12 @@ export function changeCondition(row: CoverageRow, selector: LabelSelector | unde
     case 'Action': {
       const { fields } = row.action ?? {};
       if (fields === undefined || !row.operations.includes('UPDATE')) return undefined;
-      return ifUpdate(fields.map(celDiffers));
+      return ifUpdate([...fields, lastApplied].map(celDiffers));
     }
     case 'DeletionByUpdate':
-      return ifUpdate(['/metadata/finalizers', '/metadata/ownerReferences'].map(celDiffers));
+      return ifUpdate(['/metadata/finalizers', '/metadata/ownerReferences', '/spec/finalizers'].map(celDiffers));
+    case 'MarkRemoved':
+      return ifUpdate((row.marks ?? []).map(celDiffers));
     case 'NamespaceLeaves':
       return leavesCondition(selector ?? {});
     default:
@@ -123,6 +132,19 @@ function oldLabel(key: string): string {
 
 function labelPointer(key: string): string {
   return `/metadata/labels/${pointerToken(key)}`;
+}
+
+/** True in the namespaces some of whose accounts the policy leaves alone. */
+export function exemptCondition({ excluded, included }: Exemption): string {
+  const isAnyOf = (globs: readonly string[]) =>
+    globs.includes('*') ? 'true' : globs.length === 0 ? 'false' : anyOf(globs.map(namespaceTerm));
+  return `(${isAnyOf(excluded)}) || !(${isAnyOf(included)})`;
+}
+
+function namespaceTerm(glob: string): string {
+  return glob.includes('*')
+    ? `request.namespace.matches(${celText(`^${globPattern(glob, '.*')}$`)})`
+    : `request.namespace == ${celText(glob)}`;
 }
 
 /** The policy's own CEL, under names that cannot meet ours. */

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Reads the object that a review is about but does not carry: the parent of a scale, the pod of an eviction.
+import { isJudgedOnLive } from '../domain/change.ts';
 import { rowsFor } from '../domain/coverage.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { Policy } from '../domain/policy.ts';
@@ -14,9 +15,9 @@ export type LiveTarget =
   /** why: a few words for the requester. */
   | { readonly kind: 'Unread'; readonly why: string };
 
-/** True when the request's own rows are judged on an object that the review does not carry. */
+/** True when the policy governs the request and it is judged on an object that the review does not carry. */
 export function needsLiveTarget(policy: Policy, request: AdmissionRequest): boolean {
-  return rowsFor(policy, request).some(({ shape }) => shape === 'Scale' || shape === 'Eviction');
+  return isJudgedOnLive(request) && rowsFor(policy, request).length > 0;
 }
 
 export async function readLiveTarget(

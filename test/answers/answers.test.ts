@@ -65,6 +65,18 @@ const cases: Readonly<Record<DeniedReason, Case>> = {
     },
   },
   SeveralEffects: { ask: () => webhook.ask(twoEffects()) },
+  TokenTooLong: {
+    ask() {
+      webhook.policy('deploys', {
+        actions: [
+          { operations: ['CREATE'], apiGroups: [''], resources: ['serviceaccounts/token'], maxTokenSeconds: 600 },
+        ],
+      });
+      const resource = { group: '', version: 'v1', resource: 'serviceaccounts' };
+      const object = { kind: 'TokenRequest', spec: { audiences: ['x'], expirationSeconds: 601 } };
+      return webhook.ask(review({ resource, subResource: 'token', name: 'robot', object }));
+    },
+  },
   TooManyPending: {
     async ask() {
       webhook.policy('deploys', { request: { maxPendingPerRequester: 1 } });

@@ -217,6 +217,8 @@ export interface StepUpPolicy extends KubeObject {
       readonly fields?: readonly string[];
       /** JSON pointers left out of the digest. A change there is still privileged, its value just does not bind. */
       readonly digestIgnore?: readonly string[];
+      /** Requests for tokens that live longer are refused. */
+      readonly maxTokenSeconds?: number;
     })[];
     /** Which namespaces are governed, by their labels. Absent means all. Cluster-scoped kinds need a policy without one, except namespaces themselves. */
     readonly namespaceSelector?: {

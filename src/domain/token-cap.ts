@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// How long the token lives that a request asks for, held against a policy's cap.
+import { textAt, valueAt } from './json.ts';
+import type { AdmissionRequest } from './request.ts';
+
+/** What the API server gives where nothing is asked (k8s.io/api/authentication/v1, defaults). */
+const defaultSeconds = 3600;
+
+/**
+ * The API server gives a token that is bound to a pod and asked for 3607 s a year
+ * (pkg/registry/core/serviceaccount/storage/token.go, --service-account-extend-token-expiration).
+ */
+const extended = { askedSeconds: 3607, seconds: 365 * 24 * 3600 };
+
+/** True when the request would get a token that lives longer than that. */
+export function isTokenTooLong(request: AdmissionRequest, mostSeconds: number | undefined): boolean {
+  const isToken = `${request.group}/${request.resource}/${request.subresource}` === '/serviceaccounts/token';
+  if (mostSeconds === undefined || !isToken || request.operation !== 'CREATE') return false;
+  const asked = valueAt(request.object, '/spec/expirationSeconds') ?? defaultSeconds;
+  const isExtended = asked === extended.askedSeconds && textAt(request.object, '/spec/boundObjectRef/kind') === 'Pod';
+  // What is no number cannot be known to be short.
+  return typeof asked !== 'number' || (isExtended ? extended.seconds : asked) > mostSeconds;
+}
