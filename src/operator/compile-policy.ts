@@ -3,10 +3,11 @@
 // From a policy to the webhook configuration by which the API server asks about its requests, and what is wrong with it.
 import { type CoverageRow, coverageOf, speaksOfObject } from '../domain/coverage.ts';
 import { selectorKeys } from '../domain/label-selector.ts';
-import { isEnforced, notBuiltYet, type Policy } from '../domain/policy.ts';
-import { exemptionOf, kubernetesControllers, type Subject, serviceAccountPrefix } from '../domain/subject.ts';
+import { isEnforced, type Policy } from '../domain/policy.ts';
+import { exemptionOf } from '../domain/subject.ts';
 import type { Discovery } from './discovery.ts';
 import { changeCondition, exemptCondition, identityConditions, ownConditions } from './match-conditions.ts';
+import { blockingProblems, type Problem, warnings } from './policy-problems.ts';
 import {
   gatePrefix,
   type MatchCondition,
@@ -24,19 +25,8 @@ export interface CompileContext {
   readonly caBundle: string;
   readonly discovery: Discovery;
   readonly policyExists: (name: string) => boolean;
-}
-
-export interface Problem {
-  readonly reason:
-    | 'NotBuiltYet'
-    | 'NoRequirement'
-    | 'KindNotServed'
-    | 'Aggregated'
-    | 'NeverGated'
-    | 'NeverMatched'
-    | 'NamespaceShapesMissing';
-  /** What is wrong, and what to do. */
-  readonly message: string;
+  /** How many entries of other policies ask about a kind. */
+  readonly entriesOn: (group: string, resource: string) => number;
 }
 
 export interface Compiled {
@@ -51,7 +41,7 @@ const mostConditions = 64;
 export function compilePolicy(policy: Policy, context: CompileContext): Compiled {
   const blocking = blockingProblems(policy);
   if (blocking.length > 0) return { configuration: undefined, problems: blocking };
-  const problems: Problem[] = [...subjectProblems(policy, context.ownUsername)];
+  const problems: Problem[] = [...warnings(policy, context.ownUsername)];
   const entries = new Map<string, Entry>();
   let governs = false;
   for (const row of usefulRows(policy)) {
@@ -66,35 +56,28 @@ export function compilePolicy(policy: Policy, context: CompileContext): Compiled
     problems.push({ reason: 'NamespaceShapesMissing', message });
   }
   if (!governs) return { configuration: undefined, problems };
+  problems.push(...crowdedKinds([...entries.values()], context));
   return { configuration: configurationOf(policy, [...entries.values()], context), problems };
 }
 
-function blockingProblems(policy: Policy): readonly Problem[] {
-  const problems: Problem[] = notBuiltYet(policy.spec).map((what) => ({
-    reason: 'NotBuiltYet',
-    message: `${what} is not built yet; remove it from the policy`,
-  }));
-  if ((policy.spec.approval.require ?? []).length === 0 && policy.spec.approval.auto === undefined) {
-    const message = 'nobody can approve; name at least one requirement in spec.approval.require';
-    problems.push({ reason: 'NoRequirement', message });
+/** A hundred entries on one kind cost 5 ms per write, ten nothing that can be measured (experiments.md, H6). */
+const mostEntries = 25;
+
+function crowdedKinds(entries: readonly Entry[], { entriesOn }: CompileContext): readonly Problem[] {
+  const own = new Map<string, { group: string; resource: string; entries: number }>();
+  for (const { rules } of entries) {
+    const kinds = rules.flatMap(({ apiGroups: [group = ''], resources }) => resources.map((name) => ({ group, name })));
+    const names = new Map(kinds.map((kind) => [`${kind.group}/${kind.name}`, kind]));
+    for (const [key, { group, name }] of names) {
+      own.set(key, { group, resource: name, entries: (own.get(key)?.entries ?? 0) + 1 });
+    }
   }
-  return problems;
-}
-
-function subjectProblems(policy: Policy, ownUsername: string): readonly Problem[] {
-  const never = new Set([...kubernetesControllers, ownUsername]);
-  return (policy.spec.subjects?.include ?? [])
-    .map(usernameOf)
-    .filter((name) => never.has(name))
-    .map((name) => ({
-      reason: 'NeverGated',
-      message: `spec.subjects.include names ${name}, which is never gated; remove it`,
-    }));
-}
-
-function usernameOf({ kind, namespace, name }: Subject): string {
-  if (kind === 'ServiceAccount') return `${serviceAccountPrefix}${namespace ?? '*'}:${name}`;
-  return kind === 'User' ? name : '';
+  return [...own.values()].flatMap(({ group, resource, entries: ours }) => {
+    const all = ours + entriesOn(group, resource);
+    if (all < mostEntries) return [];
+    const message = `${all} entries of policies ask about ${resource} in ${group || 'core'}, which slows down each write of it; merge policies that govern it`;
+    return [{ reason: 'TooManyEntries' as const, message }];
+  });
 }
 
 /** Rows without those that never match and without kinds another row asks about for every UPDATE anyway. */

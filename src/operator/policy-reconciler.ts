@@ -27,7 +27,7 @@ export interface PolicyReconcilerOptions {
   readonly configurations: Watched<WebhookConfiguration>;
   readonly keeper: ConfigurationKeeper;
   /** Undefined until gates may be written: certificates, our own kinds' entry and this replica's webhook come first. */
-  readonly context: () => Omit<CompileContext, 'policyExists'> | undefined;
+  readonly context: () => Omit<CompileContext, 'policyExists' | 'entriesOn'> | undefined;
   readonly events: Pick<EventRecorder, 'emit'>;
   readonly metrics: OperatorMetrics;
   readonly log: Log;
@@ -89,7 +89,8 @@ export class PolicyReconciler {
       return;
     }
     const policyExists = (other: string) => policies.objects.get({ name: other }) !== undefined;
-    const { configuration, problems } = compilePolicy(policyOf(policy), { ...context, policyExists });
+    const entriesOn = (group: string, resource: string) => this.#entriesOn(group, resource, name);
+    const { configuration, problems } = compilePolicy(policyOf(policy), { ...context, policyExists, entriesOn });
     const readiness =
       configuration === undefined
         ? notReadyFor(problems)
@@ -100,6 +101,17 @@ export class PolicyReconciler {
     }
     if (readiness.status === 'False') await this.#keepLastGood(policy, context.caBundle);
     await this.#report(policy, readiness);
+  }
+
+  /** Entries of other policies whose rules name the kind. */
+  #entriesOn(group: string, resource: string, exceptPolicy: string): number {
+    const others = [...this.#options.configurations.objects.values()].filter(
+      (one) => isManaged(one) && one.metadata.name !== `${gatePrefix}${exceptPolicy}`,
+    );
+    return others
+      .flatMap(({ webhooks = [] }) => webhooks)
+      .filter(({ rules }) => rules.some((rule) => rule.apiGroups.includes(group) && rule.resources.includes(resource)))
+      .length;
   }
 
   #readinessOf(put: Put, ready: Readiness): Readiness | undefined {

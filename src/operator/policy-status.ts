@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Ready condition of a policy: one reason, one sentence, and only when something changed.
 import type { StepUpPolicy } from '../api/kinds.ts';
-import type { Problem } from './compile-policy.ts';
+import type { Problem } from './policy-problems.ts';
 import type { NewConfiguration } from './webhook-configuration.ts';
 
 export interface Readiness {

@@ -47,13 +47,14 @@ function policyOf(name: string, spec: PolicySpec): Policy {
   return { metadata: { name, uid: `uid-of-${name}`, generation: 1 }, spec };
 }
 
-function compile(name: string, spec: PolicySpec) {
+function compile(name: string, spec: PolicySpec, entriesElsewhere = 0) {
   return compilePolicy(policyOf(name, spec), {
     ownUsername,
     service: { name: 'stepup', namespace: 'stepup-system', port: 443 },
     caBundle: 'Q0E=',
     discovery,
     policyExists: (other) => other in samplePolicies,
+    entriesOn: () => entriesElsewhere,
   });
 }
 
@@ -143,10 +144,99 @@ describe('problems', () => {
       ],
       works: true,
     },
+    {
+      given: 'fewer voters than votes',
+      spec: {
+        actions: [deletion],
+        approval: {
+          require: [
+            { name: 'two', count: 2, approvers: { users: ['ada', 'ada'] } },
+            { name: 'bots', approvers: { users: ['system:serviceaccount:ci:a'] } },
+            { name: 'fine', approvers: { serviceAccounts: [{ namespace: 'ci', name: 'a' }] } },
+          ],
+        },
+      },
+      want: [
+        'ImpossibleRequirement: requirement two can never be met: it takes 2 and 1 of the named approvers may vote (one vote each, and none of whom the policy gates); name more users, or a group',
+        'ImpossibleRequirement: requirement bots can never be met: it takes 1 and 0 of the named approvers may vote (those whom the policy gates may not); name more users, or a group',
+      ],
+      works: false,
+    },
+    {
+      given: 'one voter for two requirements',
+      spec: {
+        actions: [deletion],
+        approval: {
+          require: [
+            { name: 'one', approvers: { users: ['ada'] } },
+            { name: 'other', approvers: { users: ['ada'] } },
+          ],
+        },
+      },
+      want: [
+        'ImpossibleRequirement: requirement one and other can never be met: it takes 2 and 1 of the named approvers may vote (one vote each, and none of whom the policy gates); name more users, or a group',
+      ],
+      works: false,
+    },
+    {
+      given: 'a selector that contradicts itself',
+      spec: {
+        namespaceSelector: { matchLabels: { a: 'b' }, matchExpressions: [{ key: 'a', operator: 'DoesNotExist' }] },
+        actions: [deletion],
+        approval,
+      },
+      want: [
+        'NeverMatched: spec.namespaceSelector wants label a=b and rules it out as well, so no namespace matches; remove one of the two',
+      ],
+      works: false,
+    },
+    {
+      given: 'subjects that are all excluded',
+      spec: {
+        actions: [deletion],
+        approval,
+        subjects: { include: [{ kind: 'User', name: 'a' }], exclude: [{ kind: 'User', name: 'a' }] },
+      },
+      want: [
+        'NeverGated: spec.subjects.exclude names all whom include names, so nobody is gated; remove some from exclude',
+      ],
+      works: false,
+    },
+    {
+      given: 'CEL without guards, and a mark of the new object',
+      spec: {
+        actions: [{ ...deletion, operations: ['CREATE', 'UPDATE'] }],
+        approval,
+        conditions: [
+          { name: 'kept', expression: "has(object.type) && object.type == 'x' && object.metadata.name != 'y'" },
+          { name: 'old', expression: "oldObject.type == 'x'" },
+          { name: 'mark', expression: "object.metadata.labels['tier'] == 'a'" },
+          { name: 'who', expression: "'a' in request.userInfo.extra['b']" },
+        ],
+      },
+      want: [
+        'UnguardedCEL: condition old reads oldObject, which a CREATE does not have; begin it with oldObject == null ||; until then such requests of gated accounts are refused with an error',
+        'UnguardedCEL: condition old reads oldObject.type, which may be absent; guard it with has(oldObject.type); until then such requests of gated accounts are refused with an error',
+        'UnguardedCEL: condition mark reads object.metadata.labels.tier, which may be absent; guard it with has(object.metadata.labels.tier); until then such requests of gated accounts are refused with an error',
+        "UnguardedCEL: condition who reads request.userInfo.extra.b, which may be absent; guard it with 'b' in request.userInfo.extra; until then such requests of gated accounts are refused with an error",
+        'MarkOnNewObject: condition mark reads labels or annotations of object only, so whoever takes them away is not asked about; read those of (oldObject == null ? object : oldObject)',
+      ],
+      works: true,
+    },
   ])('$given', ({ spec, want, works }) => {
     const { configuration, problems } = compile('sample', spec);
     expect(problems.map(({ reason, message }) => `${reason}: ${message}`)).toEqual(want);
     expect(configuration !== undefined).toBe(works);
+  });
+});
+
+describe('many entries on one kind', () => {
+  const problemsWith = (elsewhere: number) => compile('p', { actions: [deletion], approval }, elsewhere).problems;
+  test('are warned of from 25, own ones included', () => {
+    expect(problemsWith(22)).toEqual([]);
+    expect(problemsWith(23).map(({ message }) => message)).toEqual([
+      '25 entries of policies ask about secrets in core, which slows down each write of it; merge policies that govern it',
+    ]);
   });
 });
 

@@ -142,6 +142,66 @@ describe('a policy', () => {
     expect(restored.webhooks).toEqual(gate.webhooks);
   });
 
+  test.each<{ given: string; overrides: object; want: object }>([
+    {
+      given: 'that nobody can approve',
+      overrides: { approval: { require: [{ name: 'two', count: 2, approvers: { users: ['ada'] } }] } },
+      want: {
+        status: 'False',
+        reason: 'ImpossibleRequirement',
+        message:
+          'requirement two can never be met: it takes 2 and 1 of the named approvers may vote (one vote each, and none of whom the policy gates); name more users, or a group',
+      },
+    },
+    {
+      given: 'that governs nothing that is served',
+      overrides: { actions: [{ operations: ['UPDATE'], apiGroups: ['apps'], resources: ['deploymints'] }] },
+      want: {
+        status: 'False',
+        reason: 'KindNotServed',
+        message: 'deploymints is not served in apps; correct its name or group, or install its API',
+      },
+    },
+    {
+      given: 'that selects no namespace of what it governs',
+      overrides: {
+        namespaceSelector: { matchLabels: { a: 'b' } },
+        actions: [{ operations: ['DELETE'], apiGroups: [''], resources: ['nodes'] }],
+      },
+      want: {
+        status: 'False',
+        reason: 'NeverMatched',
+        message: 'nodes is cluster-scoped and no namespaceSelector selects it; move it to a policy without one',
+      },
+    },
+    {
+      given: 'with CEL without guards',
+      overrides: { conditions: [{ name: 'mark', expression: "object.metadata.labels['tier'] == 'a'" }] },
+      want: {
+        status: 'True',
+        reason: 'UnguardedCEL',
+        message: expect.stringMatching(
+          /^stepup-policy-\d+ asks by \d entries; condition mark reads object\.metadata\.labels\.tier, which may be absent; guard it with has\(object\.metadata\.labels\.tier\); until then such requests of gated accounts are refused with an error; condition mark reads labels or annotations of object only, so whoever takes them away is not asked about; read those of \(oldObject == null \? object : oldObject\)$/,
+        ),
+      },
+    },
+    {
+      given: 'with subjects that are never gated',
+      overrides: { subjects: { include: [{ kind: 'User', name: 'system:serviceaccount:stepup-system:stepup' }] } },
+      want: {
+        status: 'True',
+        reason: 'NeverGated',
+        message: expect.stringMatching(
+          /^stepup-policy-\d+ asks by 1 entry; spec\.subjects\.include names system:serviceaccount:stepup-system:stepup, which is never gated; remove it$/,
+        ),
+      },
+    },
+  ])('$given says so', async ({ overrides, want }) => {
+    const { name } = (await createPolicy(policySpec(overrides))).metadata;
+    expect(readyOf(await reported(name))).toMatchObject(want);
+    await policies.delete({ name });
+  });
+
   test('that asks for what is not built yet says so and has no gate', async () => {
     const { name } = (await createPolicy(policySpec({ bypass: { enabled: true } }))).metadata;
     expect(readyOf(await reported(name))).toMatchObject({
@@ -278,6 +338,71 @@ describe('matchConditions', () => {
       namespaceDeleted: 500,
       humanUnlabels: 200,
     });
+    await policies.delete({ name });
+    await eventually('the gate to go', () => isGone(gates.get({ name: `stepup-${name}` })));
+  });
+});
+
+describe('matchConditions on a real object', () => {
+  test('see items of lists, marks that are taken away, tokens and connections', async () => {
+    const namespace = await freshNamespace({ environment: 'listed' });
+    const { name } = (
+      await createPolicy(
+        policySpec({
+          namespaceSelector: { matchLabels: { environment: 'listed' } },
+          subjects: { include: [{ kind: 'User', name: 'alan' }] },
+          actions: [
+            {
+              operations: ['UPDATE'],
+              apiGroups: ['apps'],
+              resources: ['deployments'],
+              fields: ['/spec/template/spec/containers/0/image', '/metadata/labels/0'],
+            },
+            { operations: ['CREATE'], apiGroups: [''], resources: ['serviceaccounts'], maxTokenSeconds: 3600 },
+          ],
+          conditions: [
+            {
+              name: 'tier',
+              expression:
+                "oldObject == null || (has(oldObject.metadata.labels) && 'tier' in oldObject.metadata.labels && oldObject.metadata.labels['tier'] == 'a')",
+            },
+          ],
+        }),
+      )
+    ).metadata;
+    expect(readyOf(await reported(name))).toMatchObject({ status: 'True', reason: 'InPlace' });
+    const deployment = await createDeployment(namespace);
+    const as = async (method: 'PATCH' | 'POST', path: string, body: object) => {
+      const { code } = await plane.admin.send(method, `${path}?dryRun=All`, {
+        headers: { 'impersonate-user': 'alan', 'impersonate-group': 'system:masters' },
+        body,
+        ...(method === 'PATCH' && { contentType: 'application/strategic-merge-patch+json' }),
+      });
+      return code;
+    };
+    const path = `/apis/apps/v1/namespaces/${namespace}/deployments/${deployment.metadata.name}`;
+    const image = { spec: { template: { spec: { containers: [{ name: 'main', image: 'example.test/web:2' }] } } } };
+    const tier = (value: string | null) => ({ metadata: { labels: { tier: value } } });
+    const account = { metadata: { name: 'robot' } };
+    await deployments.mergePatch(deployment.metadata, tier('a'));
+    await eventually('the gate to be in force', async () => (await as('PATCH', path, image)) === 500);
+    expect({
+      markTaken: await as('PATCH', path, tier(null)),
+      markChanged: await as('PATCH', path, tier('b')),
+      otherLabel: await as('PATCH', path, { metadata: { labels: { other: 'x' } } }),
+      replicas: await as('PATCH', path, { spec: { replicas: 2 } }),
+      accountHere: await as('POST', `/api/v1/namespaces/${namespace}/serviceaccounts`, account),
+      accountExempt: await as('POST', '/api/v1/namespaces/kube-system/serviceaccounts', account),
+    }).toEqual({
+      markTaken: 500,
+      markChanged: 500,
+      otherLabel: 200,
+      replicas: 200,
+      accountHere: 500,
+      accountExempt: 500,
+    });
+    await deployments.mergePatch(deployment.metadata, tier(null));
+    expect(await as('PATCH', path, image), 'without the mark').toBe(200);
     await policies.delete({ name });
     await eventually('the gate to go', () => isGone(gates.get({ name: `stepup-${name}` })));
   });

@@ -37,7 +37,12 @@ export const samplePolicies = {
       exclude: [{ kind: 'ServiceAccount', namespace: 'kube-*', name: 'trusted.*' }],
     },
     actions: [{ operations: ['DELETE'], apiGroups: [''], resources: ['secrets'] }],
-    conditions: [{ name: 'not-helm', expression: "oldObject == null || oldObject.type != 'helm.sh/release.v1'" }],
+    conditions: [
+      {
+        name: 'not-helm',
+        expression: "oldObject == null || !has(oldObject.type) || oldObject.type != 'helm.sh/release.v1'",
+      },
+    ],
     approval,
     grant: { binding: 'Target' },
   },

@@ -1,0 +1,133 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What is wrong with a policy, told from its spec alone: each a sentence with the fix.
+import { selects } from '../domain/label-selector.ts';
+import { marksOf } from '../domain/marks.ts';
+import { notBuiltYet, type Policy, type Requirement } from '../domain/policy.ts';
+import { isGated, kubernetesControllers, type Subject, serviceAccountPrefix } from '../domain/subject.ts';
+import { unguardedIn } from './cel-guards.ts';
+
+export interface Problem {
+  readonly reason:
+    | 'NotBuiltYet'
+    | 'NoRequirement'
+    | 'ImpossibleRequirement'
+    | 'KindNotServed'
+    | 'Aggregated'
+    | 'NeverGated'
+    | 'NeverMatched'
+    | 'UnguardedCEL'
+    | 'MarkOnNewObject'
+    | 'TooManyEntries'
+    | 'NamespaceShapesMissing';
+  /** What is wrong, and what to do. */
+  readonly message: string;
+}
+
+/** Why the policy cannot work at all. */
+export function blockingProblems({ spec }: Policy): readonly Problem[] {
+  const problems: Problem[] = notBuiltYet(spec).map((what) => ({
+    reason: 'NotBuiltYet',
+    message: `${what} is not built yet; remove it from the policy`,
+  }));
+  const { require = [], auto } = spec.approval;
+  if (require.length === 0 && auto === undefined) {
+    const message = 'nobody can approve; name at least one requirement in spec.approval.require';
+    problems.push({ reason: 'NoRequirement', message });
+  }
+  return [...problems, ...impossibleRequirements(spec), ...contradictions(spec)];
+}
+
+/** One vote fills one seat: several requirements need as many people as they have seats together. */
+function impossibleRequirements({ approval, subjects }: Policy['spec']): readonly Problem[] {
+  const named = (approval.require ?? []).filter(
+    ({ approvers, engine }) => engine === undefined && (approvers?.groups ?? []).length === 0,
+  );
+  const alone = named.filter((one) => seatsOf([one]) > votersOf([one], subjects).size);
+  const sets = alone.length > 0 ? alone.map((one) => [one]) : [named];
+  return sets
+    .filter((set) => seatsOf(set) > votersOf(set, subjects).size)
+    .map((set) => {
+      const names = set.map(({ name }) => name).join(' and ');
+      const voters = votersOf(set, subjects).size;
+      const who = `${voters} of the named approvers may vote (${voters === 0 ? 'those whom the policy gates may not' : 'one vote each, and none of whom the policy gates'})`;
+      const message = `requirement ${names} can never be met: it takes ${seatsOf(set)} and ${who}; name more users, or a group`;
+      return { reason: 'ImpossibleRequirement', message };
+    });
+}
+
+function seatsOf(requirements: readonly Requirement[]): number {
+  return requirements.reduce((sum, { count = 1 }) => sum + count, 0);
+}
+
+/** Gated accounts vote only where they are named as service accounts: as delegates. */
+function votersOf(requirements: readonly Requirement[], subjects: Policy['spec']['subjects']): ReadonlySet<string> {
+  return new Set(
+    requirements.flatMap(({ approvers: { users = [], serviceAccounts = [] } = {} }) => [
+      ...users.filter((username) => !isGated(subjects, { username, groups: [] })),
+      ...serviceAccounts.map(({ namespace, name }) => `${serviceAccountPrefix}${namespace}:${name}`),
+    ]),
+  );
+}
+
+function contradictions({ namespaceSelector, subjects }: Policy['spec']): readonly Problem[] {
+  const { matchLabels = {}, matchExpressions = [] } = namespaceSelector ?? {};
+  const problems: Problem[] = Object.entries(matchLabels)
+    .filter(([key, value]) => {
+      const same = matchExpressions.filter((expression) => expression.key === key);
+      return !selects({ matchExpressions: same }, { [key]: value });
+    })
+    .map(([key, value]) => ({
+      reason: 'NeverMatched',
+      message: `spec.namespaceSelector wants label ${key}=${value} and rules it out as well, so no namespace matches; remove one of the two`,
+    }));
+  const { include = [], exclude = [] } = subjects ?? {};
+  const isExcluded = (subject: Subject) => exclude.some((other) => keyOf(other) === keyOf(subject));
+  if (include.length > 0 && include.every(isExcluded)) {
+    const message = 'spec.subjects.exclude names all whom include names, so nobody is gated; remove some from exclude';
+    problems.push({ reason: 'NeverGated', message });
+  }
+  return problems;
+}
+
+function keyOf({ kind, namespace = '*', name }: Subject): string {
+  return JSON.stringify([kind, kind === 'ServiceAccount' ? namespace : '', name]);
+}
+
+/** What works, but not as whoever wrote the policy may think. */
+export function warnings(policy: Policy, ownUsername: string): readonly Problem[] {
+  return [...subjectProblems(policy, ownUsername), ...conditionProblems(policy)];
+}
+
+function subjectProblems(policy: Policy, ownUsername: string): readonly Problem[] {
+  const never = new Set([...kubernetesControllers, ownUsername]);
+  return (policy.spec.subjects?.include ?? [])
+    .map(usernameOf)
+    .filter((name) => never.has(name))
+    .map((name) => ({
+      reason: 'NeverGated',
+      message: `spec.subjects.include names ${name}, which is never gated; remove it`,
+    }));
+}
+
+function usernameOf({ kind, namespace, name }: Subject): string {
+  if (kind === 'ServiceAccount') return `${serviceAccountPrefix}${namespace ?? '*'}:${name}`;
+  return kind === 'User' ? name : '';
+}
+
+function conditionProblems({ spec }: Policy): readonly Problem[] {
+  const operations = [...new Set(spec.actions.flatMap((action) => action.operations))];
+  const unguarded = (spec.conditions ?? []).flatMap(({ name, expression }) =>
+    unguardedIn(expression, operations).map((what): Problem => {
+      const message = `condition ${name} ${what}; until then such requests of gated accounts are refused with an error`;
+      return { reason: 'UnguardedCEL', message };
+    }),
+  );
+  // Where only creation is governed there is no old object to read.
+  const changes = operations.some((operation) => operation === 'UPDATE' || operation === 'DELETE');
+  const blind = (changes ? marksOf(spec).onNewOnly : []).map((name): Problem => {
+    const message = `condition ${name} reads labels or annotations of object only, so whoever takes them away is not asked about; read those of (oldObject == null ? object : oldObject)`;
+    return { reason: 'MarkOnNewObject', message };
+  });
+  return [...unguarded, ...blind];
+}
