@@ -82,8 +82,8 @@ async function run(lab: Lab): Promise<RowResult> {
         measured: list((one) => one.informed, 2),
         isMet: storms.every((one) => one.informed > 0.99),
         otherwise:
-          "Through the API server the storm's requests hold the seats of the priority level that stepup's own live reads wait in " +
-          '(API Priority and Fairness puts all service accounts into workload-low): a FlowSchema of its own would let them pass.',
+          'Not known for certain. The others were refused as well, but for another reason; live reads that wait for a busy ' +
+          "API server longer than the gate's 3 s are the suspect.",
       },
       {
         what: 'live reads a second (straight / API server / straight)',
