@@ -67,7 +67,7 @@ async function run(lab: Lab): Promise<RowResult> {
   const p99 = ours.map((name) => middle(name, 'p99Ms'));
   const size = Buffer.byteLength(JSON.stringify(lab.review));
   const otherwise =
-    'One Node process is one core, which the load generator and others share; see CPU-s per 1,000 and × Node.';
+    'stepup itself uses two to three times the CPU of the Node baseline for each review (CPU × Node): reading strictly, digest, and garbage collection.';
   return {
     goals: [
       {
