@@ -1,0 +1,188 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Two policies on one request: in whatever order approvals arrive, it passes once both are there, and nothing is spent
+// before.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually } from '../controlplane/eventually.ts';
+import { approve, getApproval } from '../e2e/approvals.ts';
+import { type Installation, installStepup } from '../e2e/installation.ts';
+import { addPolicy } from '../e2e/test-policy.ts';
+
+let stepup: Installation;
+beforeAll(async () => {
+  stepup = await installStepup();
+  const governed = (resources: readonly string[]) => [
+    { operations: ['CREATE', 'UPDATE', 'DELETE'], apiGroups: [''], resources },
+  ];
+  const grant = { binding: 'Target' };
+  const condition = (expression: string) => ({ grant, conditions: [{ name: 'own', expression }] });
+  // Both govern ConfigMaps for certain; of Services only the API server knows; of accounts the second governs none.
+  await addPolicy(stepup, 'one', governed(['configmaps', 'services', 'serviceaccounts']), { grant });
+  await addPolicy(stepup, 'two', governed(['configmaps']), { grant });
+  await addPolicy(stepup, 'maybe', governed(['services']), condition("request.name != ''"));
+  await addPolicy(stepup, 'never', governed(['serviceaccounts']), condition("request.name == 'nobody'"));
+}, 300_000);
+afterAll(() => stepup?.stop());
+
+type Operation = 'CREATE' | 'UPDATE' | 'DELETE';
+interface Target {
+  readonly operation: Operation;
+  readonly resource: 'configmaps' | 'services' | 'serviceaccounts';
+  readonly name: string;
+}
+
+const commands: Record<Target['resource'], (name: string) => Readonly<Record<Operation, string>>> = {
+  configmaps: (name) => ({
+    CREATE: `create configmap ${name} --from-literal=a=1`,
+    UPDATE: `label configmap ${name} a=b`,
+    DELETE: `delete configmap ${name}`,
+  }),
+  services: (name) => ({
+    CREATE: `create service clusterip ${name} --tcp=80`,
+    UPDATE: `label service ${name} a=b`,
+    DELETE: `delete service ${name}`,
+  }),
+  serviceaccounts: (name) => ({
+    CREATE: `create serviceaccount ${name}`,
+    UPDATE: `label serviceaccount ${name} a=b`,
+    DELETE: `delete serviceaccount ${name}`,
+  }),
+};
+
+const attempt = ({ resource, name, operation }: Target) => {
+  const command = commands[resource](name)[operation];
+  return stepup.kubectl('deployer', ['-n', 'prod', ...command.split(' ')]);
+};
+
+async function prepared(target: Target): Promise<Target> {
+  if (target.operation !== 'CREATE') {
+    const made = await stepup.kubectl('admin', [
+      '-n',
+      'prod',
+      ...commands[target.resource](target.name).CREATE.split(' '),
+    ]);
+    expect(made.code, made.stderr).toBe(0);
+  }
+  return target;
+}
+
+/** An approver applies an approval by hand, which is the vote. */
+async function applied(policy: string, { operation, resource, name }: Target) {
+  const key = { namespace: 'prod', name: `${policy}-${name}` };
+  const approval = {
+    apiVersion: 'stepup.dev/v1alpha1',
+    kind: 'StepUpApproval',
+    metadata: key,
+    spec: {
+      policy: { name: policy },
+      requester: { username: 'system:serviceaccount:ci:deployer' },
+      action: { operation, version: 'v1', resource, namespace: 'prod', name },
+    },
+  };
+  const made = await stepup.kubectl('approver', ['create', '-f', '-'], { stdin: JSON.stringify(approval) });
+  expect(made.code, made.stderr).toBe(0);
+  return key;
+}
+
+const usesOf = async (key: { readonly namespace: string; readonly name: string }) =>
+  (await getApproval(stepup, key)).status?.uses?.length ?? 0;
+
+async function filedFor(name: string, policies: number) {
+  return eventually(`${policies} approvals for ${name}`, async () => {
+    const { items } = await stepup.cluster.admin.list('/apis/stepup.dev/v1alpha1/namespaces/prod/stepupapprovals');
+    const found = items.filter((one) => (one.spec as { action?: { name?: string } }).action?.name === name);
+    return found.length === policies
+      ? found.map(({ metadata }) => ({ namespace: 'prod', name: metadata.name }))
+      : undefined;
+  });
+}
+
+const operations: readonly Operation[] = ['CREATE', 'UPDATE', 'DELETE'];
+const orders = [
+  ['one', 'two'],
+  ['two', 'one'],
+] as const;
+const cases = operations.flatMap((operation) => orders.map((order) => ({ operation, order })));
+
+describe('two policies that govern for certain', () => {
+  test.each(cases)('$operation passes with approvals by hand in order $order', async ({ operation, order }) => {
+    const name = `hand-${operation}-${order[0]}`.toLowerCase();
+    const target = await prepared({ operation, resource: 'configmaps', name });
+    const first = await applied(order[0], target);
+    const early = await attempt(target);
+    expect(early.stderr).toContain('stepup: ');
+    expect(early.code).not.toBe(0);
+    expect(await usesOf(first), 'nothing is spent').toBe(0);
+    const second = await applied(order[1], target);
+    const result = await attempt(target);
+    expect(result.code, result.stderr).toBe(0);
+    expect([await usesOf(first), await usesOf(second)]).toEqual([1, 1]);
+    const again = await prepared({ ...target, operation: 'CREATE' }).then(attempt);
+    expect(again.code, 'once').not.toBe(0);
+  });
+
+  test.each(cases)('$operation passes with filed approvals decided in order $order', async ({ operation, order }) => {
+    const name = `filed-${operation}-${order[0]}`.toLowerCase();
+    const target = await prepared({ operation, resource: 'configmaps', name });
+    expect((await attempt(target)).code).not.toBe(0);
+    const keys = await filedFor(name, 2);
+    const sorted = [...keys].sort((a, b) => a.name.localeCompare(b.name) * (order[0] === 'one' ? 1 : -1));
+    for (const [index, key] of sorted.entries()) {
+      expect((await attempt(target)).code, `${index} of 2 approved`).not.toBe(0);
+      expect(await Promise.all(sorted.map(usesOf))).toEqual([0, 0]);
+      const vote = await approve(stepup, key);
+      expect(vote.code, vote.stderr).toBe(0);
+    }
+    const result = await attempt(target);
+    expect(result.code, result.stderr).toBe(0);
+    expect(await Promise.all(sorted.map(usesOf))).toEqual([1, 1]);
+  });
+});
+
+describe('a policy with CEL of its own', () => {
+  test('that governs a CREATE has its approval filed before the other one is spent', async () => {
+    const target: Target = { operation: 'CREATE', resource: 'services', name: 'maybe-create' };
+    const byHand = await applied('one', target);
+    expect((await attempt(target)).code).not.toBe(0);
+    expect(await usesOf(byHand), 'nothing is spent').toBe(0);
+    const filed = (await filedFor(target.name, 2)).find(({ name }) => name !== byHand.name);
+    if (filed === undefined) throw new Error('nothing was filed');
+    expect((await attempt(target)).code).not.toBe(0);
+    expect(await usesOf(byHand), 'nothing is spent').toBe(0);
+    expect((await approve(stepup, filed)).code).toBe(0);
+    const result = await attempt(target);
+    expect(result.code, result.stderr).toBe(0);
+  });
+
+  test('that does not govern it costs one refusal of each replica, and no more', async () => {
+    const target: Target = { operation: 'CREATE', resource: 'serviceaccounts', name: 'never-create' };
+    const byHand = await applied('one', target);
+    const first = await attempt(target);
+    expect(first.stderr).toContain('policy never may govern the request too and has not been asked yet; send it again');
+    expect(await usesOf(byHand)).toBe(0);
+    let refusals = 1;
+    await eventually(
+      'the CREATE to pass',
+      async () => {
+        if ((await attempt(target)).code === 0) return true;
+        refusals += 1;
+        return undefined;
+      },
+      { timeoutMs: 15_000, intervalMs: 1_100 },
+    );
+    expect(refusals).toBeLessThanOrEqual(4);
+  });
+
+  test('that does not govern an UPDATE or DELETE costs nothing', async () => {
+    for (const operation of ['UPDATE', 'DELETE'] as const) {
+      const target = await prepared({
+        operation,
+        resource: 'serviceaccounts',
+        name: `never-${operation}`.toLowerCase(),
+      });
+      await applied('one', target);
+      const result = await attempt(target);
+      expect(result.code, result.stderr).toBe(0);
+    }
+  });
+});
