@@ -20,6 +20,8 @@ export interface CoverageRow {
   readonly action?: Action;
   /** Pointers to the labels and annotations that the policy's conditions read. */
   readonly marks?: readonly string[];
+  /** Not where ExemptNamespaces rows ask about the same: what persists nothing must be asked about once (reservation.ts). */
+  readonly isOutsideExempt?: boolean;
 }
 
 /** Why a row is there. Action is the policy's own; the others are doors to the same effect (design, section 3). */
@@ -104,7 +106,23 @@ function rowsOfAction(
   ) => {
     if (resources.length > 0) rows.push({ shape, operations: operation, apiGroups, resources, reach, action });
   };
-  add('Action', operations, others);
+  // Tokens are asked about in exempt namespaces too, and twice for one request would spend two approvals.
+  const ownToken: readonly string[] =
+    makesIdentities(action) && isSelective ? others.filter((name) => name === token) : [];
+  add(
+    'Action',
+    operations,
+    others.filter((name) => !ownToken.includes(name)),
+  );
+  if (ownToken.length > 0) {
+    rows.push({
+      ...{ operations, apiGroups, action },
+      shape: 'Action',
+      resources: ownToken,
+      reach: 'Selected',
+      isOutsideExempt: true,
+    });
+  }
   add('Action', operations, namespaces, 'SelectedNamespaces');
 
   const mains = others.filter((name) => !name.includes('/'));
@@ -127,7 +145,7 @@ function rowsOfAction(
     isMarked(mains.flatMap(withSubresources), 'Selected');
     isMarked(namespaces.flatMap(withSubresources), 'SelectedNamespaces');
   }
-  rows.push(...doorsToConnections(action), ...doorsToIdentities(action));
+  rows.push(...doorsToConnections(action), ...doorsToIdentities(action, isSelective));
   if (apiGroups.includes('') && mains.includes('pods')) {
     const pods = (shape: Shape, operation: Operation, ...resources: readonly string[]) =>
       rows.push({
@@ -162,26 +180,35 @@ function doorsToConnections(action: Action): readonly CoverageRow[] {
   return [...row('Selected', ...inNamespaces), ...row('ClusterScoped', 'nodes/proxy')];
 }
 
-/** Whoever may make an identity may do so by each of these too, or take one that the policy does not gate. */
-function doorsToIdentities(action: Action): readonly CoverageRow[] {
+const token: string = 'serviceaccounts/token';
+
+function makesIdentities({ operations, apiGroups, resources }: Action): boolean {
   const makes = (group: string, operation: Operation, resource: string) =>
-    action.operations.includes(operation) && action.apiGroups.includes(group) && action.resources.includes(resource);
-  const isMaking =
+    operations.includes(operation) && apiGroups.includes(group) && resources.includes(resource);
+  return (
     makes('certificates.k8s.io', 'CREATE', 'certificatesigningrequests') ||
     makes('certificates.k8s.io', 'UPDATE', 'certificatesigningrequests/approval') ||
     makes('', 'CREATE', 'serviceaccounts') ||
-    makes('', 'CREATE', 'serviceaccounts/token');
-  if (!isMaking) return [];
+    makes('', 'CREATE', token)
+  );
+}
+
+/** Whoever may make an identity may do so by each of these too, or take one that the policy does not gate. */
+function doorsToIdentities(action: Action, isSelective: boolean): readonly CoverageRow[] {
+  if (!makesIdentities(action)) return [];
   const row = (shape: Shape, reach: Reach, operation: Operation, group: string, ...resources: readonly string[]) => ({
     ...{ shape, reach, action, resources },
     operations: [operation],
     apiGroups: [group],
   });
+  const namesToken = action.apiGroups.includes('') && action.resources.includes(token);
+  const tokens = { ...row('Identity', 'Selected', 'CREATE', '', token), isOutsideExempt: isSelective };
+  const elsewhere = ['serviceaccounts', 'pods', ...(isSelective ? [token] : [])];
   return [
     row('Identity', 'ClusterScoped', 'CREATE', 'certificates.k8s.io', 'certificatesigningrequests'),
     row('Identity', 'ClusterScoped', 'UPDATE', 'certificates.k8s.io', 'certificatesigningrequests/approval'),
-    row('Identity', 'Selected', 'CREATE', '', 'serviceaccounts/token'),
-    row('IdentityElsewhere', 'ExemptNamespaces', 'CREATE', '', 'serviceaccounts', 'serviceaccounts/token', 'pods'),
+    ...(namesToken ? [] : [tokens]),
+    row('IdentityElsewhere', 'ExemptNamespaces', 'CREATE', '', ...elsewhere),
   ];
 }
 

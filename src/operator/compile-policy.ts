@@ -93,7 +93,10 @@ function usefulRows(policy: Policy): readonly CoverageRow[] {
         row.apiGroups.includes(group) &&
         row.resources.includes(resource),
     );
-  return rows.flatMap((row) => {
+  const isAskedOnce = firstOnly();
+  return rows.flatMap((whole) => {
+    const row = { ...whole, resources: whole.resources.filter((resource) => isAskedOnce(whole, resource)) };
+    if (row.resources.length === 0) return [];
     if (row.shape === 'NamespaceLeaves') {
       // A selector without terms cannot be left.
       return selectorKeys(policy.spec.namespaceSelector ?? {}).length === 0 ? [] : [row];
@@ -104,6 +107,19 @@ function usefulRows(policy: Policy): readonly CoverageRow[] {
     );
     return resources.length === 0 ? [] : [{ ...row, resources }];
   });
+}
+
+/** Of rows about the same request that persists nothing only the first: each entry's call would spend an approval. */
+function firstOnly(): (row: CoverageRow, resource: string) => boolean {
+  const seen = new Set<string>();
+  return ({ operations, apiGroups, reach }, resource) => {
+    const isVirtual = operations.every((one) => one === 'CONNECT' || one === 'CREATE');
+    if (!isVirtual || !(resource.includes('/') || resource === 'bindings')) return true;
+    const keys = apiGroups.map((group) => `${group}/${resource} ${reach}`);
+    const isNew = keys.some((key) => !seen.has(key));
+    for (const key of keys) seen.add(key);
+    return isNew;
+  };
 }
 
 interface Entry {
@@ -137,10 +153,13 @@ function addTo(
   rules: readonly Rule[],
   { policy, ownNamespace }: { readonly policy: Policy; readonly ownNamespace: string },
 ): void {
+  const exempt = () => exemptCondition(exemptionOf(policy.spec.subjects, ownNamespace));
   const change =
     row.reach === 'ExemptNamespaces'
-      ? exemptCondition(exemptionOf(policy.spec.subjects, ownNamespace))
-      : changeCondition(row, policy.spec.namespaceSelector);
+      ? exempt()
+      : row.isOutsideExempt
+        ? `!(${exempt()})`
+        : changeCondition(row, policy.spec.namespaceSelector);
   const name = nameOf[row.shape];
   const isAboutObject = speaksOfObject(row.shape);
   const key = JSON.stringify([name, row.reach, change ?? null]);

@@ -276,6 +276,14 @@ describe('entries', () => {
     ]);
   });
 
+  test('what persists nothing is asked about once, also where several rows lead to it', () => {
+    const tokens = { operations: ['CREATE'], apiGroups: [''], resources: ['pods/binding', 'bindings'] } as const;
+    const creation = { operations: ['CREATE'], apiGroups: [''], resources: ['pods'] } as const;
+    expect(entriesOf({ actions: [tokens, creation], approval })).toEqual([
+      'action: CREATE pods/binding *; CREATE pods *; UPDATE pods/ephemeralcontainers *; UPDATE pods/resize *',
+    ]);
+  });
+
   test('a selector without terms cannot be left', () => {
     expect(entriesOf({ namespaceSelector: {}, actions: [deletion], approval })).toEqual([
       'action: DELETE secrets Namespaced',
