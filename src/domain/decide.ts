@@ -9,8 +9,6 @@ import { missingElsewhere, type Waiting } from './group.ts';
 import { isOnce, openUseOf, reservedStatus } from './reservation.ts';
 import { tally } from './tally.ts';
 
-export { isHarmlessDryRun, statedOn } from './describe.ts';
-
 export type Decision =
   | {
       readonly outcome: 'Allowed';

@@ -3,7 +3,7 @@
 // Files the approval that a refused request asks for, after the answer has gone out.
 import type { StepUpApproval } from '../api/kinds.ts';
 import { type Attempt, targetLabel, targetLabelValue } from '../domain/attempt.ts';
-import { statedOn } from '../domain/decide.ts';
+import { statedOn } from '../domain/describe.ts';
 import { draftOf } from '../domain/draft.ts';
 import type { Policy } from '../domain/policy.ts';
 import { previewOf } from '../domain/preview.ts';
