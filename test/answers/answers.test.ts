@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type DeniedReason, deniedReasons } from '../../src/domain/reason.ts';
 import { root, textOf } from '../repo/files.ts';
 import { deletion, deployment, imageUpdate, ready, review } from '../webhook/builders.ts';
-import { approved, filed, type Harness, nameIn, type Response, startWebhook } from '../webhook/harness.ts';
+import { approved, counted, filed, type Harness, nameIn, type Response, startWebhook } from '../webhook/harness.ts';
 import { uncertain } from '../webhook/store.ts';
 import { namedReasons, problemsOf } from './contract.ts';
 
@@ -51,6 +51,11 @@ const cases: Readonly<Record<DeniedReason, Case>> = {
   WaitingForOthers: {
     names: true,
     async ask() {
+      webhook.namespaces.set({
+        apiVersion: 'v1',
+        kind: 'Namespace',
+        metadata: { name: 'prod', uid: 'n', resourceVersion: '1', labels: { environment: 'production' } },
+      } as never);
       webhook.policy('second', { approval: { require: [{ name: 'boss', approvers: { users: ['grace'] } }] } });
       await filed(webhook, nameIn(await webhook.ask(imageUpdate(), 'second')));
       await approved(webhook, imageUpdate());
@@ -205,6 +210,8 @@ describe('a policy that observes', () => {
       auditAnnotations: { policy: 'deploys', outcome: 'WouldDeny', reason: 'ApprovalRequired' },
     });
     expect([...webhook.approvals.calls, ...webhook.decisions.calls]).toEqual([]);
+    const labels = { policy: 'deploys', outcome: 'WouldDeny', reason: 'ApprovalRequired' };
+    expect(await counted(webhook, 'stepup_decisions_total', labels)).toBe(1);
     webhook.policy('deploys');
     expect((await answerTo(imageUpdate())).allowed).toBe(false);
   });

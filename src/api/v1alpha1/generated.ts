@@ -292,7 +292,7 @@ export interface StepUpPolicy extends KubeObject {
     readonly observed?: {
       /** Generation of the policy that the counts are about. */
       readonly generation: number;
-      /** Requests that the API server asked about, dry runs and unchanged ones included. */
+      /** Requests that the API server asked about, dry runs and unchanged ones included, and those that it tried again. */
       readonly requests: number;
       readonly wouldHaveBlocked: number;
       readonly since: string;

@@ -1,0 +1,26 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Runs the commands that docs/ shows, in a shell, as one of the actors.
+import { dirname } from 'node:path';
+import { runCommand } from '../controlplane/run-command.ts';
+import type { Actor, Installation } from '../e2e/installation.ts';
+import { textOf } from '../repo/files.ts';
+
+/** The block below the mark `<!-- run: <mark> -->`. */
+export function commandsUnder(path: string, mark: string): string {
+  const block = new RegExp(`<!-- run: ${mark} -->\\n\\x60{3}sh\\n([\\s\\S]*?)\\n\\x60{3}`).exec(textOf(path))?.[1];
+  if (block === undefined) throw new Error(`${path} has no commands marked "${mark}"`);
+  return block;
+}
+
+/** Runs a document's commands with these variables set. */
+export function runDocumented(
+  { cluster, kubeconfigs }: Pick<Installation, 'cluster' | 'kubeconfigs'>,
+  actor: Actor,
+  commands: string,
+  variables: Readonly<Record<string, string>> = {},
+) {
+  const path = `${dirname(cluster.binaries.kubectl)}:/usr/bin:/bin`;
+  const env = { PATH: path, HOME: cluster.dir, KUBECONFIG: kubeconfigs[actor], ...variables };
+  return runCommand('/bin/sh', ['-c', `set -e\n${commands}`], { env });
+}
