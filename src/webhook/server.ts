@@ -4,6 +4,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import express from 'express';
 import { type Answer, parseReview, reviewAnswer } from '../api/admission-review.ts';
 import { parseStrictJson } from '../api/strict-json.ts';
@@ -20,6 +22,8 @@ export interface ServerDependencies {
   readonly log: Log;
   /** Reviews decided at once; more are refused without being looked at. Default 2,000. */
   readonly mostReviews?: number;
+  /** How long close goes on serving connections that are in use. Default 3,000. */
+  readonly drainMs?: number;
 }
 
 export interface KeyPair {
@@ -30,7 +34,9 @@ export interface KeyPair {
 
 /** A review carries object and old object of up to 3 MiB each (admission.md, B31). */
 const mostBodyBytes = 8 * 1024 * 1024;
+const drainMs = 3_000;
 const closeMs = 10_000;
+const sweepMs = 50;
 const path = { gate: '/gate/:policy', observe: '/observe/:policy', stamp: '/stamp' } as const;
 /** The API server adds its timeout as a query. */
 const plainGate = /^\/gate\/([a-z0-9][a-z0-9.-]*)(?:\?|$)/;
@@ -83,19 +89,31 @@ export class WebhookServer {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Stops accepting and resolves when all answers are out, after 10 s at most. */
+  /**
+   * Resolves when nothing is served any more. The API server goes on sending reviews over the connections it has, and
+   * does not repeat one that meets a connection being closed: the request fails. So each connection in use is first told
+   * with its next answer that it is the last one; only those that stay idle are then cut. Takes 13 s at most.
+   */
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#certified.resolve();
     if (!this.#server.listening) return;
+    await this.#drained(this.#dependencies.drainMs ?? drainMs);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#server.close(() => resolve());
     const timer = setTimeout(() => this.#server.closeAllConnections(), closeMs);
     // A connection whose answer went out meanwhile is idle, and is not closed by itself.
-    const sweep = setInterval(() => this.#server.closeIdleConnections(), 50);
+    const sweep = setInterval(() => this.#server.closeIdleConnections(), sweepMs);
     await promise;
     clearTimeout(timer);
     clearInterval(sweep);
+  }
+
+  /** Resolves when no connection is left, or after so long. */
+  async #drained(limitMs: number): Promise<void> {
+    const connections = promisify(this.#server.getConnections.bind(this.#server));
+    const endsAtMs = performance.now() + limitMs;
+    while (performance.now() < endsAtMs && (await connections()) > 0) await sleep(sweepMs);
   }
 
   /** Nearly every request is a review for the gate; Express has the rest, for it costs as much as a small decision. */

@@ -152,14 +152,14 @@ describe('TLS', () => {
 });
 
 describe('a server of its own', () => {
-  async function start(gateReview: () => Promise<Answer>, mostReviews = 2_000) {
+  async function start(gateReview: () => Promise<Answer>, limits: { mostReviews?: number; drainMs?: number } = {}) {
     const log = { debug() {}, info() {}, warn() {}, error() {} };
     const server = new WebhookServer({
       gate: { review: gateReview },
       stamper: { review: gateReview },
       metrics: { review() {} },
       log,
-      mostReviews,
+      ...limits,
     });
     const agent = new Agent({ rejectUnauthorized: false, keepAlive: true });
     const listening = server.listen({ address: '127.0.0.1', port: 0 });
@@ -184,7 +184,7 @@ describe('a server of its own', () => {
 
   test('refuses what is too much at once', async () => {
     const { promise, resolve } = Promise.withResolvers<Answer>();
-    const { server, agent, ask } = await start(() => promise, 3);
+    const { server, agent, ask } = await start(() => promise, { mostReviews: 3 });
     const asked = Array.from({ length: 6 }, ask);
     const refused = await Promise.race(asked);
     expect(refused).toContain('stepup is not ready to decide. Too many reviews at once');
@@ -203,16 +203,29 @@ describe('a server of its own', () => {
     await server.close();
   });
 
-  test('finishes what it has begun when it closes, and takes nothing new', async () => {
+  test('finishes what it has begun when it closes, and takes nothing new after a while', async () => {
     const { promise, resolve } = Promise.withResolvers<Answer>();
-    const { server, agent, ask } = await start(() => promise);
+    const { server, agent, ask } = await start(() => promise, { drainMs: 100 });
     const asked = ask();
     await new Promise((done) => setTimeout(done, 50));
     const closed = server.close();
+    await new Promise((done) => setTimeout(done, 200));
     await expect(ask()).rejects.toThrow();
     resolve({});
     expect(await asked).toContain('"allowed":true');
     await closed;
+    agent.destroy();
+  });
+
+  test('lets clients leave the connections they use before it cuts any: no review meets a closing one', async () => {
+    const { server, agent, ask } = await start(() => Promise.resolve({}), { drainMs: 60_000 });
+    await Promise.all(Array.from({ length: 4 }, ask));
+    const closed = server.close();
+    // Told by its answer, the client gives each connection up; when the last has gone, waiting ends.
+    const answers = await Promise.all(Array.from({ length: 4 }, ask));
+    expect(answers.filter((answer) => answer.startsWith('200')).length).toBe(4);
+    await closed;
+    await expect(ask()).rejects.toThrow();
     agent.destroy();
   });
 });
