@@ -48,6 +48,12 @@ describe('ready-made policies', () => {
         [`/spec/jobTemplate${restart}`],
       ],
       ['', 'pods', ['/spec/containers', '/spec/initContainers'], undefined],
+      [
+        'autoscaling',
+        'horizontalpodautoscalers',
+        ['/spec/scaleTargetRef', '/spec/minReplicas', '/spec/maxReplicas'],
+        undefined,
+      ],
     ]);
   });
 

@@ -148,7 +148,6 @@ describe('what no policy governs', () => {
     ['rollout pause deployment/web', 'PATCH deployments'],
     ['create configmap web', 'POST configmaps'],
     ['expose deployment web --port=80', 'POST services'],
-    ['autoscale deployment web --max=3', 'POST horizontalpodautoscalers'],
   ];
   test.each(free)('kubectl %s passes without a word', async (command, what) => {
     await stepup.kubectl('admin', ['-n', 'prod', 'create', 'deployment', 'web', '--image=nginx:1']);

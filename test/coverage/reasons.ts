@@ -114,7 +114,7 @@ const ofPolicy: Readonly<Record<string, Partial<Record<KindClass, string>>>> = {
   'secret-deletion': { secrets: 'The policy is about deletion; a new or changed Secret can be brought back.' },
   'production-deploys': {
     'nodes, devices, limits and scaling':
-      'They move or limit what runs. An autoscaler scales by a controller of Kubernetes, which is never gated: where the number of replicas matters, a policy has to name horizontalpodautoscalers.',
+      'They move or limit what runs. Of autoscalers the target and the bounds are governed; what else they say moves replicas within these.',
   },
 };
 

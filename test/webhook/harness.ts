@@ -58,6 +58,8 @@ export interface Harness extends ReturnType<typeof fakeKinds> {
   ): Promise<{ readonly status: number; readonly text: string }>;
   policy(name: string, spec?: Partial<StepUpPolicy['spec']>, status?: StepUpPolicy['status']): StepUpPolicy;
   approve(approval: StepUpApproval, by?: string): void;
+  /** Closes the connections that `post` keeps. */
+  hangUp(): void;
   stop(): Promise<void>;
 }
 
@@ -150,6 +152,7 @@ export async function startWebhook(): Promise<Harness> {
         },
       });
     },
+    hangUp: () => agent.destroy(),
     async stop() {
       agent.destroy();
       await webhook.close();

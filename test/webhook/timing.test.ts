@@ -159,6 +159,7 @@ describe('filing', () => {
           })
         : undefined;
     await webhook.ask(deletion());
+    webhook.hangUp();
     const closed = webhook.webhook.close();
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(webhook.approvals.all).toEqual([]);
