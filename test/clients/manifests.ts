@@ -17,6 +17,16 @@ export function template(name: string, image: string) {
   return { metadata: { labels: labels(name) }, spec: { containers: [{ name: 'c', image }] } };
 }
 
+export function autoscaler(name: string, maxReplicas: number) {
+  const scaleTargetRef = { apiVersion: 'apps/v1', kind: 'Deployment', name };
+  return {
+    apiVersion: 'autoscaling/v2',
+    kind: 'HorizontalPodAutoscaler',
+    metadata: { name, namespace: 'prod' },
+    spec: { scaleTargetRef, minReplicas: 4, maxReplicas },
+  };
+}
+
 export function pod(name: string, spec: object = {}) {
   return {
     apiVersion: 'v1',

@@ -10,7 +10,7 @@ import { apply, type Installation, installStepup } from '../e2e/installation.ts'
 import { writeChart } from './chart.ts';
 import { documented, plain, tableRow } from './document.ts';
 import { argoSync, fluxSync, gatedClient, type Sync } from './gitops.ts';
-import { configMap, deployment } from './manifests.ts';
+import { autoscaler, configMap, deployment } from './manifests.ts';
 import { approvals, approvalsNamedIn, approveAll, spentApprovals } from './ritual.ts';
 import { helm } from './ways.ts';
 
@@ -279,18 +279,28 @@ describe('an approved image change', () => {
 describe('what would get around the gate by somebody else', () => {
   test('an autoscaler asks by its bounds, and what it does within them does not', async () => {
     await apply(stepup.cluster, [deployment('by-proxy')]);
-    const autoscale = (bounds: string) => deployer(`-n prod autoscale deployment by-proxy ${bounds}`);
-    const denied = await autoscale('--min=4 --max=6');
+    const create = (maxReplicas: number) =>
+      stepup.kubectl('deployer', ['create', '-f', '-'], { stdin: JSON.stringify(autoscaler('by-proxy', maxReplicas)) });
+    const denied = await create(6);
     expect(denied.stderr).toContain('requires approval to CREATE horizontalpodautoscalers prod/by-proxy');
     await approveAll(stepup, denied);
-    expect((await autoscale('--min=4 --max=60')).stderr).toContain('requires approval');
-    expect(await autoscale('--min=4 --max=6')).toMatchObject({ code: 0 });
+    expect((await create(60)).stderr).toContain('requires approval');
+    expect(await create(6)).toMatchObject({ code: 0 });
     const replicas = () => admin('-n prod get deployment by-proxy -o jsonpath={.spec.replicas}');
     await eventually('the autoscaler to act', async () => (await replicas()).stdout === '4', { timeoutMs: 40_000 });
     const patch = (spec: object) =>
       stepup.kubectl('deployer', ['-n', 'prod', 'patch', 'hpa', 'by-proxy', '-p', JSON.stringify({ spec })]);
     expect((await patch({ maxReplicas: 60 })).stderr).toContain('requires approval');
     expect(await patch({ behavior: { scaleDown: { stabilizationWindowSeconds: 60 } } })).toMatchObject({ code: 0 });
+  });
+
+  test('kubectl autoscale is refused too, and hides why', async () => {
+    await apply(stepup.cluster, [deployment('scaled')]);
+    const denied = await deployer('-n prod autoscale deployment scaled --min=4 --max=6');
+    expect(denied).toMatchObject({ code: 1, stderr: expect.stringContaining('failed to create autoscaling/v2 HPA') });
+    await eventually('the approval to be filed', async () =>
+      (await admin('-n prod get sua')).stdout.includes('CREATE horizontalpodautoscalers scaled'),
+    );
   });
 
   test('a record of what was applied that says what the object does not is asked about', async () => {
