@@ -6,9 +6,6 @@ import { defineConfig } from 'vitest/config';
 
 const harnessTests = ['test/controlplane/**/*.test.ts'];
 const controlPlaneTests = ['test/**/*.controlplane.test.ts', 'test/chart/**/*.test.ts', 'test/e2e/**/*.test.ts'];
-// Minutes long, and not yet seen green on the merged tree: make test-long runs them, make test does not.
-const longTests = ['test/faults/**/*.controlplane.test.ts', 'test/clients/**/*.controlplane.test.ts'];
-const isLong = process.env.STEPUP_TEST_LONG === 'true';
 const slow = { testTimeout: 60_000, hookTimeout: 180_000 };
 
 export default defineConfig({
@@ -26,7 +23,7 @@ export default defineConfig({
         test: { ...slow, name: 'harness', include: harnessTests, maxWorkers: 1, sequence: { groupOrder: 1 } },
       },
       {
-        test: { ...slow, name: 'control plane', include: isLong ? longTests : controlPlaneTests, exclude: isLong ? [] : longTests, maxWorkers: 2, sequence: { groupOrder: 2 } },
+        test: { ...slow, name: 'control plane', include: controlPlaneTests, maxWorkers: 2, sequence: { groupOrder: 2 } },
       },
     ],
   },
