@@ -110,6 +110,8 @@ export interface SeenDecision {
 export interface Use {
   readonly attemptKey: string;
   readonly digest: string;
+  /** Of digest and attempt key. */
+  readonly digestVersion?: string;
   readonly base: Base;
   readonly effect?: Effect;
   readonly reservedAt: string;

@@ -4,12 +4,13 @@
 import { type Approval, isEnded, type Decision as Word } from './approval.ts';
 import { type Attempt, targetKeyOf } from './attempt.ts';
 import type { ChangeContext } from './change.ts';
-import { digestOf, digestVersion } from './digest.ts';
+import { namesChange, versionOf } from './change-digest.ts';
+import { digestOf } from './digest.ts';
 import type { Labels } from './label-selector.ts';
 import { type Life, lifeOf } from './life.ts';
 import { grantOf, type Policy } from './policy.ts';
 import type { AdmissionRequest } from './request.ts';
-import { hasRoomForUse, isSameBase, openUseOf, provesLoss } from './reservation.ts';
+import { hasRoomForUse, isSameBase, isUseOf, openUseOf, provesLoss } from './reservation.ts';
 import { type Tally, tally } from './tally.ts';
 
 /** Approvals and decisions on one target, as they were seen; live when read after the request arrived. */
@@ -80,7 +81,7 @@ export function covers(approval: Approval, { attempt, policy, ownNamespace }: As
   if (attempt.change.operation !== 'CREATE' && firstUID !== undefined && firstUID !== attempt.change.objectUID)
     return false;
   if (binding === 'Target') return true;
-  return spec.change?.digestVersion === digestVersion && spec.change.digest === attempt.change.digest;
+  return namesChange(spec, attempt.change);
 }
 
 /** The oldest first. */
@@ -100,7 +101,7 @@ export function weigh(approval: Approval, question: Question): Candidate {
     const open = openUseOf(approval);
     if (isEnded(approval) || votes.stopped !== undefined) return { kind: 'Over' };
     if (open !== undefined) {
-      const isSame = open.use.attemptKey === attempt.attemptKey && isSameBase(open.use.base, attempt.change.base);
+      const isSame = isUseOf(open.use, attempt) && isSameBase(open.use.base, attempt.change.base);
       const inTime = life.usableUntil !== undefined && new Date(open.use.reservedAt) < life.usableUntil;
       if (isSame && inTime && life.readmittedUntil !== undefined && now < life.readmittedUntil)
         return { kind: 'SameUse' };
@@ -119,7 +120,8 @@ export function isOfSameAttempt(approval: Approval, attempt: Attempt): boolean {
   const { policy, action, change } = approval.spec;
   const key = digestOf([targetKeyOf(approval.spec), policy.name, action.objectUID ?? '', change?.digest ?? '']);
   return (
-    key === attempt.attemptKey || (approval.status?.uses ?? []).some((use) => use.attemptKey === attempt.attemptKey)
+    key === attempt.attemptKeys[versionOf(approval.spec)] ||
+    (approval.status?.uses ?? []).some((use) => isUseOf(use, attempt))
   );
 }
 

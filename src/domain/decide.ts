@@ -6,7 +6,7 @@ import type { Approval, ApprovalStatus } from './approval.ts';
 import { approvalNameOf } from './attempt.ts';
 import { byAge, type Candidate, covers, isOfSameAttempt, type Question, unfiled, weigh } from './candidate.ts';
 import { missingElsewhere, type Waiting } from './group.ts';
-import { isOnce, openUseOf, reservedStatus } from './reservation.ts';
+import { isOnce, isUseOf, openUseOf, reservedStatus } from './reservation.ts';
 import { tally } from './tally.ts';
 
 export type Decision =
@@ -63,7 +63,7 @@ function denial(question: Question, candidates: readonly Candidate[], waiting: W
   const { attempt, policy, policies, view, now } = question;
   const pending = candidates.find(({ standing }) => standing.kind === 'Undecided' || standing.kind === 'Usable');
   const reserved = candidates.filter(({ standing }) => standing.kind === 'OtherUse');
-  const isOwn = reserved.some(({ approval }) => openUseOf(approval)?.use.attemptKey === attempt.attemptKey);
+  const isOwn = reserved.some(({ approval }) => isUseOf(openUseOf(approval)?.use, attempt));
   const name = pending?.approval.metadata.name ?? nextName(question, candidates);
   const approval = pending?.approval ?? view.approvals.find((one) => one.metadata.name === name);
   const reason =

@@ -3,7 +3,7 @@
 // What admission writes on approvals and decisions that people create, and what it refuses to let in.
 import { type Approval, type ApprovalAction, type Decision, isEnded, type Stamp, type Verdict } from './approval.ts';
 import { targetLabel, targetLabelOf } from './attempt.ts';
-import { digestVersion } from './digest.ts';
+import { digestVersion, isKnownVersion, previousDigestVersion } from './change-digest.ts';
 import { isObject, type Json, type JsonObject, textAt, valueAt } from './json.ts';
 import { after } from './life.ts';
 import { grantOf, type Policy, requestRulesOf } from './policy.ts';
@@ -145,8 +145,8 @@ function homeSentence(action: ApprovalAction, home: string): string {
 /** Why the approval binds to too little or to what is not known, undefined when it does not. */
 function problemOfBinding(spec: JsonObject, policy: Policy): string | undefined {
   const version = valueAt(spec, '/change/digestVersion');
-  if (version !== undefined && version !== digestVersion) {
-    return `spec.change.digestVersion: digests here are of version ${digestVersion}; leave it out`;
+  if (version !== undefined && !isKnownVersion(version)) {
+    return `spec.change.digestVersion: must be ${digestVersion}, which is meant when it is left out, or ${previousDigestVersion}`;
   }
   if (valueAt(spec, '/change/digest') !== undefined || grantOf(policy).binding === 'Target') return undefined;
   return (
@@ -158,7 +158,7 @@ function problemOfBinding(spec: JsonObject, policy: Policy): string | undefined 
 /** Previews are believed only where our own identity files them. */
 function changeToStore(value: Json | undefined): JsonObject {
   const { preview: _, ...change } = isObject(value) ? value : {};
-  return change.digest === undefined ? change : { ...change, digestVersion };
+  return change.digest === undefined ? change : { digestVersion, ...change };
 }
 
 /** May only shorten the policy's. What is no number is left for the schema to refuse. */

@@ -222,6 +222,7 @@ describe('decide', () => {
         {
           attemptKey,
           digest: change.digest,
+          digestVersion: 'v2',
           base: { kind: 'Generation', uid: 'uid-web', generation: 1 },
           effect: change.effect,
           reservedAt: at(120).toISOString(),

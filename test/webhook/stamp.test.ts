@@ -150,7 +150,10 @@ describe('an approval applied by an approver', () => {
 
   test('with a digest is of the version that is known here', async () => {
     const answer = await webhook.stamp(approval({ spec: { policy: { name: 'contents' }, change: { digest } } }));
-    expect(patched(answer)['/spec']).toMatchObject({ change: { digest, digestVersion: 'v1' }, origin: 'Applied' });
+    expect(patched(answer)['/spec']).toMatchObject({ change: { digest, digestVersion: 'v2' }, origin: 'Applied' });
+    const ofBefore = { digest, digestVersion: 'v1' };
+    const older = await webhook.stamp(approval({ spec: { policy: { name: 'contents' }, change: ofBefore } }));
+    expect(patched(older)['/spec']).toMatchObject({ change: ofBefore });
   });
 
   test('for a cluster-scoped target lives in our namespace', async () => {

@@ -103,6 +103,8 @@ export interface StepUpApproval extends KubeObject {
     readonly uses?: readonly ({
       readonly attemptKey: string;
       readonly digest: string;
+      /** Of digest and attemptKey; absent means v1. */
+      readonly digestVersion?: string;
       readonly reservedAt: string;
       readonly requestUID?: string;
       readonly objectUID?: string;
