@@ -84,18 +84,10 @@ export function covers(approval: Approval, { attempt, policy, ownNamespace }: As
   return namesChange(spec, attempt.change);
 }
 
-/** The oldest first. */
-export function byAge(a: Approval, b: Approval): number {
-  return (
-    a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp) ||
-    a.metadata.uid.localeCompare(b.metadata.uid)
-  );
-}
-
 /** What the approval, which covers the attempt, is to it now. */
 export function weigh(approval: Approval, question: Question): Candidate {
   const { attempt, policy, policies, view, now, request } = question;
-  const votes = tally(approval, view.decisions, policy, policies);
+  const votes = tally(approval, view.decisions, policy, policies, view.isLive ? view.approvals : undefined);
   const life = lifeOf(approval, votes, policy);
   const standing = (): Standing => {
     const open = openUseOf(approval);
@@ -129,6 +121,11 @@ export function isOfSameAttempt(approval: Approval, attempt: Attempt): boolean {
 export function unfiled(attempt: Attempt, now: Date): Approval {
   return {
     metadata: { name: '', namespace: '', uid: '', resourceVersion: '', creationTimestamp: now.toISOString() },
-    spec: { policy: { name: attempt.policy }, requester: attempt.requester, action: attempt.action },
+    spec: {
+      policy: { name: attempt.policy },
+      requester: attempt.requester,
+      action: attempt.action,
+      origin: 'Denied',
+    },
   };
 }

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why was I denied? One function from a request, the policies and the approvals that were seen to a decision.
 // It starts undecided; only a reason of allowedReasons allows.
-import type { Approval, ApprovalStatus } from './approval.ts';
+import { type Approval, type ApprovalStatus, byAge } from './approval.ts';
 import { approvalNameOf } from './attempt.ts';
-import { byAge, type Candidate, covers, isOfSameAttempt, type Question, unfiled, weigh } from './candidate.ts';
+import { type Candidate, covers, isOfSameAttempt, type Question, unfiled, weigh } from './candidate.ts';
 import { missingElsewhere, type Waiting } from './group.ts';
 import { isOnce, isUseOf, openUseOf, reservedStatus } from './reservation.ts';
 import { tally } from './tally.ts';

@@ -57,6 +57,9 @@ export interface StepUpApproval extends KubeObject {
       readonly uid?: string;
       readonly groups?: readonly string[];
       readonly extra?: Readonly<Record<string, readonly string[]>>;
+      /** With nonce: tells the object that was stamped from copies of it. */
+      readonly stampedAt?: string;
+      readonly nonce?: string;
     };
   };
   readonly status?: {
