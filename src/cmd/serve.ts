@@ -48,6 +48,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     registry,
     previewKey,
   });
+  caches.approvals.onChange(({ object }) => webhook.saw(object));
   const certificate = new ServingCertificate({
     secrets: new ResourceClient(rest, secrets),
     namespace: options.namespace,

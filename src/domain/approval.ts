@@ -35,7 +35,7 @@ export interface ApprovalSpec {
   readonly reason?: string;
   readonly ticket?: string;
   readonly origin?: 'Denied' | 'Asked' | 'Applied' | 'Auto';
-  readonly createdBy?: Stamp;
+  readonly createdBy?: CreationStamp;
 }
 
 export interface ApprovalAction {
@@ -54,6 +54,12 @@ export interface Stamp {
   readonly username: string;
   readonly uid?: string;
   readonly groups?: readonly string[];
+}
+
+/** Who created an approval, and for which object that was written: a copy bears the same (creation-vote.ts). */
+export interface CreationStamp extends Stamp {
+  readonly stampedAt?: string;
+  readonly nonce?: string;
 }
 
 export type Phase = 'Pending' | 'Approved' | 'Reserved' | End;
@@ -110,6 +116,8 @@ export interface SeenDecision {
 export interface Use {
   readonly attemptKey: string;
   readonly digest: string;
+  /** Of digest and attempt key. */
+  readonly digestVersion?: string;
   readonly base: Base;
   readonly effect?: Effect;
   readonly reservedAt: string;
@@ -169,6 +177,14 @@ export interface Decision {
     readonly kind?: 'Human' | 'Delegate' | 'Engine';
     readonly decidedAt?: string;
   };
+}
+
+/** The oldest first. */
+export function byAge(a: Approval, b: Approval): number {
+  return (
+    a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp) ||
+    a.metadata.uid.localeCompare(b.metadata.uid)
+  );
 }
 
 export function isEnded(approval: Approval): boolean {

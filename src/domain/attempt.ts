@@ -3,8 +3,10 @@
 // One try of a privileged change under one policy, with the two keys by which tries and approvals find each other.
 import type { ApprovalAction, ApprovalSpec } from './approval.ts';
 import type { Change } from './change.ts';
+import { type DigestVersion, digestVersion } from './change-digest.ts';
 import { digestOf } from './digest.ts';
 import { nameOf } from './normalise.ts';
+import { once } from './once.ts';
 import type { AdmissionRequest, Requester } from './request.ts';
 
 export interface Attempt {
@@ -18,6 +20,7 @@ export interface Attempt {
   readonly targetKey: string;
   /** The identity of the change under this policy: another try has the same, another change another. */
   readonly attemptKey: string;
+  readonly attemptKeys: Readonly<Record<DigestVersion, string>>;
 }
 
 export function attemptOf(policy: string, request: AdmissionRequest, change: Change): Attempt {
@@ -33,9 +36,19 @@ export function attemptOf(policy: string, request: AdmissionRequest, change: Cha
     ...(change.operation === 'CREATE' || change.objectUID === undefined ? {} : { objectUID: change.objectUID }),
   };
   const objectUID = action.objectUID ?? '';
-  // Made when they are asked for: a dry run needs neither.
-  let targetKey: string | undefined;
-  let attemptKey: string | undefined;
+  // Made when they are asked for: a dry run needs none, and few are held against the previous digest version.
+  const targetKey = once(() => targetKeyOf({ requester: request.requester, action }));
+  const keyOver = (version: DigestVersion) =>
+    once(() => digestOf([targetKey(), policy, objectUID, change.digests[version]]));
+  const [v1, v2] = [keyOver('v1'), keyOver('v2')];
+  const attemptKeys = {
+    get v1() {
+      return v1();
+    },
+    get v2() {
+      return v2();
+    },
+  };
   return {
     policy,
     requestUID: request.uid,
@@ -43,13 +56,12 @@ export function attemptOf(policy: string, request: AdmissionRequest, change: Cha
     action,
     change,
     get targetKey() {
-      targetKey ??= targetKeyOf({ requester: request.requester, action });
-      return targetKey;
+      return targetKey();
     },
     get attemptKey() {
-      attemptKey ??= digestOf([this.targetKey, policy, objectUID, change.digest]);
-      return attemptKey;
+      return attemptKeys[digestVersion];
     },
+    attemptKeys,
   };
 }
 

@@ -4,12 +4,13 @@
 import { type Approval, isEnded, type Decision as Word } from './approval.ts';
 import { type Attempt, targetKeyOf } from './attempt.ts';
 import type { ChangeContext } from './change.ts';
-import { digestOf, digestVersion } from './digest.ts';
+import { namesChange, versionOf } from './change-digest.ts';
+import { digestOf } from './digest.ts';
 import type { Labels } from './label-selector.ts';
 import { type Life, lifeOf } from './life.ts';
 import { grantOf, type Policy } from './policy.ts';
 import type { AdmissionRequest } from './request.ts';
-import { hasRoomForUse, isSameBase, openUseOf, provesLoss } from './reservation.ts';
+import { hasRoomForUse, isSameBase, isUseOf, openUseOf, provesLoss } from './reservation.ts';
 import { type Tally, tally } from './tally.ts';
 
 /** Approvals and decisions on one target, as they were seen; live when read after the request arrived. */
@@ -80,27 +81,19 @@ export function covers(approval: Approval, { attempt, policy, ownNamespace }: As
   if (attempt.change.operation !== 'CREATE' && firstUID !== undefined && firstUID !== attempt.change.objectUID)
     return false;
   if (binding === 'Target') return true;
-  return spec.change?.digestVersion === digestVersion && spec.change.digest === attempt.change.digest;
-}
-
-/** The oldest first. */
-export function byAge(a: Approval, b: Approval): number {
-  return (
-    a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp) ||
-    a.metadata.uid.localeCompare(b.metadata.uid)
-  );
+  return namesChange(spec, attempt.change);
 }
 
 /** What the approval, which covers the attempt, is to it now. */
 export function weigh(approval: Approval, question: Question): Candidate {
   const { attempt, policy, policies, view, now, request } = question;
-  const votes = tally(approval, view.decisions, policy, policies);
+  const votes = tally(approval, view.decisions, policy, policies, view.isLive ? view.approvals : undefined);
   const life = lifeOf(approval, votes, policy);
   const standing = (): Standing => {
     const open = openUseOf(approval);
     if (isEnded(approval) || votes.stopped !== undefined) return { kind: 'Over' };
     if (open !== undefined) {
-      const isSame = open.use.attemptKey === attempt.attemptKey && isSameBase(open.use.base, attempt.change.base);
+      const isSame = isUseOf(open.use, attempt) && isSameBase(open.use.base, attempt.change.base);
       const inTime = life.usableUntil !== undefined && new Date(open.use.reservedAt) < life.usableUntil;
       if (isSame && inTime && life.readmittedUntil !== undefined && now < life.readmittedUntil)
         return { kind: 'SameUse' };
@@ -119,7 +112,8 @@ export function isOfSameAttempt(approval: Approval, attempt: Attempt): boolean {
   const { policy, action, change } = approval.spec;
   const key = digestOf([targetKeyOf(approval.spec), policy.name, action.objectUID ?? '', change?.digest ?? '']);
   return (
-    key === attempt.attemptKey || (approval.status?.uses ?? []).some((use) => use.attemptKey === attempt.attemptKey)
+    key === attempt.attemptKeys[versionOf(approval.spec)] ||
+    (approval.status?.uses ?? []).some((use) => isUseOf(use, attempt))
   );
 }
 
@@ -127,6 +121,11 @@ export function isOfSameAttempt(approval: Approval, attempt: Attempt): boolean {
 export function unfiled(attempt: Attempt, now: Date): Approval {
   return {
     metadata: { name: '', namespace: '', uid: '', resourceVersion: '', creationTimestamp: now.toISOString() },
-    spec: { policy: { name: attempt.policy }, requester: attempt.requester, action: attempt.action },
+    spec: {
+      policy: { name: attempt.policy },
+      requester: attempt.requester,
+      action: attempt.action,
+      origin: 'Denied',
+    },
   };
 }

@@ -2,22 +2,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a request changes: is it privileged, what is its digest, and on which state of the target can it succeed.
 import type { Base, Content, Effect } from './approval.ts';
+import { type ChangeDigests, changeDigests } from './change-digest.ts';
 import { differs, effectOf, partOf } from './content.ts';
 import type { CoverageRow } from './coverage.ts';
 import { deletion, isDeletionByUpdate } from './deletion.ts';
-import { digestOf } from './digest.ts';
 import { type Json, type JsonObject, pointerToken, sameJson, textAt, valueAt, without } from './json.ts';
 import { isMisleadingApply, lastApplied } from './last-applied.ts';
 import { approvalPlain, normalisedCreation, ofControllers } from './normalise.ts';
+import { once } from './once.ts';
 import type { AdmissionRequest, Operation } from './request.ts';
 import { generationOf, settledBy } from './settled-by.ts';
 
 /** A privileged change, described so that another try of the same change describes itself the same. */
-export interface Change {
+export interface Change extends ChangeDigests {
   /** What the change amounts to: an eviction is the DELETE of its pod. */
   readonly operation: Operation;
   readonly subresource: string;
-  readonly digest: string;
   readonly fields?: readonly string[];
   readonly objectUID?: string;
   readonly oldResourceVersion?: string;
@@ -123,10 +123,10 @@ function creation(request: AdmissionRequest, ignore: readonly string[]): Change 
   const object = request.object ?? {};
   const uid = textAt(object, '/metadata/uid');
   const content = without(normalisedCreation(request), ignore) ?? null;
+  const kind = { operation: 'CREATE', subresource: '' } as const;
   return {
-    operation: 'CREATE',
-    subresource: '',
-    digest: digestOf({ change: 'create', content }),
+    ...kind,
+    ...changeDigests(request, { ...kind, content: { change: 'create', content } }),
     // The UID is final at validating admission and not choosable by clients (experiments.md, Q2).
     ...(uid === '' ? {} : { objectUID: uid }),
     base: uid === '' ? { kind: 'Request', requestUID: request.uid } : { kind: 'Creation', uid },
@@ -141,7 +141,11 @@ function virtualCreation(request: AdmissionRequest): Change {
   return {
     operation,
     subresource,
-    digest: digestOf({ change: operation.toLowerCase(), subresource, content, options: request.options ?? null }),
+    ...changeDigests(request, {
+      operation,
+      subresource,
+      content: { change: operation.toLowerCase(), subresource, content, options: request.options ?? null },
+    }),
     base: { kind: 'Request', requestUID: request.uid },
   };
 }
@@ -154,11 +158,15 @@ function tokenRequest(request: AdmissionRequest): Change {
   return {
     operation,
     subresource,
-    digest: digestOf({
-      change: 'token',
-      audiences: Array.isArray(audiences) ? [...audiences].sort() : audiences,
-      expirationSeconds: at('expirationSeconds'),
-      boundObjectRef: at('boundObjectRef'),
+    ...changeDigests(request, {
+      operation,
+      subresource,
+      content: {
+        change: 'token',
+        audiences: Array.isArray(audiences) ? [...audiences].sort() : audiences,
+        expirationSeconds: at('expirationSeconds'),
+        boundObjectRef: at('boundObjectRef'),
+      },
     }),
     base: { kind: 'Request', requestUID: request.uid },
   };
@@ -234,10 +242,10 @@ function ofUpdate(
   const oldResourceVersion = textAt(oldObject, '/metadata/resourceVersion');
   // A reservation needs them, a dry run does not: they cost twice what the digest costs.
   const settled = once(() => settledBy(request, content));
+  const kind = { operation: 'UPDATE', subresource: request.subresource } as const;
   return {
-    operation: 'UPDATE',
-    subresource: request.subresource,
-    digest: digestOf({ ...described.digest, uid }),
+    ...kind,
+    ...changeDigests(request, { ...kind, content: { ...described.digest, uid } }),
     ...(described.fields === undefined ? {} : { fields: described.fields }),
     objectUID: uid,
     oldResourceVersion,
@@ -263,22 +271,14 @@ function scaleChange(request: AdmissionRequest, parent: JsonObject | undefined):
   // A custom resource may keep its replicas elsewhere (specReplicasPath); there the parent would never show the effect.
   const replicas = valueAt(parent, '/spec/replicas');
   const isKeptThere = typeof replicas === 'number' && (!isCurrent || replicas === partOf(oldObject, content));
+  const kind = { operation: 'UPDATE', subresource: 'scale' } as const;
   return {
-    operation: 'UPDATE',
-    subresource: 'scale',
-    digest: digestOf({ change: 'scale', replicas: partOf(object, content), uid }),
+    ...kind,
+    ...changeDigests(request, { ...kind, content: { change: 'scale', replicas: partOf(object, content), uid } }),
     fields: ['/spec/replicas'],
     objectUID: uid,
     oldResourceVersion: resourceVersion,
     base: { kind: 'Scale', uid, resourceVersion, ...(generation === undefined ? {} : { generation }) },
     ...(isParent && isKeptThere ? { effect: effectOf(oldObject, object, content) } : {}),
-  };
-}
-
-function once<T extends object>(make: () => T): () => T {
-  let made: T | undefined;
-  return () => {
-    made ??= make();
-    return made;
   };
 }

@@ -5,7 +5,7 @@ import type { Content, Effect } from './approval.ts';
 import { digestOf } from './digest.ts';
 import { isObject, type Json, type JsonObject, pointerToken, sameJson, valueAt, without } from './json.ts';
 
-/** What moves by itself or only carries a message to us, never part of a change (digest version v1). */
+/** What moves by itself or only carries a message to us, never part of a change, in digest versions v1 and v2. */
 const noise: readonly string[] = [
   '/metadata/managedFields',
   '/metadata/resourceVersion',

@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why was I denied? One function from a request, the policies and the approvals that were seen to a decision.
 // It starts undecided; only a reason of allowedReasons allows.
-import type { Approval, ApprovalStatus } from './approval.ts';
+import { type Approval, type ApprovalStatus, byAge } from './approval.ts';
 import { approvalNameOf } from './attempt.ts';
-import { byAge, type Candidate, covers, isOfSameAttempt, type Question, unfiled, weigh } from './candidate.ts';
+import { type Candidate, covers, isOfSameAttempt, type Question, unfiled, weigh } from './candidate.ts';
 import { missingElsewhere, type Waiting } from './group.ts';
-import { isOnce, openUseOf, reservedStatus } from './reservation.ts';
+import { isOnce, isUseOf, openUseOf, reservedStatus } from './reservation.ts';
 import { tally } from './tally.ts';
 
 export type Decision =
@@ -63,7 +63,7 @@ function denial(question: Question, candidates: readonly Candidate[], waiting: W
   const { attempt, policy, policies, view, now } = question;
   const pending = candidates.find(({ standing }) => standing.kind === 'Undecided' || standing.kind === 'Usable');
   const reserved = candidates.filter(({ standing }) => standing.kind === 'OtherUse');
-  const isOwn = reserved.some(({ approval }) => openUseOf(approval)?.use.attemptKey === attempt.attemptKey);
+  const isOwn = reserved.some(({ approval }) => isUseOf(openUseOf(approval)?.use, attempt));
   const name = pending?.approval.metadata.name ?? nextName(question, candidates);
   const approval = pending?.approval ?? view.approvals.find((one) => one.metadata.name === name);
   const reason =

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What ends an object, and what becomes of its dependents.
 import type { Change, Harmless } from './change.ts';
-import { digestOf } from './digest.ts';
+import { changeDigests } from './change-digest.ts';
 import { type Json, type JsonObject, textAt, valueAt } from './json.ts';
 import type { AdmissionRequest } from './request.ts';
 
@@ -18,10 +18,10 @@ export function deletion(
   const graceSeconds = valueAt(options, '/gracePeriodSeconds');
   const immediate = graceSeconds === 0;
   if (request.operation === 'DELETE' && isRepeatedDeletion(target, propagation, graceSeconds)) return 'AlreadyDeleting';
+  const kind = { operation: 'DELETE', subresource: '' } as const;
   return {
-    operation: 'DELETE',
-    subresource: '',
-    digest: digestOf({ change: 'delete', uid, propagation, immediate }),
+    ...kind,
+    ...changeDigests(request, { ...kind, content: { change: 'delete', uid, propagation, immediate } }),
     objectUID: uid,
     oldResourceVersion: resourceVersion,
     base: { kind: 'Deletion', uid },

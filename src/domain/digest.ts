@@ -5,9 +5,6 @@ import { createHash } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import { isObject, type Json, pointerToken } from './json.ts';
 
-/** Names how digests are made. An approval of another version than the ones a release knows never matches. */
-export const digestVersion = 'v1';
-
 /**
  * The digest of a JSON value, as sha256:<hex>. Equal values give equal digests whatever their key order (RFC 8785).
  * RFC 8785 has no integers beyond 2^53; they are written as text and their places are hashed along, so that no text

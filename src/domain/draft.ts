@@ -3,8 +3,8 @@
 // The approval that a refused request asks for, as the webhook files it.
 import type { ApprovalSpec } from './approval.ts';
 import type { Attempt } from './attempt.ts';
+import { digestVersion } from './change-digest.ts';
 import { statedOn } from './describe.ts';
-import { digestVersion } from './digest.ts';
 import { grantOf, type Policy } from './policy.ts';
 import type { Preview } from './preview.ts';
 import type { AdmissionRequest } from './request.ts';

@@ -27,7 +27,7 @@ export interface Situation {
   /** The policy as it is now; absent when there is none of that name. */
   readonly policy?: Policy;
   readonly policies: readonly Policy[];
-  /** The other approvals on the same target. */
+  /** The other approvals on the same target: the live ones, and all where it hangs on its creator's vote. */
   readonly siblings: readonly Approval[];
   /** What was seen of the target of an open reservation. */
   readonly seen: Seen;
@@ -71,7 +71,7 @@ export function plan(situation: Situation): Plan {
   }
   const { policy } = situation;
   if (policy === undefined) return withoutPolicy(situation);
-  const votes = tally(approval, situation.decisions, policy, situation.policies);
+  const votes = tally(approval, situation.decisions, policy, situation.policies, situation.siblings);
   const life = lifeOf(approval, votes, policy);
   const outcome = outcomeOf(situation, votes, life);
   return planned(situation, statusOf(situation, outcome, votes, life), outcome);

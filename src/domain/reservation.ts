@@ -3,6 +3,7 @@
 // Reserving an approval for one attempt, and telling whether a later try is still the one it is reserved for.
 import type { Approval, ApprovalStatus, Base, Release, Use } from './approval.ts';
 import type { Attempt } from './attempt.ts';
+import { isKnownVersion, versionOf, versionOfUse } from './change-digest.ts';
 import { showsEffect } from './content.ts';
 import type { JsonObject } from './json.ts';
 import type { Life } from './life.ts';
@@ -56,6 +57,13 @@ export function isSameBase(reserved: Base, asked: Base): boolean {
   }
 }
 
+/** True when the use was made for the same attempt, in whichever digest version it was recorded. */
+export function isUseOf(use: Use | undefined, attempt: Attempt): boolean {
+  if (use === undefined) return false;
+  const version = versionOfUse(use);
+  return isKnownVersion(version) && use.attemptKey === attempt.attemptKeys[version];
+}
+
 /** True for a base that no later request can have: a client's next try is another one and finds the approval spent. */
 export function isOnce(base: Base): boolean {
   return base.kind === 'Creation' || base.kind === 'Request';
@@ -73,7 +81,7 @@ function sameText(a: string | undefined, b: string | undefined): boolean {
 export function provesLoss(use: Use, attempt: Attempt, oldObject: JsonObject | undefined): boolean {
   const { base, effect } = use;
   return (
-    use.attemptKey === attempt.attemptKey &&
+    isUseOf(use, attempt) &&
     base.kind === 'Generation' &&
     attempt.change.base.kind === 'Generation' &&
     sameText(base.uid, attempt.change.base.uid) &&
@@ -95,9 +103,12 @@ export function reservedStatus(
   const { uses = [], releases = [] } = approval.status ?? {};
   const reservedAt = by.now.toISOString();
   const { change } = attempt;
+  // In the approval's own version: a replica of the release before, still running, must know it again.
+  const version = versionOf(approval.spec);
   const use: Use = {
-    attemptKey: attempt.attemptKey,
-    digest: change.digest,
+    attemptKey: attempt.attemptKeys[version],
+    digest: change.digests[version],
+    digestVersion: version,
     base: change.base,
     ...(change.effect === undefined ? {} : { effect: change.effect }),
     reservedAt,

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What admission writes on approvals and decisions that people create, and what it refuses to let in.
-import { type Approval, type ApprovalAction, type Decision, isEnded, type Stamp, type Verdict } from './approval.ts';
+import { type Approval, type ApprovalAction, type Decision, isEnded, type Verdict } from './approval.ts';
 import { targetLabel, targetLabelOf } from './attempt.ts';
-import { digestVersion } from './digest.ts';
+import { stampOf } from './caller-stamp.ts';
+import { digestVersion, isKnownVersion, previousDigestVersion } from './change-digest.ts';
 import { isObject, type Json, type JsonObject, textAt, valueAt } from './json.ts';
 import { after } from './life.ts';
 import { grantOf, type Policy, requestRulesOf } from './policy.ts';
@@ -35,6 +36,9 @@ export interface SubmittedApproval {
   readonly policies: readonly Policy[];
   /** Where approvals of cluster-scoped targets live. */
   readonly ownNamespace: string;
+  readonly now: Date;
+  /** Drawn for this object alone. */
+  readonly nonce: string;
 }
 
 export interface SubmittedDecision {
@@ -60,7 +64,7 @@ function refused(message: string): Stamping {
 }
 
 export function stampApproval(submitted: SubmittedApproval): Stamping {
-  const { object, namespace, caller, policy, policies, ownNamespace } = submitted;
+  const { object, namespace, caller, policy, policies, ownNamespace, now, nonce } = submitted;
   const read = claimOf(object);
   if (typeof read === 'string') return refused(read);
   const { action, username, spec } = read;
@@ -68,7 +72,9 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
   const status = valueAt(object, '/status');
   if (isObject(status) && Object.keys(status).length > 0) return refused(copySentence);
   const claimed = textAt(spec, '/createdBy/username');
-  if (spec.createdBy !== undefined && claimed !== caller.username) return refused(copySentence);
+  const isStamped =
+    valueAt(spec, '/createdBy/nonce') !== undefined || valueAt(spec, '/createdBy/stampedAt') !== undefined;
+  if (spec.createdBy !== undefined && (isStamped || claimed !== caller.username)) return refused(copySentence);
   if (policy === undefined) return refused(`there is no StepUpPolicy ${read.policyName}`);
 
   const home = (action.namespace ?? '') || ownNamespace;
@@ -92,7 +98,7 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
       change: changeToStore(spec.change),
       ttlSeconds: ttlToStore(spec.ttlSeconds, policy),
       origin,
-      createdBy: stampOf(caller, policies),
+      createdBy: { ...stampOf(caller, policies), stampedAt: now.toISOString(), nonce },
     },
     labels,
     warnings: origin === 'Asked' ? [] : votesWarning(submitted, spec, policy),
@@ -145,8 +151,8 @@ function homeSentence(action: ApprovalAction, home: string): string {
 /** Why the approval binds to too little or to what is not known, undefined when it does not. */
 function problemOfBinding(spec: JsonObject, policy: Policy): string | undefined {
   const version = valueAt(spec, '/change/digestVersion');
-  if (version !== undefined && version !== digestVersion) {
-    return `spec.change.digestVersion: digests here are of version ${digestVersion}; leave it out`;
+  if (version !== undefined && !isKnownVersion(version)) {
+    return `spec.change.digestVersion: must be ${digestVersion}, which is meant when it is left out, or ${previousDigestVersion}`;
   }
   if (valueAt(spec, '/change/digest') !== undefined || grantOf(policy).binding === 'Target') return undefined;
   return (
@@ -158,7 +164,7 @@ function problemOfBinding(spec: JsonObject, policy: Policy): string | undefined 
 /** Previews are believed only where our own identity files them. */
 function changeToStore(value: Json | undefined): JsonObject {
   const { preview: _, ...change } = isObject(value) ? value : {};
-  return change.digest === undefined ? change : { ...change, digestVersion };
+  return change.digest === undefined ? change : { digestVersion, ...change };
 }
 
 /** May only shorten the policy's. What is no number is left for the schema to refuse. */
@@ -170,18 +176,19 @@ function ttlToStore(value: Json | undefined, policy: Policy): Json {
 
 /** Creating it was the creator's vote: says what is missing besides. */
 function votesWarning(submitted: SubmittedApproval, spec: JsonObject, policy: Policy): readonly string[] {
-  const { caller, policies, namespace } = submitted;
+  const { caller, policies, namespace, now, nonce } = submitted;
+  const instant = now.toISOString();
   const approval: Approval = {
-    metadata: { name: '', namespace, uid: '', resourceVersion: '', creationTimestamp: '1970-01-01T00:00:00Z' },
+    metadata: { name: '', namespace, uid: '', resourceVersion: '', creationTimestamp: instant },
     spec: {
       policy: { name: policy.metadata.name },
       requester: { username: textAt(spec, '/requester/username') },
       action: { operation: 'CREATE', version: '', resource: '', name: '' },
       origin: 'Applied',
-      createdBy: caller,
+      createdBy: { ...caller, stampedAt: instant, nonce },
     },
   };
-  return missingWarning(tally(approval, [], policy, policies));
+  return missingWarning(tally(approval, [], policy, policies, []));
 }
 
 function missingWarning(votes: { required: number; received: number; missing: string }): readonly string[] {
@@ -270,49 +277,8 @@ function approveWarnings(submitted: SubmittedDecision, approval: Approval, polic
       decidedAt: now.toISOString(),
     },
   };
-  const votes = tally(approval, [...decisions, word], policy, policies);
+  const votes = tally(approval, [...decisions, word], policy, policies, []);
   const isLate = votes.approvedAt !== undefined && votes.approvedAt > pendingUntil;
   if (isLate) return [`stepup: too late: the approval was to be decided by ${pendingUntil.toISOString()}`];
   return missingWarning(votes);
-}
-
-/** The schema's bound. */
-const mostGroups = 64;
-
-/** What the API server tells about a bound service-account token (admission.md, B20). */
-export const extraKeys = {
-  podName: 'authentication.kubernetes.io/pod-name',
-  podUID: 'authentication.kubernetes.io/pod-uid',
-  credential: 'authentication.kubernetes.io/credential-id',
-} as const;
-
-/** The caller as it is stored: of its groups those that policies name, for they alone can count. */
-function stampOf(caller: Requester, policies: readonly Policy[]): Stamp & JsonObject {
-  const { username, uid, pod, credential } = caller;
-  const named = policies.map(groupsOf);
-  const required = new Set(named.flatMap(({ approvers }) => approvers));
-  const subjects = new Set(named.flatMap(({ subjects: names }) => names));
-  const groups = [
-    ...caller.groups.filter((group) => required.has(group)).sort(),
-    ...caller.groups.filter((group) => !required.has(group) && subjects.has(group)).sort(),
-  ].slice(0, mostGroups);
-  const extra = {
-    ...(pod === undefined ? {} : { [extraKeys.podName]: [pod.name], [extraKeys.podUID]: [pod.uid] }),
-    ...(credential === undefined ? {} : { [extraKeys.credential]: [credential] }),
-  };
-  return {
-    username,
-    ...(uid === '' ? {} : { uid }),
-    ...(groups.length === 0 ? {} : { groups }),
-    ...(Object.keys(extra).length === 0 ? {} : { extra }),
-  };
-}
-
-/** Groups of approvers, and groups whose members are gated or exempt: both are asked for again when votes are counted. */
-function groupsOf(policy: Policy) {
-  const { include = [], exclude = [] } = policy.spec.subjects ?? {};
-  return {
-    approvers: (policy.spec.approval.require ?? []).flatMap((requirement) => requirement.approvers?.groups ?? []),
-    subjects: [...include, ...exclude].flatMap(({ kind, name }) => (kind === 'Group' ? [name] : [])),
-  };
 }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whose votes count for what, and whether they suffice.
 import type { Approval, Decision, SeenDecision, Stamp } from './approval.ts';
+import { objectionToStamp } from './creation-vote.ts';
 import type { Policy, Requirement } from './policy.ts';
 import { type Identity, isGated, serviceAccountOf } from './subject.ts';
 
@@ -24,12 +25,16 @@ interface Vote {
   readonly at: Date;
 }
 
-/** Counts the votes for an approval under the policy as it is now. */
+/**
+ * Counts the votes for an approval under the policy as it is now. `others`: all approvals on its target, read live; the
+ * creator's own vote counts for nothing without them.
+ */
 export function tally(
   approval: Approval,
   decisions: readonly Decision[],
   policy: Policy,
   gatekeepers: readonly Policy[],
+  others?: readonly Approval[],
 ): Tally {
   const requirements = policy.spec.approval.require ?? [];
   const votes: Vote[] = [];
@@ -37,11 +42,9 @@ export function tally(
   let stopped: Tally['stopped'];
 
   const { origin, createdBy } = approval.spec;
-  if (origin === 'Applied' && createdBy !== undefined) {
-    const objection = objectionTo(createdBy, approval, policy, gatekeepers);
-    if (objection === undefined)
-      votes.push({ voter: identityOf(createdBy), at: new Date(approval.metadata.creationTimestamp) });
-  }
+  const objection = objectionToCreator(approval, policy, gatekeepers, others);
+  if (origin === 'Applied' && objection === undefined)
+    votes.push({ voter: identityOf(createdBy), at: new Date(approval.metadata.creationTimestamp) });
   for (const decision of decisions.filter((one) => isAbout(one, approval)).sort(byInstant)) {
     const word = judged(decision, approval, policy, gatekeepers);
     seen.push(word.seen);
@@ -52,11 +55,28 @@ export function tally(
       stopped ??= { verdict, by: word.voter.username, at: word.at };
     }
   }
+  const counted = countVotes(votes, requirements);
+  const isToBeSaid = objection !== undefined && counted.missing !== '';
   return {
-    ...countVotes(votes, requirements),
+    ...counted,
+    ...(isToBeSaid ? { missing: cut(`the creator's vote does not count (${objection}); ${counted.missing}`) } : {}),
     ...(stopped === undefined ? {} : { stopped }),
     decisions: mostTelling(seen),
   };
+}
+
+/** Why it is no vote that somebody created the approval; undefined when it is one, or was not meant to be. */
+function objectionToCreator(
+  approval: Approval,
+  policy: Policy,
+  gatekeepers: readonly Policy[],
+  others: readonly Approval[] | undefined,
+): string | undefined {
+  const { origin, createdBy } = approval.spec;
+  if (origin === undefined) return "it was created while stepup's webhook was away; create it again";
+  if (origin !== 'Applied') return undefined;
+  if (createdBy === undefined) return 'it is not stamped; create it again';
+  return objectionTo(createdBy, approval, policy, gatekeepers) ?? objectionToStamp(approval, others);
 }
 
 /** True when a decision speaks of this very approval and of the digest it carries. */

@@ -3,6 +3,7 @@
 // Has stepup itself seen what an approval is for? What others file is a claim until a request shows the content.
 import type { Approval, ApprovalStatus, Condition } from './approval.ts';
 import { type Attempt, targetKeyOf } from './attempt.ts';
+import { namesChange } from './change-digest.ts';
 import type { Preview } from './preview.ts';
 
 const type = 'ContentVerified';
@@ -15,8 +16,7 @@ export function showsContentOf(approval: Approval, attempt: Attempt, { isUse }: 
   const { spec, status } = approval;
   if (isFiledByUs(approval) || status?.preview !== undefined) return false;
   if (spec.policy.name !== attempt.policy || targetKeyOf(spec) !== attempt.targetKey) return false;
-  const digest = spec.change?.digest;
-  return digest === undefined ? isUse : digest === attempt.change.digest;
+  return spec.change?.digest === undefined ? isUse : namesChange(spec, attempt.change);
 }
 
 /** The status with what was seen in it, and with nothing else changed. */

@@ -11,6 +11,7 @@ import {
 } from '../api/kinds.ts';
 import { isEnded } from '../domain/approval.ts';
 import { targetLabel } from '../domain/attempt.ts';
+import { isVotedByCreation } from '../domain/creation-vote.ts';
 import { after } from '../domain/life.ts';
 import { type Plan, plan } from '../domain/plan.ts';
 import { openUseOf } from '../domain/reservation.ts';
@@ -28,7 +29,8 @@ import type { TargetWatch } from './target-watch.ts';
 import { enqueueChanges, type Watched } from './watched.ts';
 
 export interface ApprovalReconcilerOptions {
-  readonly client: Pick<ResourceClient<StepUpApproval>, 'get' | 'replaceStatus' | 'delete'>;
+  readonly client: Pick<ResourceClient<StepUpApproval>, 'get' | 'list' | 'replaceStatus' | 'delete'>;
+  readonly own: { readonly namespace: string };
   readonly policies: Watched<StepUpPolicy>;
   /** Live ones. */
   readonly approvals: Watched<StepUpApproval>;
@@ -118,7 +120,7 @@ export class ApprovalReconciler {
     const seen = this.#options.targets.see(approvalOf(approval));
     // Nobody has looked yet: without a look, time alone would settle it.
     if (seen === undefined) return;
-    const planned = this.#planFor(approval, seen);
+    const planned = this.#planFor(approval, seen, await this.#originalsOf(approval));
     if (isAtRest(approval, planned)) {
       if (planned.nextAt !== undefined) this.#queue.addAt(key, planned.nextAt);
       return;
@@ -132,6 +134,20 @@ export class ApprovalReconciler {
     await this.#perform(approval, this.#planFor(approval, confirmed), confirmed);
   }
 
+  /** Of what nobody but its creator may have approved the ended ones on its target are looked at too, until it is approved. */
+  async #originalsOf(approval: StepUpApproval): Promise<readonly StepUpApproval[]> {
+    const { client, own } = this.#options;
+    const { metadata, status } = approval;
+    const label = metadata.labels?.[targetLabel];
+    const isJudged = (status?.phase ?? 'Pending') !== 'Pending';
+    if (!isVotedByCreation(approvalOf(approval)) || isJudged || label === undefined) return this.#siblingsOf(approval);
+    const namespaces = [...new Set([metadata.namespace, own.namespace])];
+    const lists = await Promise.all(
+      namespaces.map((namespace) => client.list({ namespace, labelSelector: `${targetLabel}=${label}` })),
+    );
+    return lists.flatMap(({ items }) => items).filter(({ metadata: { uid } }) => uid !== metadata.uid);
+  }
+
   /** Not among the live ones: ended, or gone. */
   async #read(key: ObjectKey): Promise<StepUpApproval | undefined> {
     try {
@@ -142,7 +158,7 @@ export class ApprovalReconciler {
     }
   }
 
-  #planFor(approval: StepUpApproval, seen: Seen): Plan {
+  #planFor(approval: StepUpApproval, seen: Seen, siblings = this.#siblingsOf(approval)): Plan {
     const { policies, decisionsOn, retentionSeconds, clock } = this.#options;
     const policy = policies.objects.get({ name: approval.spec.policy.name });
     return plan({
@@ -150,7 +166,7 @@ export class ApprovalReconciler {
       decisions: decisionsOn(approval.metadata).map(decisionOf),
       ...(policy === undefined ? {} : { policy: policyOf(policy) }),
       policies: [...policies.objects.values()].map(policyOf),
-      siblings: this.#siblingsOf(approval).map(approvalOf),
+      siblings: siblings.map(approvalOf),
       seen,
       retentionSeconds,
       now: clock.now(),

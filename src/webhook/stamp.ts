@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The mutating endpoint for objects of our own kinds: asks the domain what to write on them and answers with a patch.
+import { randomBytes } from 'node:crypto';
 import type { Answer } from '../api/admission-review.ts';
 import { approvalOf, decisionOf, type StepUpApproval } from '../api/kinds.ts';
 import { isObject, type JsonObject, textAt, valueAt } from '../domain/json.ts';
@@ -68,10 +69,11 @@ export class Stamper {
   }
 
   async #approval(request: AdmissionRequest, object: JsonObject): Promise<Stamping> {
-    const { ownNamespace } = this.#dependencies;
+    const { ownNamespace, clock } = this.#dependencies;
     const { namespace, requester: caller } = request;
     const known = await this.#policies(textAt(object, '/spec/policy/name'));
-    return stampApproval({ object, namespace, caller, ownNamespace, ...known });
+    const nonce = randomBytes(16).toString('base64url');
+    return stampApproval({ object, namespace, caller, ownNamespace, now: clock.now(), nonce, ...known });
   }
 
   async #decision(request: AdmissionRequest, object: JsonObject, signal: AbortSignal): Promise<Stamping> {

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Remembers which approvals were seen used or ended, so that a restored or forged older state opens nothing here.
+// Remembers which approvals were seen used or ended, so that a restored or forged older state and a copy open nothing here.
 import { type Approval, isEnded } from '../domain/approval.ts';
+import { stampedForSeconds } from '../domain/creation-vote.ts';
 import { after, requestCapSeconds } from '../domain/life.ts';
 
 interface Remembered {
@@ -18,6 +19,8 @@ const longestSeconds = 86_400;
 export class UseMemory {
   readonly #most: number;
   readonly #seen = new Map<string, Remembered>();
+  /** By the nonce of the creator's stamp: the UID of the approval that was seen used or ended. */
+  readonly #stamps = new Map<string, { readonly uid: string; readonly until: Date }>();
 
   constructor(most = 10_000) {
     this.#most = most;
@@ -29,6 +32,7 @@ export class UseMemory {
     const ended = isEnded(approval);
     if (uses === 0 && !ended) return;
     const { uid } = approval.metadata;
+    this.#noteStamp(approval, now);
     const before = this.#seen.get(uid);
     const { usableUntil } = approval.status ?? {};
     const longest = after(now, longestSeconds).getTime();
@@ -52,9 +56,27 @@ export class UseMemory {
    * ended. What became known during the read proves nothing: the read is just late.
    */
   knowsMore(approval: Approval, readBeganAtMs: number): boolean {
+    if (this.#knowsOriginal(approval)) return true;
     const seen = this.#seen.get(approval.metadata.uid);
     if (seen === undefined || seen.knownAtMs >= readBeganAtMs) return false;
     return seen.uses > (approval.status?.uses?.length ?? 0) || (seen.isEnded && !isEnded(approval));
+  }
+
+  /** A copy that is made later than that does not count anyway. */
+  #noteStamp({ metadata, spec }: Approval, now: Date): void {
+    const { nonce } = spec.createdBy ?? {};
+    if (nonce === undefined || this.#stamps.has(nonce)) return;
+    this.#stamps.set(nonce, { uid: metadata.uid, until: after(now, 2 * stampedForSeconds) });
+    for (const [oldest, { until }] of this.#stamps) {
+      if (this.#stamps.size <= this.#most && until > now) return;
+      this.#stamps.delete(oldest);
+    }
+  }
+
+  /** True for another object with the same stamp. */
+  #knowsOriginal({ metadata, spec }: Approval): boolean {
+    const original = this.#stamps.get(spec.createdBy?.nonce ?? '');
+    return original !== undefined && original.uid !== metadata.uid;
   }
 
   #forget(now: Date): void {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Puts the webhook together: the one thing that the composition root calls.
 import { X509Certificate } from 'node:crypto';
+import { approvalOf, type StepUpApproval } from '../api/kinds.ts';
 import { Consumption } from './consumption.ts';
 import type { WebhookDependencies } from './dependencies.ts';
 import { Filings } from './filing.ts';
@@ -18,6 +19,8 @@ import { Verifications } from './verification.ts';
 import { WebhookMetrics } from './webhook-metrics.ts';
 
 export interface Webhook {
+  /** Tells of an approval as a watch shows it; what was used is remembered when it is gone. */
+  saw(approval: StepUpApproval): void;
   /** Waits for the first certificate; resolves with the port once it listens. Do not wait for it before making one. */
   listen(at: { readonly address: string; readonly port: number }): Promise<number>;
   /** Serves with this certificate from the next handshake on; throws when it cannot be used. */
@@ -38,11 +41,12 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
   const filings = new Filings({ approvals: clients.approvals, own, previewKey, clock, log, metrics });
   const verifications = new Verifications({ approvals: clients.approvals, previewKey, clock, log });
   const observations = new Observations({ policies: clients.policies, clock, log });
+  const memory = new UseMemory();
   const consumption = new Consumption({
     caches,
     approvals: clients.approvals,
     liveViews: new LiveViews(clients, clock, metrics),
-    memory: new UseMemory(),
+    memory,
     firstTries: new FirstTries(clock),
     ownNamespace: own.namespace,
     clock,
@@ -73,6 +77,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
   });
   const server = new WebhookServer({ gate, stamper, metrics, log });
   return {
+    saw: (approval) => memory.note(approvalOf(approval), { now: clock.now(), monotonicMs: clock.monotonicMs() }),
     listen: (at) => server.listen(at),
     setCertificate(pair) {
       server.setCertificate(pair);

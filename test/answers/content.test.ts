@@ -120,7 +120,7 @@ describe('content that somebody else claims', () => {
       change,
       origin: 'Applied',
       reason: 'as agreed',
-      createdBy: { username: 'ada', groups: ['approvers'] },
+      createdBy: { username: 'ada', groups: ['approvers'], stampedAt: new Date().toISOString(), nonce: 'drawn' },
     };
     webhook.approvals.calls.length = 0;
   });

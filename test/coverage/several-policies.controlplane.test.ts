@@ -1,12 +1,14 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Two policies on one request: in whatever order approvals arrive, it passes once both are there, and nothing is spent
-// before.
+// Several policies on one request: in whatever order approvals arrive, it passes once all are there, and nothing is
+// spent before.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../controlplane/eventually.ts';
 import { approve, getApproval } from '../e2e/approvals.ts';
 import { type Installation, installStepup } from '../e2e/installation.ts';
 import { addPolicy } from '../e2e/test-policy.ts';
+import { Actors } from '../promise/actors.ts';
+import { whileBlocked } from '../promise/blocker.ts';
 
 let stepup: Installation;
 beforeAll(async () => {
@@ -20,6 +22,11 @@ beforeAll(async () => {
   await addPolicy(stepup, 'one', governed(['configmaps', 'services', 'serviceaccounts']), { grant });
   await addPolicy(stepup, 'two', governed(['configmaps']), { grant });
   await addPolicy(stepup, 'maybe', governed(['services']), condition("request.name != ''"));
+  // Of labelled ones a third and a fourth want to know; the fourth wants two people.
+  const twice = { approval: { require: [{ name: 'review', count: 2, approvers: { groups: ['approvers'] } }] } };
+  const marked = { conditions: [{ name: 'own', expression: "request.name.startsWith('many-')" }] };
+  await addPolicy(stepup, 'three', governed(['configmaps']), { grant, ...marked });
+  await addPolicy(stepup, 'four', governed(['configmaps']), { grant, ...marked, ...twice });
   await addPolicy(stepup, 'never', governed(['serviceaccounts']), condition("request.name == 'nobody'"));
 }, 300_000);
 afterAll(() => stepup?.stop());
@@ -63,6 +70,19 @@ async function prepared(target: Target): Promise<Target> {
     ]);
     expect(made.code, made.stderr).toBe(0);
   }
+  return target;
+}
+
+/** Puts the target back to where it was, as somebody who is not gated: the same change would have its effect anew. */
+async function undone(target: Target): Promise<Target> {
+  const { operation, resource, name } = target;
+  const undo = {
+    CREATE: `delete ${resource.slice(0, -1)} ${name}`,
+    UPDATE: `label ${resource.slice(0, -1)} ${name} a-`,
+    DELETE: commands[resource](name).CREATE,
+  }[operation];
+  const result = await stepup.kubectl('admin', ['-n', 'prod', ...undo.split(' ')]);
+  expect(result.code, result.stderr).toBe(0);
   return target;
 }
 
@@ -117,7 +137,7 @@ describe('two policies that govern for certain', () => {
     const result = await attempt(target);
     expect(result.code, result.stderr).toBe(0);
     expect([await usesOf(first), await usesOf(second)]).toEqual([1, 1]);
-    const again = await prepared({ ...target, operation: 'CREATE' }).then(attempt);
+    const again = await undone(target).then(attempt);
     expect(again.code, 'once').not.toBe(0);
   });
 
@@ -137,6 +157,91 @@ describe('two policies that govern for certain', () => {
     expect(result.code, result.stderr).toBe(0);
     expect(await Promise.all(sorted.map(usesOf))).toEqual([1, 1]);
   });
+});
+
+type Vote = readonly [policy: 'one' | 'two' | 'three' | 'four', actor: 'approver' | 'approver2'];
+const votesInOrder: readonly (readonly [Operation, string, readonly Vote[]])[] = [
+  [
+    'CREATE',
+    'the two of one policy last',
+    [
+      ['one', 'approver'],
+      ['two', 'approver2'],
+      ['three', 'approver'],
+      ['four', 'approver'],
+      ['four', 'approver2'],
+    ],
+  ],
+  [
+    'UPDATE',
+    'the two of one policy apart',
+    [
+      ['four', 'approver2'],
+      ['three', 'approver2'],
+      ['one', 'approver'],
+      ['four', 'approver'],
+      ['two', 'approver'],
+    ],
+  ],
+  [
+    'DELETE',
+    'the two of one policy first',
+    [
+      ['four', 'approver'],
+      ['four', 'approver2'],
+      ['two', 'approver'],
+      ['one', 'approver2'],
+      ['three', 'approver'],
+    ],
+  ],
+];
+
+describe('four policies, one of which two people satisfy', () => {
+  test.each(votesInOrder)('%s passes with the last vote, %s', async (operation, _, votes) => {
+    const name = `many-${operation}`.toLowerCase();
+    const target = await prepared({ operation, resource: 'configmaps', name });
+    expect((await attempt(target)).code).not.toBe(0);
+    const keys = await filedFor(name, 4);
+    const spent = () => Promise.all(keys.map(usesOf));
+    for (const [index, [policy, actor]] of votes.entries()) {
+      const early = await attempt(target);
+      expect(early.code, `${index} of ${votes.length} votes`).not.toBe(0);
+      expect(early.stderr).toContain('missing');
+      expect(await spent(), 'nothing is spent').toEqual([0, 0, 0, 0]);
+      const key = keys.find((one) => one.name.startsWith(`${policy}-`));
+      if (key === undefined) throw new Error(`nothing was filed for ${policy}`);
+      const vote = await approve(stepup, key, actor);
+      expect(vote.code, vote.stderr).toBe(0);
+    }
+    const result = await attempt(target);
+    expect(result.code, result.stderr).toBe(0);
+    expect(await spent()).toEqual([1, 1, 1, 1]);
+    const again = await undone(target).then(attempt);
+    expect(again.code, 'once').not.toBe(0);
+  });
+
+  test.each(['UPDATE', 'DELETE'] as const)(
+    '%s that somebody else refused is admitted again by all',
+    async (operation) => {
+      const name = `many-again-${operation}`.toLowerCase();
+      const target = await prepared({ operation, resource: 'configmaps', name });
+      const actors = new Actors(stepup);
+      expect((await attempt(target)).code).not.toBe(0);
+      const keys = await filedFor(name, 4);
+      for (const key of keys) {
+        expect((await approve(stepup, key)).code).toBe(0);
+        if (key.name.startsWith('four-')) expect((await approve(stepup, key, 'approver2')).code).toBe(0);
+      }
+      const blocked = await whileBlocked(actors, { namespace: 'prod', prefix: name }, () => attempt(target));
+      expect(blocked.stderr).toContain('nobody.example.com');
+      expect(await Promise.all(keys.map(usesOf)), 'reserved').toEqual([1, 1, 1, 1]);
+      const result = await attempt(target);
+      expect(result.code, result.stderr).toBe(0);
+      expect(await Promise.all(keys.map(usesOf)), 'no second use').toEqual([1, 1, 1, 1]);
+      const again = await undone(target).then(attempt);
+      expect(again.code, 'once').not.toBe(0);
+    },
+  );
 });
 
 describe('a policy with CEL of its own', () => {

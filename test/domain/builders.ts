@@ -143,6 +143,14 @@ export function approval(
   };
 }
 
+/** What stamping writes on an approval that somebody applies by hand, by default alice, an approver. */
+export function byHand(username = 'alice', nonce = 'nonce-1', stampedAt = start): Partial<Approval['spec']> {
+  return {
+    origin: 'Applied',
+    createdBy: { username, groups: ['approvers'], stampedAt: stampedAt.toISOString(), nonce },
+  };
+}
+
 /** alice, of group approvers, approves 60 seconds later. */
 export function word(on: Approval, spec: Partial<Word['spec']> = {}, uid = 'uid-word-1'): Word {
   const digest = on.spec.change?.digest;

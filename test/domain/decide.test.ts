@@ -11,6 +11,7 @@ import {
   approval,
   at,
   attempt,
+  byHand,
   type Case,
   context,
   creation,
@@ -222,6 +223,7 @@ describe('decide', () => {
         {
           attemptKey,
           digest: change.digest,
+          digestVersion: 'v2',
           base: { kind: 'Generation', uid: 'uid-web', generation: 1 },
           effect: change.effect,
           reservedAt: at(120).toISOString(),
@@ -334,14 +336,12 @@ describe('a CREATE that a policy with CEL of its own may govern', () => {
   const first = policy();
   const second = policy({ conditions: [{ name: 'x', expression: 'true' }] }, 'second');
   const made = creation(set(deployment(), ['metadata', 'uid'], 'uid-a'));
-  const byHand = approval(made, first, {
-    spec: { origin: 'Applied', createdBy: { username: 'alice', groups: ['approvers'] } },
-  });
+  const applied = approval(made, first, { spec: byHand() });
   const onDenial = approval(made, first);
   const ofSecond = (status: ApprovalStatus) => approval(made, second, { name: 'second-1', uid: 'uid-2', status });
   const rows: readonly (readonly [string, string, Case])[] = [
-    ['is refused once where the approval was made by hand', 'Denied WaitingForOthers', { approvals: [byHand] }],
-    ['passes after that', 'Allowed Reserved', { approvals: [byHand], refusedFor: ['second'] }],
+    ['is refused once where the approval was made by hand', 'Denied WaitingForOthers', { approvals: [applied] }],
+    ['passes after that', 'Allowed Reserved', { approvals: [applied], refusedFor: ['second'] }],
     [
       'passes where the approval was filed by a denied try',
       'Allowed Reserved',
@@ -371,22 +371,20 @@ describe('a CREATE that a policy with CEL of its own may govern', () => {
     [
       'waits for the live approval of the second, also the second time',
       'Denied WaitingForOthers',
-      { approvals: [byHand, ofSecond({})], refusedFor: ['second'] },
+      { approvals: [applied, ofSecond({})], refusedFor: ['second'] },
     ],
   ];
   test.each(rows)('%s: %s', (_, want, given) => {
     expect(answer({ request: made, policy: first, policies: [first, second], ...given })).toBe(want);
   });
   test('names the policy for whose sake it is refused', () => {
-    expect(decided({ request: made, policies: [first, second], approvals: [byHand] })).toMatchObject({
+    expect(decided({ request: made, policies: [first, second], approvals: [applied] })).toMatchObject({
       missing: 'policy second may govern the request too and has not been asked yet; send it again',
       mayGovern: 'second',
     });
   });
   test('is none of an UPDATE, whose reservation stands until its next try', () => {
-    const filedByHand = approval(request(), first, {
-      spec: { origin: 'Applied', createdBy: { username: 'alice', groups: ['approvers'] } },
-    });
+    const filedByHand = approval(request(), first, { spec: byHand() });
     expect(answer({ policies: [first, second], approvals: [filedByHand] })).toBe('Allowed Reserved');
   });
 });

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import type { Decision as Word } from '../../src/domain/approval.ts';
 import type { Policy, Requirement } from '../../src/domain/policy.ts';
 import { tally } from '../../src/domain/tally.ts';
-import { approval, at, deployer, policy, request, word } from './builders.ts';
+import { approval, at, byHand, deployer, policy, request, word } from './builders.ts';
 
 const on = approval();
 const by = (username: string, ...groups: string[]): Partial<Word['spec']> => ({ decidedBy: { username, groups } });
@@ -59,19 +59,19 @@ describe('a vote', () => {
 
 describe('creating an approval', () => {
   const applied = (username: string, origin: 'Applied' | 'Asked' | 'Denied' = 'Applied') =>
-    approval(request(), policy(), { spec: { origin, createdBy: { username, groups: ['approvers'] } } });
+    approval(request(), policy(), { spec: { ...byHand(username), origin } });
   test.each([
     ['is a vote of an approver', 1, applied('alice')],
     ['is none of the requester', 0, applied(deployer.username)],
     ['is none when it is asked ahead', 0, applied('alice', 'Asked')],
     ['is none when it is filed on denial', 0, applied('alice', 'Denied')],
   ])('%s', (_, want, one) => {
-    expect(tally(one, [], policy(), []).received).toBe(want);
+    expect(tally(one, [], policy(), [], [one]).received).toBe(want);
   });
   test('and deciding is still one person', () => {
     const two = policy({ approval: { require: [{ name: 'a', count: 2, approvers: { groups: ['approvers'] } }] } });
     const one = applied('alice');
-    expect(tally(one, [word(one)], two, []).received).toBe(1);
+    expect(tally(one, [word(one)], two, [], [one]).received).toBe(1);
   });
 });
 

@@ -26,7 +26,7 @@ describe('a request without approval', () => {
       {
         "allowed": false,
         "auditAnnotations": {
-          "approval": "prod/deploys-25d900a242",
+          "approval": "prod/deploys-83a7d4c452",
           "outcome": "Denied",
           "policy": "deploys",
           "reason": "ApprovalRequired",
@@ -52,15 +52,15 @@ describe('a request without approval', () => {
                 "reason": "Missing",
               },
               {
-                "message": "kubectl -n prod get sua deploys-25d900a242 -o jsonpath={.status.approveWith} | kubectl create -f -",
+                "message": "kubectl -n prod get sua deploys-83a7d4c452 -o jsonpath={.status.approveWith} | kubectl create -f -",
                 "reason": "ApproveCommand",
               },
             ],
             "group": "stepup.dev",
             "kind": "stepupapprovals",
-            "name": "deploys-25d900a242",
+            "name": "deploys-83a7d4c452",
           },
-          "message": "stepup: deploys requires approval to UPDATE deployments prod/web: 1 of 1 approval by group approvers missing. Approval prod/deploys-25d900a242. Approve: kubectl -n prod get sua deploys-25d900a242 -o jsonpath={.status.approveWith} | kubectl create -f -",
+          "message": "stepup: deploys requires approval to UPDATE deployments prod/web: 1 of 1 approval by group approvers missing. Approval prod/deploys-83a7d4c452. Approve: kubectl -n prod get sua deploys-83a7d4c452 -o jsonpath={.status.approveWith} | kubectl create -f -",
           "reason": "StepUpRequired",
           "status": "Failure",
         },
@@ -89,7 +89,7 @@ describe('a request without approval', () => {
         },
         "change": {
           "digest": "",
-          "digestVersion": "v1",
+          "digestVersion": "v2",
           "fields": [
             "/spec/template",
           ],
@@ -190,7 +190,7 @@ describe('a request that needs no approval', () => {
     expect((await dry('deploys')).warnings).toMatchInlineSnapshot(`
       [
         "stepup: deploys requires approval for the real request",
-        "stepup: change.digest sha256:e411d6de1722e614d6abbc0cc5e897c88d3bed9b9a4b61d0dab167b5eb861801",
+        "stepup: change.digest sha256:47906c6a1a06e9f5e35939d664e1b446e577413970760a1edf4e3c570224522c",
       ]
     `);
     expect((await dry('targets')).warnings).toEqual(['stepup: targets requires approval for the real request']);
@@ -468,7 +468,7 @@ describe('shapes that are judged on an object the review does not carry', () => 
     webhook.targets.set('/api/v1/namespaces/prod/pods/web-1', pod);
     const answer = await webhook.ask(eviction(), 'pods');
     expect(answer.status?.message).toMatchInlineSnapshot(
-      `"stepup: pods requires approval to DELETE pods prod/web-1: 1 of 1 approval by group approvers missing. Approval prod/pods-3319c26b80. Approve: kubectl -n prod get sua pods-3319c26b80 -o jsonpath={.status.approveWith} | kubectl create -f -"`,
+      `"stepup: pods requires approval to DELETE pods prod/web-1: 1 of 1 approval by group approvers missing. Approval prod/pods-91f6110219. Approve: kubectl -n prod get sua pods-91f6110219 -o jsonpath={.status.approveWith} | kubectl create -f -"`,
     );
     expect(webhook.targetReads).toEqual(['/api/v1/namespaces/prod/pods/web-1']);
     webhook.approve(await filed(webhook, nameIn(answer)));

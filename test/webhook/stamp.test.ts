@@ -58,7 +58,7 @@ const approval = (over: { spec?: object; object?: object; review?: object } = {}
   });
 
 interface Patched {
-  readonly '/spec': Readonly<Record<string, unknown>>;
+  readonly '/spec': Readonly<Record<string, unknown>> & { readonly createdBy: Record<'stampedAt' | 'nonce', string> };
   readonly [path: string]: unknown;
 }
 function patched(answer: Response): Patched {
@@ -86,7 +86,12 @@ describe('an approval applied by an approver', () => {
       }),
     );
     expect(answer.patchType).toBe('JSONPatch');
-    expect(patched(answer)).toMatchInlineSnapshot(`
+    const whole = patched(answer);
+    const { createdBy } = whole['/spec'];
+    expect(Date.parse(createdBy.stampedAt)).toBeGreaterThan(Date.now() - 10_000);
+    expect(createdBy.nonce).toMatch(/^[\w-]{22}$/);
+    Object.assign(createdBy, { stampedAt: 'now', nonce: 'drawn' });
+    expect(whole).toMatchInlineSnapshot(`
       {
         "/metadata/labels": {
           "stepup.dev/target": "22f5bda0b30885569e55eff49c809e2f8182b81d177c1a75014926fa",
@@ -111,6 +116,8 @@ describe('an approval applied by an approver', () => {
               "approvers",
               "exempt",
             ],
+            "nonce": "drawn",
+            "stampedAt": "now",
             "uid": "u-ada",
             "username": "ada",
           },
@@ -150,7 +157,10 @@ describe('an approval applied by an approver', () => {
 
   test('with a digest is of the version that is known here', async () => {
     const answer = await webhook.stamp(approval({ spec: { policy: { name: 'contents' }, change: { digest } } }));
-    expect(patched(answer)['/spec']).toMatchObject({ change: { digest, digestVersion: 'v1' }, origin: 'Applied' });
+    expect(patched(answer)['/spec']).toMatchObject({ change: { digest, digestVersion: 'v2' }, origin: 'Applied' });
+    const ofBefore = { digest, digestVersion: 'v1' };
+    const older = await webhook.stamp(approval({ spec: { policy: { name: 'contents' }, change: ofBefore } }));
+    expect(patched(older)['/spec']).toMatchObject({ change: ofBefore });
   });
 
   test('for a cluster-scoped target lives in our namespace', async () => {
@@ -227,7 +237,7 @@ describe('a decision', () => {
   beforeEach(() => {
     stored = webhook.approvals.put({
       metadata: { name: `about-${webhook.approvals.all.length}`, namespace: 'prod' },
-      spec: { ...byHand({ policy: { name: 'two' } }), change: { digest } } as StepUpApproval['spec'],
+      spec: { ...byHand({ policy: { name: 'two' } }), change: { digest }, origin: 'Denied' } as StepUpApproval['spec'],
     });
   });
   const word = (over: { spec?: object; review?: object } = {}) =>

@@ -57,6 +57,9 @@ export interface StepUpApproval extends KubeObject {
       readonly uid?: string;
       readonly groups?: readonly string[];
       readonly extra?: Readonly<Record<string, readonly string[]>>;
+      /** With nonce: tells the object that was stamped from copies of it. */
+      readonly stampedAt?: string;
+      readonly nonce?: string;
     };
   };
   readonly status?: {
@@ -103,6 +106,8 @@ export interface StepUpApproval extends KubeObject {
     readonly uses?: readonly ({
       readonly attemptKey: string;
       readonly digest: string;
+      /** Of digest and attemptKey; absent means v1. */
+      readonly digestVersion?: string;
       readonly reservedAt: string;
       readonly requestUID?: string;
       readonly objectUID?: string;
