@@ -89,8 +89,10 @@ describe('a storm of identical requests', () => {
     };
     await Promise.all(Array.from({ length: 50 }, ask));
     const seconds = (performance.now() - startedAt) / 1_000;
-    expect(answers).toBeGreaterThan(200);
-    expect(await counted(webhook, 'stepup_live_reads_total')).toBeLessThanOrEqual(10 * Math.ceil(seconds));
+    const reads = await counted(webhook, 'stepup_live_reads_total');
+    expect(reads).toBeLessThanOrEqual(10 * Math.ceil(seconds));
+    // Shared: however slow the machine, every round of the fifty costs one.
+    expect(answers / reads).toBeGreaterThan(5);
     expect([names.size, webhook.approvals.count('create')]).toEqual([1, 1]);
     expect(await counted(webhook, 'stepup_filings_total', { result: 'created' })).toBe(1);
   });
