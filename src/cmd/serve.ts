@@ -35,6 +35,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     decisions: caches.decisions.objects,
     namespaces: caches.namespaces.objects,
     hasSynced: caches.hasSynced,
+    approvalsUnbrokenSinceMs: () => caches.approvals.unbrokenSinceMs,
   };
   // Of this process only: equal secret values look equal within one preview, and nowhere else.
   const previewKey = randomBytes(32);
@@ -48,7 +49,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     registry,
     previewKey,
   });
-  caches.approvals.onChange(({ object }) => webhook.saw(object));
+  caches.approvals.onChange(({ type, object }) => webhook.saw(object, type === 'delete'));
   const certificate = new ServingCertificate({
     secrets: new ResourceClient(rest, secrets),
     namespace: options.namespace,

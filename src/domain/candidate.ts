@@ -5,6 +5,7 @@ import { type Approval, isEnded, type Decision as Word } from './approval.ts';
 import { type Attempt, targetKeyOf } from './attempt.ts';
 import type { ChangeContext } from './change.ts';
 import { namesChange, versionOf } from './change-digest.ts';
+import { isStampedAfter } from './creation-vote.ts';
 import { digestOf } from './digest.ts';
 import type { Labels } from './label-selector.ts';
 import { type Life, lifeOf } from './life.ts';
@@ -18,6 +19,8 @@ export interface View {
   readonly approvals: readonly Approval[];
   readonly decisions: readonly Word[];
   readonly isLive: boolean;
+  /** A cache knows what became of every approval since then: its own, and those that it has let go. */
+  readonly watchedSince?: Date;
 }
 
 export interface Question {
@@ -87,7 +90,7 @@ export function covers(approval: Approval, { attempt, policy, ownNamespace }: As
 /** What the approval, which covers the attempt, is to it now. */
 export function weigh(approval: Approval, question: Question): Candidate {
   const { attempt, policy, policies, view, now, request } = question;
-  const votes = tally(approval, view.decisions, policy, policies, view.isLive ? view.approvals : undefined);
+  const votes = tally(approval, view.decisions, policy, policies, originalsIn(view, approval));
   const life = lifeOf(approval, votes, policy);
   const standing = (): Standing => {
     const open = openUseOf(approval);
@@ -105,6 +108,11 @@ export function weigh(approval: Approval, question: Question): Candidate {
     return open === undefined ? { kind: 'Usable' } : { kind: 'Usable', lost: open.index };
   };
   return { approval, tally: votes, life, standing: standing() };
+}
+
+/** Among whom the original is, if the approval is a copy; undefined when the view is too young to know. */
+function originalsIn({ approvals, isLive, watchedSince }: View, approval: Approval): readonly Approval[] | undefined {
+  return isLive || isStampedAfter(approval, watchedSince) ? approvals : undefined;
 }
 
 /** True when it was filed for the same attempt, or has been used for it. */

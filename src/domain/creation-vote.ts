@@ -3,7 +3,7 @@
 // Creating an approval by hand is a vote, and it is written in the approval's own spec: a copy would bring it along. It
 // counts for the object that was stamped, and for no other one.
 import { type Approval, byAge } from './approval.ts';
-import { requestCapSeconds } from './life.ts';
+import { after, requestCapSeconds } from './life.ts';
 
 /**
  * The clocks of a replica, which writes stampedAt, and of the API server, which writes creationTimestamp, may differ by
@@ -28,7 +28,7 @@ export function objectionToStamp(approval: Approval, others: readonly Approval[]
   if (!(ageSeconds >= -skewSeconds - 1))
     return 'it was stamped after it was created, so clocks differ; create it again';
   if (!(ageSeconds <= stampedForSeconds)) return copied(`of one that was stamped at ${stampedAt}`);
-  // A cache holds no ended approvals, so it cannot tell; a refusal is decided again on a live view.
+  // A cache holds no ended approvals; one that is too young to remember cannot tell.
   if (others === undefined) return 'nobody has looked for the original yet';
   const { uid } = approval.metadata;
   const twins = others.filter((other) => other.metadata.uid !== uid && other.spec.createdBy?.nonce === nonce);
@@ -47,6 +47,13 @@ function isUsed({ status }: Approval): boolean {
 
 function copied(ofWhat: string): string {
   return `it is a copy ${ofWhat}; create it without createdBy, or have it approved`;
+}
+
+/** True when the stamp, on which an original bears its nonce too, was certainly made after the instant. */
+export function isStampedAfter({ spec }: Pick<Approval, 'spec'>, instant: Date | undefined): boolean {
+  const { stampedAt } = spec.createdBy ?? {};
+  if (stampedAt === undefined || instant === undefined) return false;
+  return Date.parse(stampedAt) > after(instant, skewSeconds).getTime();
 }
 
 /** True when somebody must look for its original: the creator's vote counts for nothing before. */

@@ -69,6 +69,7 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
   readonly #sync = Promise.withResolvers<void>();
   #hasSynced = false;
   #lastActivityAtMs: number;
+  #unbrokenSinceMs: number | undefined;
   /** Where to resume the watch; undefined asks for a list. */
   #resourceVersion: string | undefined;
   #failures = 0;
@@ -95,6 +96,14 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
   /** The monotonic instant (`Clock.monotonicMs`) of the last list, event or bookmark: how old the copy may be. */
   get lastActivityAtMs(): number {
     return this.#lastActivityAtMs;
+  }
+
+  /**
+   * The monotonic instant since which handlers were told of everything that became of selected objects, in order; what a
+   * relist skipped is from before. Undefined before the first list.
+   */
+  get unbrokenSinceMs(): number | undefined {
+    return this.#unbrokenSinceMs;
   }
 
   /** Handlers enqueue and return; call before `run`. */
@@ -156,6 +165,8 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
       }
     } while (page.metadata.continue);
     this.#active();
+    // A list shows a state between its request and its end: what happened in between may not be in it.
+    this.#unbrokenSinceMs = this.#lastActivityAtMs;
     for (const known of [...this.#store.values()]) {
       if (!listed.has(keyOf(known.metadata))) {
         this.#delete(known);

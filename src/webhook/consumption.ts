@@ -115,7 +115,24 @@ export class Consumption {
         approvals.some(isBehind)
         ? []
         : approvals;
-    return decide(this.#question(governed, { approvals: shown, decisions, isLive: view.isLive }));
+    const watchedSince = view.isLive ? undefined : this.#watchedSince();
+    return decide(
+      this.#question(governed, {
+        approvals: shown,
+        decisions,
+        isLive: view.isLive,
+        ...(watchedSince === undefined ? {} : { watchedSince }),
+      }),
+    );
+  }
+
+  /** Since when the cache, with what is remembered of approvals that it has let go, is complete. */
+  #watchedSince(): Date | undefined {
+    const { caches, memory, clock } = this.#dependencies;
+    const listedAtMs = caches.approvalsUnbrokenSinceMs();
+    if (listedAtMs === undefined) return undefined;
+    const sinceMs = Math.max(listedAtMs, memory.remembersStampsSinceMs);
+    return new Date(clock.now().getTime() - (clock.monotonicMs() - sinceMs));
   }
 
   #question(governed: Governed, view: View): Question {

@@ -19,6 +19,8 @@ export interface Caches {
   readonly decisions: ObjectView<StepUpDecision, 'approval'>;
   readonly namespaces: ObjectView<KubeObject>;
   hasSynced(): boolean;
+  /** The monotonic instant since which nothing that happened to live approvals was missed; undefined before all is synced. */
+  approvalsUnbrokenSinceMs(): number | undefined;
 }
 
 export interface Clients {

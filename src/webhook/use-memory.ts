@@ -13,6 +13,11 @@ interface Remembered {
   readonly until: Date;
 }
 
+export interface Instant {
+  readonly now: Date;
+  readonly monotonicMs: number;
+}
+
 /** The longest window that a policy can give. */
 const longestSeconds = 86_400;
 
@@ -22,17 +27,30 @@ export class UseMemory {
   /** By the nonce of the creator's stamp: the UID of the approval that was seen used or ended. */
   readonly #stamps = new Map<string, { readonly uid: string; readonly until: Date }>();
 
+  #remembersStampsSinceMs = Number.NEGATIVE_INFINITY;
+
   constructor(most = 10_000) {
     this.#most = most;
   }
 
+  /** Notes that an approval was deleted or has left the live ones, for whatever reason. */
+  noteGone(approval: Approval, { now, monotonicMs }: Instant): void {
+    this.note(approval, { now, monotonicMs });
+    this.#noteStamp(approval, { now, monotonicMs });
+  }
+
+  /** The monotonic instant before which stamps may have been forgotten, for want of room. */
+  get remembersStampsSinceMs(): number {
+    return this.#remembersStampsSinceMs;
+  }
+
   /** Notes uses and end of an approval, never fewer than before. */
-  note(approval: Approval, { now, monotonicMs }: { readonly now: Date; readonly monotonicMs: number }): void {
+  note(approval: Approval, { now, monotonicMs }: Instant): void {
     const uses = approval.status?.uses?.length ?? 0;
     const ended = isEnded(approval);
     if (uses === 0 && !ended) return;
     const { uid } = approval.metadata;
-    this.#noteStamp(approval, now);
+    this.#noteStamp(approval, { now, monotonicMs });
     const before = this.#seen.get(uid);
     const { usableUntil } = approval.status ?? {};
     const longest = after(now, longestSeconds).getTime();
@@ -63,12 +81,13 @@ export class UseMemory {
   }
 
   /** A copy that is made later than that does not count anyway. */
-  #noteStamp({ metadata, spec }: Approval, now: Date): void {
+  #noteStamp({ metadata, spec }: Approval, { now, monotonicMs }: Instant): void {
     const { nonce } = spec.createdBy ?? {};
     if (nonce === undefined || this.#stamps.has(nonce)) return;
     this.#stamps.set(nonce, { uid: metadata.uid, until: after(now, 2 * stampedForSeconds) });
     for (const [oldest, { until }] of this.#stamps) {
       if (this.#stamps.size <= this.#most && until > now) return;
+      if (until > now) this.#remembersStampsSinceMs = monotonicMs;
       this.#stamps.delete(oldest);
     }
   }

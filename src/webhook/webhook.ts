@@ -19,8 +19,8 @@ import { Verifications } from './verification.ts';
 import { WebhookMetrics } from './webhook-metrics.ts';
 
 export interface Webhook {
-  /** Tells of an approval as a watch shows it; what was used is remembered when it is gone. */
-  saw(approval: StepUpApproval): void;
+  /** Tells of a live approval as a watch shows it, or of one that is not live any more: what was used is remembered. */
+  saw(approval: StepUpApproval, isGone: boolean): void;
   /** Waits for the first certificate; resolves with the port once it listens. Do not wait for it before making one. */
   listen(at: { readonly address: string; readonly port: number }): Promise<number>;
   /** Serves with this certificate from the next handshake on; throws when it cannot be used. */
@@ -77,7 +77,11 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
   });
   const server = new WebhookServer({ gate, stamper, metrics, log });
   return {
-    saw: (approval) => memory.note(approvalOf(approval), { now: clock.now(), monotonicMs: clock.monotonicMs() }),
+    saw(object, isGone) {
+      const instant = { now: clock.now(), monotonicMs: clock.monotonicMs() };
+      if (isGone) memory.noteGone(approvalOf(object), instant);
+      else memory.note(approvalOf(object), instant);
+    },
     listen: (at) => server.listen(at),
     setCertificate(pair) {
       server.setCertificate(pair);

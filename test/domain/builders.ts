@@ -176,6 +176,7 @@ export interface Case {
   readonly context?: ChangeContext;
   readonly seconds?: number;
   readonly isLive?: boolean;
+  readonly watchedSince?: Date;
   readonly namespaceLabels?: Labels;
   readonly refusedFor?: readonly string[];
 }
@@ -183,8 +184,8 @@ export interface Case {
 export function question(given: Case = {}): Question {
   const { request: asked = request(), policy: under = policy(), context: of = context } = given;
   const { approvals = [], words = [], seconds = 120, policies = [under], isLive = true } = given;
-  const { namespaceLabels, refusedFor } = given;
-  const view = { approvals, decisions: words, isLive };
+  const { namespaceLabels, refusedFor, watchedSince } = given;
+  const view = { approvals, decisions: words, isLive, ...(watchedSince === undefined ? {} : { watchedSince }) };
   return {
     request: asked,
     attempt: attempt(asked, under, of),

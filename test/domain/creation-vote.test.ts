@@ -64,6 +64,18 @@ describe('the vote of who created an approval', () => {
   });
 });
 
+describe('a cache', () => {
+  const since = (seconds: number) => ({ approvals: [original], isLive: false, watchedSince: at(seconds) });
+  test.each<readonly [string, string, Parameters<typeof answer>[0]]>([
+    ['that was watching before the stamp knows of every copy', 'Allowed Reserved', since(-61)],
+    ['that may not have been does not', 'Denied ApprovalRequired', since(-60)],
+    ['that cannot tell does not', 'Denied ApprovalRequired', { approvals: [original], isLive: false }],
+    ['sees a copy beside its original', 'Denied ApprovalRequired', { ...since(-61), approvals: [spent, copy()] }],
+  ])('%s: %s', (_, want, given) => {
+    expect(answer(given)).toBe(want);
+  });
+});
+
 describe('a copy', () => {
   test('of a spent approval opens nothing, and the denial says why', () => {
     const denial = decided({ approvals: [spent, copy()] });
@@ -114,6 +126,18 @@ describe('the memory of uses', () => {
       expect([memory.knowsMore(copy(), 0), memory.knowsMore(spent, 0)]).toEqual([true, false]);
       expect(memory.knowsMore(other('nonce-2'), 0)).toBe(false);
     }
+  });
+  test('knows a copy of what has gone, whatever became of it', () => {
+    const memory = new UseMemory();
+    memory.noteGone(original, instant);
+    expect([memory.knowsMore(copy(), 0), memory.knowsMore(original, 0)]).toEqual([true, false]);
+  });
+  test('says since when it has had to forget stamps for want of room', () => {
+    const memory = new UseMemory(1);
+    memory.noteGone(original, instant);
+    expect(memory.remembersStampsSinceMs).toBe(Number.NEGATIVE_INFINITY);
+    memory.noteGone(other('nonce-2'), { now: start, monotonicMs: 7 });
+    expect(memory.remembersStampsSinceMs).toBe(7);
   });
   test('knows nothing of what was never used', () => {
     const memory = new UseMemory();

@@ -47,6 +47,8 @@ export interface Harness extends ReturnType<typeof fakeKinds> {
   readonly targetReads: string[];
   readonly namespaces: ObjectStore<KubeObject>;
   hasSynced: boolean;
+  /** Since when the cache of approvals has missed nothing; undefined: it cannot tell. */
+  unbrokenSinceMs: number | undefined;
   /** Moves the wall clock, not the monotonic one. */
   aheadMs: number;
   ask(review: object, policy?: string): Promise<Response>;
@@ -88,6 +90,7 @@ export async function startWebhook(): Promise<Harness> {
       decisions: decisions.cache,
       namespaces,
       hasSynced: () => harness.hasSynced,
+      approvalsUnbrokenSinceMs: () => harness.unbrokenSinceMs,
     },
     clients: kinds,
     rest,
@@ -129,6 +132,7 @@ export async function startWebhook(): Promise<Harness> {
     targetReads,
     namespaces,
     hasSynced: true,
+    unbrokenSinceMs: undefined,
     aheadMs: 0,
     post,
     ask: async (review, policy = 'deploys') => {
