@@ -110,7 +110,11 @@ export class Consumption {
     const isBehind = (approval: Approval) => memory.knowsMore(approval, view.beganAtMs);
     const shown = view.isLive
       ? // What is behind though read live was restored or forged, and serves nobody.
-        approvals.map((approval) => (isBehind(approval) ? spent(approval) : approval))
+        // So do copies of what is gone: its use is remembered.
+        [
+          ...approvals.map((approval) => (isBehind(approval) ? spent(approval) : approval)),
+          ...memory.originalsOf(approvals).map(spent),
+        ]
       : // A cache that is behind is no base for a write that would be refused.
         approvals.some(isBehind)
         ? []

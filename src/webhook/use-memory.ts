@@ -19,8 +19,8 @@ const longestSeconds = 86_400;
 export class UseMemory {
   readonly #most: number;
   readonly #seen = new Map<string, Remembered>();
-  /** By the nonce of the creator's stamp: the UID of the approval that was seen used or ended. */
-  readonly #stamps = new Map<string, { readonly uid: string; readonly until: Date }>();
+  /** Those applied by hand that were seen used or ended, by the nonce of their stamp. */
+  readonly #originals = new Map<string, { readonly approval: Approval; readonly until: Date }>();
 
   constructor(most = 10_000) {
     this.#most = most;
@@ -32,7 +32,7 @@ export class UseMemory {
     const ended = isEnded(approval);
     if (uses === 0 && !ended) return;
     const { uid } = approval.metadata;
-    this.#noteStamp(approval, now);
+    this.#noteOriginal(approval, now);
     const before = this.#seen.get(uid);
     const { usableUntil } = approval.status ?? {};
     const longest = after(now, longestSeconds).getTime();
@@ -56,27 +56,30 @@ export class UseMemory {
    * ended. What became known during the read proves nothing: the read is just late.
    */
   knowsMore(approval: Approval, readBeganAtMs: number): boolean {
-    if (this.#knowsOriginal(approval)) return true;
     const seen = this.#seen.get(approval.metadata.uid);
     if (seen === undefined || seen.knownAtMs >= readBeganAtMs) return false;
     return seen.uses > (approval.status?.uses?.length ?? 0) || (seen.isEnded && !isEnded(approval));
   }
 
-  /** A copy that is made later than that does not count anyway. */
-  #noteStamp({ metadata, spec }: Approval, now: Date): void {
-    const { nonce } = spec.createdBy ?? {};
-    if (nonce === undefined || this.#stamps.has(nonce)) return;
-    this.#stamps.set(nonce, { uid: metadata.uid, until: after(now, 2 * stampedForSeconds) });
-    for (const [oldest, { until }] of this.#stamps) {
-      if (this.#stamps.size <= this.#most && until > now) return;
-      this.#stamps.delete(oldest);
-    }
+  /** What these are copies of and is not among them, as it was when it was last seen. */
+  originalsOf(approvals: readonly Approval[]): readonly Approval[] {
+    const uids = new Set(approvals.map(({ metadata }) => metadata.uid));
+    const known = approvals.map(({ spec }) => this.#originals.get(spec.createdBy?.nonce ?? '')?.approval);
+    return [...new Set(known)].filter((one): one is Approval => one !== undefined && !uids.has(one.metadata.uid));
   }
 
-  /** True for another object with the same stamp. */
-  #knowsOriginal({ metadata, spec }: Approval): boolean {
-    const original = this.#stamps.get(spec.createdBy?.nonce ?? '');
-    return original !== undefined && original.uid !== metadata.uid;
+  /** Until a copy that is made then does not count anyway. */
+  #noteOriginal({ metadata, spec, status = {} }: Approval, now: Date): void {
+    const { nonce } = spec.createdBy ?? {};
+    if (nonce === undefined) return;
+    const known = this.#originals.get(nonce)?.approval ?? { metadata, spec: { ...spec, change: {} }, status };
+    // The order of the map is the order in which they were noted: the oldest goes first.
+    this.#originals.delete(nonce);
+    this.#originals.set(nonce, { approval: known, until: after(now, 2 * stampedForSeconds) });
+    for (const [oldest, { until }] of this.#originals) {
+      if (this.#originals.size <= this.#most && until > now) return;
+      this.#originals.delete(oldest);
+    }
   }
 
   #forget(now: Date): void {

@@ -107,24 +107,30 @@ test('what was made while nobody stamped says so', () => {
 
 describe('the memory of uses', () => {
   const instant = { now: start, monotonicMs: 1 };
-  test('knows a copy of what was seen used or ended, when the original is gone', () => {
+  const uidsOf = (approvals: readonly Approval[]) => approvals.map(({ metadata }) => metadata.uid);
+  test('knows what was seen used or ended and is gone, of which there is a copy', () => {
     for (const status of [spent.status, { phase: 'Revoked' }] as const) {
       const memory = new UseMemory();
       memory.note({ ...original, status }, instant);
-      expect([memory.knowsMore(copy(), 0), memory.knowsMore(spent, 0)]).toEqual([true, false]);
-      expect(memory.knowsMore(other('nonce-2'), 0)).toBe(false);
+      expect(uidsOf(memory.originalsOf([copy()]))).toEqual(['uid-b']);
+      expect(memory.originalsOf([copy(), { ...original, status }]), 'it is there').toEqual([]);
+      expect(memory.originalsOf([other('nonce-2'), approval()]), 'no copy').toEqual([]);
+      expect(received(copy(), [copy(), ...memory.originalsOf([copy()])])).toBe(0);
     }
   });
   test('knows nothing of what was never used', () => {
     const memory = new UseMemory();
     memory.note(original, instant);
-    expect(memory.knowsMore(copy(), 2)).toBe(false);
+    expect(memory.originalsOf([copy()])).toEqual([]);
   });
   test('forgets it no sooner than the copy does not count anyway', () => {
     const memory = new UseMemory();
     memory.note(spent, instant);
-    memory.note({ ...other('nonce-2'), status: spent.status }, { now: at(stampedForSeconds), monotonicMs: 2 });
-    expect(memory.knowsMore(copy(), 3)).toBe(true);
+    const later = { ...other('nonce-2'), status: spent.status };
+    memory.note(later, { now: at(stampedForSeconds), monotonicMs: 2 });
+    expect(memory.originalsOf([copy()])).toHaveLength(1);
+    memory.note(later, { now: at(3 * stampedForSeconds), monotonicMs: 3 });
+    expect(memory.originalsOf([copy()])).toEqual([]);
   });
 });
 
