@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Creating an approval by hand is a vote, and it is written in the approval's own spec: a copy would bring it along. It
 // counts for the object that was stamped, and for no other one.
-import { type Approval, byAge } from './approval.ts';
+import { type Approval, byAge, isEnded } from './approval.ts';
 import { after, requestCapSeconds } from './life.ts';
 
 /**
@@ -36,13 +36,13 @@ export function objectionToStamp(approval: Approval, others: readonly Approval[]
   return original && copied(`of ${original.metadata.name}`);
 }
 
-/** The older one is the original. Within one second nobody can tell, but once one has been used no other may be. */
+/** The older one is the original. Within one second nobody can tell, but once one was used or has ended no other may be. */
 function precedes(a: Approval, b: Approval): boolean {
-  return isUsed(a) === isUsed(b) ? byAge(a, b) < 0 : isUsed(a);
+  return isOver(a) === isOver(b) ? byAge(a, b) < 0 : isOver(a);
 }
 
-function isUsed({ status }: Approval): boolean {
-  return (status?.uses ?? []).length > 0;
+function isOver(approval: Approval): boolean {
+  return isEnded(approval) || (approval.status?.uses ?? []).length > 0;
 }
 
 function copied(ofWhat: string): string {

@@ -108,11 +108,13 @@ export class Consumption {
     const approvals = view.approvals.map(approvalOf);
     const decisions = view.decisions.map(decisionOf);
     const isBehind = (approval: Approval) => memory.knowsMore(approval, view.beganAtMs);
+    const originals = memory.originalsOf(approvals);
     const shown = view.isLive
-      ? // What is behind though read live was restored or forged, and serves nobody.
-        approvals.map((approval) => (isBehind(approval) ? spent(approval) : approval))
+      ? // What is behind though read live was restored or forged, and serves nobody. So do copies of what is gone: its
+        // use is remembered.
+        [...approvals.map((approval) => (isBehind(approval) ? spent(approval) : approval)), ...originals.map(spent)]
       : // A cache that is behind is no base for a write that would be refused.
-        approvals.some(isBehind)
+        approvals.some(isBehind) || originals.length > 0
         ? []
         : approvals;
     const watchedSince = view.isLive ? undefined : this.#watchedSince();
@@ -131,7 +133,7 @@ export class Consumption {
     const { caches, memory, clock } = this.#dependencies;
     const listedAtMs = caches.approvalsUnbrokenSinceMs();
     if (listedAtMs === undefined) return undefined;
-    const sinceMs = Math.max(listedAtMs, memory.remembersStampsSinceMs);
+    const sinceMs = Math.max(listedAtMs, memory.remembersSinceMs);
     return new Date(clock.now().getTime() - (clock.monotonicMs() - sinceMs));
   }
 

@@ -24,10 +24,10 @@ const longestSeconds = 86_400;
 export class UseMemory {
   readonly #most: number;
   readonly #seen = new Map<string, Remembered>();
-  /** By the nonce of the creator's stamp: the UID of the approval that was seen used or ended. */
-  readonly #stamps = new Map<string, { readonly uid: string; readonly until: Date }>();
+  /** Those applied by hand that were seen used, or go, by the nonce of their stamp. */
+  readonly #originals = new Map<string, { readonly approval: Approval; readonly until: Date }>();
 
-  #remembersStampsSinceMs = Number.NEGATIVE_INFINITY;
+  #remembersSinceMs = Number.NEGATIVE_INFINITY;
 
   constructor(most = 10_000) {
     this.#most = most;
@@ -36,12 +36,12 @@ export class UseMemory {
   /** Notes that an approval was deleted or has left the live ones, for whatever reason. */
   noteGone(approval: Approval, { now, monotonicMs }: Instant): void {
     this.note(approval, { now, monotonicMs });
-    this.#noteStamp(approval, { now, monotonicMs });
+    this.#noteOriginal(approval, { now, monotonicMs });
   }
 
-  /** The monotonic instant before which stamps may have been forgotten, for want of room. */
-  get remembersStampsSinceMs(): number {
-    return this.#remembersStampsSinceMs;
+  /** The monotonic instant before which originals may have been forgotten, for want of room. */
+  get remembersSinceMs(): number {
+    return this.#remembersSinceMs;
   }
 
   /** Notes uses and end of an approval, never fewer than before. */
@@ -50,7 +50,7 @@ export class UseMemory {
     const ended = isEnded(approval);
     if (uses === 0 && !ended) return;
     const { uid } = approval.metadata;
-    this.#noteStamp(approval, { now, monotonicMs });
+    this.#noteOriginal(approval, { now, monotonicMs });
     const before = this.#seen.get(uid);
     const { usableUntil } = approval.status ?? {};
     const longest = after(now, longestSeconds).getTime();
@@ -74,28 +74,31 @@ export class UseMemory {
    * ended. What became known during the read proves nothing: the read is just late.
    */
   knowsMore(approval: Approval, readBeganAtMs: number): boolean {
-    if (this.#knowsOriginal(approval)) return true;
     const seen = this.#seen.get(approval.metadata.uid);
     if (seen === undefined || seen.knownAtMs >= readBeganAtMs) return false;
     return seen.uses > (approval.status?.uses?.length ?? 0) || (seen.isEnded && !isEnded(approval));
   }
 
-  /** A copy that is made later than that does not count anyway. */
-  #noteStamp({ metadata, spec }: Approval, { now, monotonicMs }: Instant): void {
-    const { nonce } = spec.createdBy ?? {};
-    if (nonce === undefined || this.#stamps.has(nonce)) return;
-    this.#stamps.set(nonce, { uid: metadata.uid, until: after(now, 2 * stampedForSeconds) });
-    for (const [oldest, { until }] of this.#stamps) {
-      if (this.#stamps.size <= this.#most && until > now) return;
-      if (until > now) this.#remembersStampsSinceMs = monotonicMs;
-      this.#stamps.delete(oldest);
-    }
+  /** What these are copies of and is not among them, as it was when it was last seen. */
+  originalsOf(approvals: readonly Approval[]): readonly Approval[] {
+    const uids = new Set(approvals.map(({ metadata }) => metadata.uid));
+    const known = approvals.map(({ spec }) => this.#originals.get(spec.createdBy?.nonce ?? '')?.approval);
+    return [...new Set(known)].filter((one): one is Approval => one !== undefined && !uids.has(one.metadata.uid));
   }
 
-  /** True for another object with the same stamp. */
-  #knowsOriginal({ metadata, spec }: Approval): boolean {
-    const original = this.#stamps.get(spec.createdBy?.nonce ?? '');
-    return original !== undefined && original.uid !== metadata.uid;
+  /** Until a copy that is made then does not count anyway. */
+  #noteOriginal({ metadata, spec, status = {} }: Approval, { now, monotonicMs }: Instant): void {
+    const { nonce } = spec.createdBy ?? {};
+    if (nonce === undefined) return;
+    const known = this.#originals.get(nonce)?.approval ?? { metadata, spec: { ...spec, change: {} }, status };
+    // The order of the map is the order in which they were noted: the oldest goes first.
+    this.#originals.delete(nonce);
+    this.#originals.set(nonce, { approval: known, until: after(now, 2 * stampedForSeconds) });
+    for (const [oldest, { until }] of this.#originals) {
+      if (this.#originals.size <= this.#most && until > now) return;
+      if (until > now) this.#remembersSinceMs = monotonicMs;
+      this.#originals.delete(oldest);
+    }
   }
 
   #forget(now: Date): void {

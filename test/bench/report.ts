@@ -33,10 +33,6 @@ export function documentOf(run: Run): string {
     ...method(run),
     '',
     ...results.flatMap(({ row, result }) => section(row, result)),
-    '## Not measured yet',
-    '',
-    'Rows 5 to 7 of the goals: 100,000 stored approvals, the time from a vote to the admitted retry, and 10,000 approvals that expire at once.',
-    '',
   ];
   return parts.join('\n');
 }

@@ -83,10 +83,10 @@ export function bodyFile(cluster: Pick<ControlPlane, 'dir'>, name: string, body:
 
 export type Said = 'allowed' | 'denied: approval required' | 'refused' | 'nothing';
 
-/** What a webhook says to a review. Nothing: it does not listen, or its answer is none. */
-export async function ask(url: string, review: Review): Promise<Said> {
+/** What a webhook says to a review, over a connection of its own where no agent is given. Nothing: it does not listen, or its answer is none. */
+export async function ask(url: string, review: object, agent?: Agent): Promise<Said> {
   try {
-    const text = await send('POST', url, JSON.stringify(review));
+    const text = await send('POST', url, JSON.stringify(review), agent);
     const { response } = JSON.parse(text) as { response?: { allowed: boolean; status?: { reason?: string } } };
     if (response === undefined) return 'nothing';
     if (response.allowed) return 'allowed';
@@ -96,11 +96,13 @@ export async function ask(url: string, review: Review): Promise<Said> {
   }
 }
 
-function send(method: string, url: string, body?: string): Promise<string> {
+/** Loopback, and certificates of authorities that are as old as the run. */
+export const agentOf = (maxSockets: number) =>
+  new Agent({ keepAlive: maxSockets > 0, rejectUnauthorized: false, ...(maxSockets > 0 ? { maxSockets } : {}) });
+
+function send(method: string, url: string, body?: string, agent = agentOf(0)): Promise<string> {
   return new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { 'content-type': 'application/json' };
-    // Loopback, and certificates of authorities that are as old as the run.
-    const agent = new Agent({ keepAlive: false, rejectUnauthorized: false });
     const sent = request(url, { method, agent, headers }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));

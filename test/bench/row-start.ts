@@ -7,7 +7,7 @@ import { ask, bodyFile, dryRun, type Said, withImage } from './review.ts';
 import { type Row, type RowResult, shown } from './row.ts';
 import { median } from './statistics.ts';
 
-interface Start {
+export interface Start {
   readonly firstDenialMs: number;
   readonly readyMs: number;
   /** What the webhook said before the first correct denial, by how often. */
@@ -110,7 +110,7 @@ async function run(lab: Lab): Promise<RowResult> {
 
 const mib = (value: number) => `${shown(value, 0)} MiB`;
 
-async function startOnce(lab: Lab): Promise<Start> {
+export async function startOnce(lab: Lab): Promise<Start> {
   const url = lab.stepup.gate('production-deploys');
   const review = withImage(lab.review, 'registry.example/web:start');
   const running = lab.process();

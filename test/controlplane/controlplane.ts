@@ -67,6 +67,8 @@ export interface ControlPlane extends Cluster {
   /** The admin's client of one API server, when it matters which. */
   adminOf(server: string): AdminClient;
   readonly etcd: Component;
+  /** etcd's own API; the certificate that it asks for is `etcd-client` in the cluster's folder. */
+  readonly etcdUrl: string;
   readonly apiServers: readonly Component[];
   /** Undefined when started without. */
   readonly controllerManager: Component | undefined;
@@ -77,7 +79,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   const binaries = await ensureBinaries();
   const files = await writeClusterFiles();
   const booted = await bootIn(files, binaries, options);
-  const { servers, admin, auditLogs, etcd, apiServers, controllerManager, adminKubeconfig } = booted;
+  const { servers, admin, auditLogs, etcd, etcdUrl, apiServers, controllerManager, adminKubeconfig } = booted;
   const server = servers[0] ?? '';
   const admins = new Map([[server, admin]]);
   const adminOf = (url: string) => {
@@ -102,6 +104,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     adminOf,
     auditLogs,
     etcd,
+    etcdUrl,
     apiServers,
     controllerManager,
     userKubeconfig: async (name, user) => {

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../controlplane/eventually.ts';
 import { approve, getApproval } from '../e2e/approvals.ts';
-import { type Installation, installStepup } from '../e2e/installation.ts';
+import { apply, type Installation, installStepup } from '../e2e/installation.ts';
 import { addPolicy } from '../e2e/test-policy.ts';
 import { Actors } from '../promise/actors.ts';
 import { whileBlocked } from '../promise/blocker.ts';
@@ -22,11 +22,12 @@ beforeAll(async () => {
   await addPolicy(stepup, 'one', governed(['configmaps', 'services', 'serviceaccounts']), { grant });
   await addPolicy(stepup, 'two', governed(['configmaps']), { grant });
   await addPolicy(stepup, 'maybe', governed(['services']), condition("request.name != ''"));
-  // Of labelled ones a third and a fourth want to know; the fourth wants two people.
+  // In one namespace a third and a fourth govern them too; the fourth wants two people.
+  await createNamespace('many', { environment: 'production', asked: 'four' });
   const twice = { approval: { require: [{ name: 'review', count: 2, approvers: { groups: ['approvers'] } }] } };
-  const marked = { conditions: [{ name: 'own', expression: "request.name.startsWith('many-')" }] };
-  await addPolicy(stepup, 'three', governed(['configmaps']), { grant, ...marked });
-  await addPolicy(stepup, 'four', governed(['configmaps']), { grant, ...marked, ...twice });
+  const many = { namespaceSelector: { matchLabels: { asked: 'four' } } };
+  await addPolicy(stepup, 'three', governed(['configmaps']), { grant, ...many });
+  await addPolicy(stepup, 'four', governed(['configmaps']), { grant, ...many, ...twice });
   await addPolicy(stepup, 'never', governed(['serviceaccounts']), condition("request.name == 'nobody'"));
 }, 300_000);
 afterAll(() => stepup?.stop());
@@ -56,16 +57,33 @@ const commands: Record<Target['resource'], (name: string) => Readonly<Record<Ope
   }),
 };
 
-const attempt = ({ resource, name, operation }: Target) => {
+async function createNamespace(name: string, labels: Readonly<Record<string, string>>): Promise<void> {
+  const rbac = 'rbac.authorization.k8s.io';
+  await apply(stepup.cluster, [
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'RoleBinding',
+      metadata: { name: 'deployer', namespace: name },
+      roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: 'stepup-gated-admin' },
+      subjects: [{ kind: 'ServiceAccount', namespace: 'ci', name: 'deployer' }],
+    },
+  ]);
+}
+
+const namespaceOf = ({ name }: Pick<Target, 'name'>) => (name.startsWith('many-') ? 'many' : 'prod');
+
+const attempt = (target: Target) => {
+  const { resource, name, operation } = target;
   const command = commands[resource](name)[operation];
-  return stepup.kubectl('deployer', ['-n', 'prod', ...command.split(' ')]);
+  return stepup.kubectl('deployer', ['-n', namespaceOf(target), ...command.split(' ')]);
 };
 
 async function prepared(target: Target): Promise<Target> {
   if (target.operation !== 'CREATE') {
     const made = await stepup.kubectl('admin', [
       '-n',
-      'prod',
+      namespaceOf(target),
       ...commands[target.resource](target.name).CREATE.split(' '),
     ]);
     expect(made.code, made.stderr).toBe(0);
@@ -81,7 +99,7 @@ async function undone(target: Target): Promise<Target> {
     UPDATE: `label ${resource.slice(0, -1)} ${name} a-`,
     DELETE: commands[resource](name).CREATE,
   }[operation];
-  const result = await stepup.kubectl('admin', ['-n', 'prod', ...undo.split(' ')]);
+  const result = await stepup.kubectl('admin', ['-n', namespaceOf(target), ...undo.split(' ')]);
   expect(result.code, result.stderr).toBe(0);
   return target;
 }
@@ -109,11 +127,11 @@ const usesOf = async (key: { readonly namespace: string; readonly name: string }
 
 async function filedFor(name: string, policies: number) {
   return eventually(`${policies} approvals for ${name}`, async () => {
-    const { items } = await stepup.cluster.admin.list('/apis/stepup.dev/v1alpha1/namespaces/prod/stepupapprovals');
+    const namespace = namespaceOf({ name });
+    const path = `/apis/stepup.dev/v1alpha1/namespaces/${namespace}/stepupapprovals`;
+    const { items } = await stepup.cluster.admin.list(path);
     const found = items.filter((one) => (one.spec as { action?: { name?: string } }).action?.name === name);
-    return found.length === policies
-      ? found.map(({ metadata }) => ({ namespace: 'prod', name: metadata.name }))
-      : undefined;
+    return found.length === policies ? found.map(({ metadata }) => ({ namespace, name: metadata.name })) : undefined;
   });
 }
 
@@ -232,7 +250,7 @@ describe('four policies, one of which two people satisfy', () => {
         expect((await approve(stepup, key)).code).toBe(0);
         if (key.name.startsWith('four-')) expect((await approve(stepup, key, 'approver2')).code).toBe(0);
       }
-      const blocked = await whileBlocked(actors, { namespace: 'prod', prefix: name }, () => attempt(target));
+      const blocked = await whileBlocked(actors, { namespace: 'many', prefix: name }, () => attempt(target));
       expect(blocked.stderr).toContain('nobody.example.com');
       expect(await Promise.all(keys.map(usesOf)), 'reserved').toEqual([1, 1, 1, 1]);
       const result = await attempt(target);

@@ -61,6 +61,8 @@ describe('the vote of who created an approval', () => {
     const [one, two] = [copy({ seconds: 0, uid: 'uid-a' }), original];
     expect([received(one, [one, two]), received(two, [one, two])]).toEqual([1, 0]);
     expect([received(one, [one, spent]), received(spent, [one, spent])]).toEqual([0, 1]);
+    const denied: Approval = { ...original, status: { phase: 'Denied' } };
+    expect(received(one, [one, denied])).toBe(0);
   });
 });
 
@@ -119,36 +121,43 @@ test('what was made while nobody stamped says so', () => {
 
 describe('the memory of uses', () => {
   const instant = { now: start, monotonicMs: 1 };
-  test('knows a copy of what was seen used or ended, when the original is gone', () => {
+  const uidsOf = (approvals: readonly Approval[]) => approvals.map(({ metadata }) => metadata.uid);
+  test('knows what was seen used or ended and is gone, of which there is a copy', () => {
     for (const status of [spent.status, { phase: 'Revoked' }] as const) {
       const memory = new UseMemory();
       memory.note({ ...original, status }, instant);
-      expect([memory.knowsMore(copy(), 0), memory.knowsMore(spent, 0)]).toEqual([true, false]);
-      expect(memory.knowsMore(other('nonce-2'), 0)).toBe(false);
+      expect(uidsOf(memory.originalsOf([copy()]))).toEqual(['uid-b']);
+      expect(memory.originalsOf([copy(), { ...original, status }]), 'it is there').toEqual([]);
+      expect(memory.originalsOf([other('nonce-2'), approval()]), 'no copy').toEqual([]);
+      expect(received(copy(), [copy(), ...memory.originalsOf([copy()])])).toBe(0);
     }
   });
   test('knows a copy of what has gone, whatever became of it', () => {
     const memory = new UseMemory();
     memory.noteGone(original, instant);
-    expect([memory.knowsMore(copy(), 0), memory.knowsMore(original, 0)]).toEqual([true, false]);
+    expect(uidsOf(memory.originalsOf([copy()]))).toEqual(['uid-b']);
+    expect(memory.originalsOf([copy(), original]), 'it is there').toEqual([]);
   });
   test('says since when it has had to forget stamps for want of room', () => {
     const memory = new UseMemory(1);
     memory.noteGone(original, instant);
-    expect(memory.remembersStampsSinceMs).toBe(Number.NEGATIVE_INFINITY);
+    expect(memory.remembersSinceMs).toBe(Number.NEGATIVE_INFINITY);
     memory.noteGone(other('nonce-2'), { now: start, monotonicMs: 7 });
-    expect(memory.remembersStampsSinceMs).toBe(7);
+    expect(memory.remembersSinceMs).toBe(7);
   });
   test('knows nothing of what was never used', () => {
     const memory = new UseMemory();
     memory.note(original, instant);
-    expect(memory.knowsMore(copy(), 2)).toBe(false);
+    expect(memory.originalsOf([copy()])).toEqual([]);
   });
   test('forgets it no sooner than the copy does not count anyway', () => {
     const memory = new UseMemory();
     memory.note(spent, instant);
-    memory.note({ ...other('nonce-2'), status: spent.status }, { now: at(stampedForSeconds), monotonicMs: 2 });
-    expect(memory.knowsMore(copy(), 3)).toBe(true);
+    const later = { ...other('nonce-2'), status: spent.status };
+    memory.note(later, { now: at(stampedForSeconds), monotonicMs: 2 });
+    expect(memory.originalsOf([copy()])).toHaveLength(1);
+    memory.note(later, { now: at(3 * stampedForSeconds), monotonicMs: 3 });
+    expect(memory.originalsOf([copy()])).toEqual([]);
   });
 });
 

@@ -31,7 +31,10 @@ import {
 let stepup: Installation;
 let actors: Actors;
 beforeAll(async () => {
-  stepup = await installStepup();
+  // What becomes of ConfigMaps can be looked at, so that all ways of settling are seen.
+  stepup = await installStepup({
+    values: ['settle.resources[0].group=', 'settle.resources[0].resources={configmaps}'],
+  });
   actors = new Actors(stepup);
   const changes = [{ operations: ['CREATE', 'UPDATE', 'DELETE'], apiGroups: [''], resources: ['configmaps'] }];
   const others = { conditions: [{ name: 'own', expression: "request.name.startsWith('two-')" }] };

@@ -100,9 +100,12 @@ describe('a storm of identical requests', () => {
   test('of different requests is cut off by requester, and others are not', async ({ webhook }) => {
     const asked = (name: string, userInfo: object = {}) =>
       webhook.ask(review({ name, object: deployment({ metadata: { name, uid: name } }), ...userInfo }));
-    const answers = await Promise.all(Array.from({ length: 70 }, (_, i) => asked(`web-${i}`)));
+    const startedAt = performance.now();
+    const answers = await Promise.all(Array.from({ length: 120 }, (_, i) => asked(`web-${i}`)));
+    const seconds = Math.ceil((performance.now() - startedAt) / 1_000);
     const tooMany = answers.filter((answer) => reasonIn(answer) === 'Denied TooManyPending');
-    expect(tooMany.length).toBeGreaterThanOrEqual(10);
+    // Fifty at once, and ten more for each second that the machine took.
+    expect(tooMany.length).toBeGreaterThanOrEqual(Math.max(120 - 50 - 10 * seconds, 1));
     expect(tooMany[0]?.status).toMatchInlineSnapshot(`
       {
         "code": 403,

@@ -1,0 +1,263 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Row 7: ten thousand approvals that expire at once, and what one costs over its life.
+import { policyOf, type StepUpApproval, type StepUpPolicy } from '../../src/api/kinds.ts';
+import { after } from '../../src/domain/life.ts';
+import { grantOf, type Policy } from '../../src/domain/policy.ts';
+import { createAdminClient } from '../controlplane/admin-client.ts';
+import { eventually } from '../controlplane/eventually.ts';
+import { approvalNamedIn } from '../e2e/approvals.ts';
+import { apply, policiesReady } from '../e2e/installation.ts';
+import { endOfLog, eventsSince } from './audit.ts';
+import { Etcd } from './etcd.ts';
+import { policy as benchPolicy, type Lab, pause, policyName } from './lab.ts';
+import { inParallel } from './parallel.ts';
+import { agentOf, ask } from './review.ts';
+import { type Row, type RowResult, shown } from './row.ts';
+import { countBy } from './row-consuming.ts';
+import { percentile } from './statistics.ts';
+import { systemNamespace } from './stepup-process.ts';
+import { likeOne, type Stored, stored } from './stored.ts';
+
+export const expiry: Row = {
+  id: '7',
+  title: 'Ten thousand approvals expire at once',
+  method:
+    'Approved approvals whose use windows end at the same instant are written into etcd (as in row 5), their decisions beside them. Some are used shortly before ' +
+    'that instant; requests that others cover are sent straight to the webhook from 1 ms after it on. How late one is marked is its `endedAt` less its `usableUntil`. ' +
+    'Writes are counted in the audit log, of a few that are filed, approved and expire, or are used, one way at a time.',
+  run,
+};
+
+const namespace = 'bench-expiring';
+const connections = 16;
+
+async function run(lab: Lab): Promise<RowResult> {
+  const { cluster } = lab;
+  await apply(cluster, [
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'bench-brief', labels: { bench: 'brief' } } },
+    benchPolicy('bench-brief', { matchLabels: { bench: 'brief' } }, { grant: { ttlSeconds: lifeSeconds } }),
+  ]);
+  await policiesReady(cluster);
+  await pause(2_000);
+  const expired = await costOf(lab, 'expired');
+  const used = await costOf(lab, 'used');
+  const storm = await atOnce(lab);
+  return resultOf(storm, { expired, used });
+}
+
+interface Storm {
+  readonly count: number;
+  /** Of those used before the end: how many were allowed. */
+  readonly early: { readonly asked: number; readonly allowed: number };
+  readonly late: { readonly asked: number; readonly allowed: number };
+  readonly lateMs: readonly number[];
+  readonly phases: Readonly<Record<string, number>>;
+  readonly writes: Readonly<Record<string, number>>;
+}
+
+async function atOnce(lab: Lab): Promise<Storm> {
+  const { cluster, plan, say, stepup } = lab;
+  const [count, asked, leadMs] = plan.isQuick ? [500, 20, 15_000] : [10_000, 200, 60_000];
+  const policy = policyOf(
+    await cluster.admin.get<StepUpPolicy>(`/apis/stepup.dev/v1alpha1/stepuppolicies/${policyName}`),
+  );
+  const endsAt = new Date(Date.now() + leadMs);
+  const etcd = new Etcd(cluster);
+  const agent = agentOf(connections);
+  try {
+    const [early, late] = [
+      await written(lab, etcd, policy, 'early', asked, endsAt),
+      await written(lab, etcd, policy, 'late', asked, endsAt),
+    ];
+    const [one] = late;
+    if (one === undefined) throw new Error('nothing was written');
+    const others = [...likeOne(one, count - 2 * asked, () => namespace)];
+    await etcd.put(
+      'stepupdecisions',
+      others.flatMap(({ decision }) => (decision === undefined ? [] : [decision])),
+    );
+    await etcd.put(
+      'stepupapprovals',
+      others.map(({ approval }) => approval),
+    );
+    await eventually('stepup to know them all', async () => (await approved(lab)) >= count, { timeoutMs: leadMs });
+    const leftMs = endsAt.getTime() - Date.now();
+    say(`7: ${count} known ${shown(leftMs / 1000, 0)} s before their end`);
+    if (leftMs < 3_000) throw new Error('the approvals were not known in time');
+    await pause(leftMs - 3_000);
+    const offset = endOfLog(cluster.auditLogs[0] ?? '');
+    const allowedOf = async (stories: readonly Stored[]) => {
+      let allowed = 0;
+      await inParallel(connections, stories, async ({ review }) => {
+        if ((await ask(stepup.gate(policyName), review, agent)) === 'allowed') allowed += 1;
+      });
+      return { asked: stories.length, allowed };
+    };
+    const before = await allowedOf(early);
+    const until = endsAt.getTime() + 1;
+    await pause(Math.max(until - Date.now() - 5, 0));
+    while (Date.now() < until) await pause(0);
+    const afterwards = await allowedOf(late);
+    await eventually(
+      'all to be marked',
+      async () => (await stepup.counted('stepup_approvals', { phase: 'Approved' })) === 0,
+      {
+        timeoutMs: 120_000,
+      },
+    );
+    await pause(2_000);
+    const found = await approvalsIn(lab);
+    const lateMs = found
+      .filter(({ status }) => status?.phase === 'Expired')
+      .map(({ status }) => Date.parse(status?.endedAt ?? '') - endsAt.getTime());
+    const account = `system:serviceaccount:${systemNamespace}:stepup`;
+    const writes = eventsSince(cluster.auditLogs[0] ?? '', offset)
+      .filter(({ user, verb }) => user === account && ['create', 'update', 'patch', 'delete'].includes(verb))
+      .map(({ verb, resource }) => `${verb} ${resource}`);
+    say(`7: all marked ${shown(Math.max(...lateMs) / 1000, 1)} s after their end`);
+    return {
+      count,
+      early: before,
+      late: afterwards,
+      lateMs,
+      phases: countBy(found.map(({ status }) => status?.phase ?? '')),
+      writes: countBy(writes),
+    };
+  } finally {
+    await etcd.remove('stepupapprovals', `${namespace}/`);
+    await etcd.remove('stepupdecisions', `${namespace}/`);
+    agent.destroy();
+    etcd.close();
+  }
+}
+
+const approved = ({ stepup }: Lab) => stepup.counted('stepup_approvals', { phase: 'Approved' });
+
+async function written(
+  lab: Lab,
+  etcd: Etcd,
+  policy: Policy,
+  kind: string,
+  count: number,
+  endsAt: Date,
+): Promise<readonly Stored[]> {
+  const decidedAt = after(endsAt, -grantOf(policy).ttlSeconds);
+  const made = Array.from({ length: count }, (_, index) =>
+    stored(lab.review, policy, { namespace, name: `${kind}-${index}`, createdAt: after(decidedAt, -10), decidedAt }),
+  );
+  await etcd.put('stepupdecisions', made.map(({ decision }) => decision) as never[]);
+  await etcd.put('stepupapprovals', made.map(({ approval }) => approval) as never[]);
+  return made;
+}
+
+async function approvalsIn({ cluster }: Lab): Promise<readonly StepUpApproval[]> {
+  const found: StepUpApproval[] = [];
+  const path = `/apis/stepup.dev/v1alpha1/namespaces/${namespace}/stepupapprovals?limit=500`;
+  for (let token: string | undefined = ''; token !== undefined; ) {
+    const page: { metadata: { continue?: string }; items: unknown[] } = await cluster.admin.get(
+      `${path}${token === '' ? '' : `&continue=${encodeURIComponent(token)}`}`,
+    );
+    found.push(...(page.items as StepUpApproval[]));
+    token = page.metadata.continue || undefined;
+  }
+  return found;
+}
+
+const lifeSeconds = 5;
+
+interface Cost {
+  readonly count: number;
+  /** What stepup's account wrote for each: on approvals, and events. */
+  readonly perApproval: number;
+  readonly events: number;
+  readonly writes: Readonly<Record<string, number>>;
+}
+
+/** Files, approves, and uses or forgets a few, and counts what stepup writes meanwhile. */
+async function costOf(lab: Lab, what: 'expired' | 'used'): Promise<Cost> {
+  const { cluster } = lab;
+  const count = 10;
+  const log = cluster.auditLogs[0] ?? '';
+  const offset = endOfLog(log);
+  const writer = createAdminClient({ server: cluster.server, ca: cluster.ca, token: lab.token });
+  const api = '/apis/stepup.dev/v1alpha1/namespaces/bench-brief';
+  try {
+    for (let index = 0; index < count; index++) {
+      const body = { metadata: { name: `${what}-${Date.now()}-${index}` } };
+      const attempt = () => writer.send('POST', '/api/v1/namespaces/bench-brief/configmaps', { body });
+      const { name } = approvalNamedIn(((await attempt()).body as { message: string }).message);
+      const read = async () =>
+        (await cluster.admin.send('GET', `${api}/stepupapprovals/${name}`)).body as Partial<StepUpApproval>;
+      const decision = await eventually(
+        `${name} to say how it is approved`,
+        async () => (await read()).status?.approveWith,
+      );
+      const headers = { 'impersonate-user': 'ada', 'impersonate-group': 'approvers' };
+      await cluster.admin.send('POST', `${api}/stepupdecisions`, { body: JSON.parse(decision), headers });
+      await eventually(`${name} to be approved`, async () => (await read()).status?.phase === 'Approved');
+      if (what === 'used' && (await attempt()).code !== 201) throw new Error(`${body.metadata.name} did not pass`);
+      await eventually(`${name} to end`, async () => (await read()).status?.endedAt !== undefined, {
+        timeoutMs: 90_000,
+      });
+    }
+  } finally {
+    writer.close();
+  }
+  await pause(1_000);
+  const account = `system:serviceaccount:${systemNamespace}:stepup`;
+  const writes = eventsSince(log, offset)
+    .filter(({ user, verb }) => user === account && ['create', 'update', 'patch', 'delete'].includes(verb))
+    .map(({ verb, resource }) => `${verb} ${resource}`);
+  const of = (part: RegExp) => writes.filter((one) => part.test(one)).length / count;
+  return { count, perApproval: of(/ stepupapprovals/), events: of(/ events/), writes: countBy(writes) };
+}
+
+function resultOf(storm: Storm, { expired, used }: { readonly expired: Cost; readonly used: Cost }): RowResult {
+  const { late, early, lateMs, count } = storm;
+  const worst = Math.max(...lateMs) / 1000;
+  const cost = ({ perApproval, events }: Cost) => `${shown(perApproval, 1)}, and ${shown(events, 1)} events`;
+  return {
+    goals: [
+      {
+        what: `usable 1 ms after the end, of ${late.asked} asked`,
+        goal: '0',
+        measured: `${late.allowed} (before it ${early.allowed} of ${early.asked})`,
+        isMet: late.allowed === 0 && early.allowed === early.asked,
+      },
+      {
+        what: `the last of ${count.toLocaleString('en')} is marked after`,
+        goal: '≤ 5 s',
+        measured: `${shown(worst, 1)} s`,
+        isMet: worst <= 5,
+        otherwise: `Each is one status write, ${shown(lateMs.length / worst, 0)} a second here: API server, etcd and stepup share two cores.`,
+      },
+      {
+        what: 'API writes on an approval that expires',
+        goal: '≤ 4',
+        measured: cost(expired),
+        isMet: expired.perApproval <= 4,
+      },
+      {
+        what: 'API writes on an approval that is used',
+        goal: '≤ 5',
+        measured: cost(used),
+        isMet: used.perApproval <= 5,
+      },
+    ],
+    tables: [
+      {
+        caption: 'Seconds after the end until it is marked',
+        head: ['median', 'p90', 'p99', 'last', 'a second'],
+        rows: [
+          [
+            ...[50, 90, 99, 100].map((percent) => shown(percentile(lateMs, percent) / 1000, 1)),
+            shown(lateMs.length / worst, 0),
+          ],
+        ],
+      },
+    ],
+    raw: { storm: { ...storm, lateMs: undefined }, expired, used },
+  };
+}
