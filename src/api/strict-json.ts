@@ -54,24 +54,22 @@ const [letterD, letterE, letterU, lowerCase] = [0x64, 0x65, 0x75, 0x20];
 function plainMembersIn(bytes: Buffer): number | undefined {
   let members = 0;
   let digits = 0;
-  let isText = false;
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at] ?? 0;
-    if (isText) {
-      if (byte === quote) isText = false;
-      else if (byte === backslash) {
-        // What follows is escaped, be it a quote or a backslash.
-        at += 1;
-        if (bytes[at] === letterU && ((bytes[at + 1] ?? 0) | lowerCase) === letterD) return undefined;
-      }
-    } else if (byte >= zero && byte <= nine) {
+    if (byte >= zero && byte <= nine) {
       digits += 1;
       if (digits > safeDigits) return undefined;
-    } else {
-      if (byte === colon) members += 1;
-      else if (byte === quote) isText = true;
-      else if (digits > 0 && (byte | lowerCase) === letterE) return undefined;
-      digits = 0;
+      continue;
+    }
+    if (digits > 0 && (byte | lowerCase) === letterE) return undefined;
+    digits = 0;
+    if (byte === colon) members += 1;
+    if (byte !== quote) continue;
+    // To the end of the text; what follows a backslash is escaped, be it a quote or a backslash.
+    for (at += 1; at < bytes.length && bytes[at] !== quote; at++) {
+      if (bytes[at] !== backslash) continue;
+      at += 1;
+      if (bytes[at] === letterU && ((bytes[at + 1] ?? 0) | lowerCase) === letterD) return undefined;
     }
   }
   return members;
