@@ -2,108 +2,75 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parses JSON so that no two texts of different meaning give one value: what digests and decisions rest on.
 import { isUtf8 } from 'node:buffer';
-import { isObject, type Json } from '../domain/json.ts';
-
-export type ParsedJson = { readonly ok: true; readonly value: Json } | { readonly ok: false; readonly problem: string };
-
-/** Deeper than any Kubernetes object, shallow enough for every recursion over it. */
-const mostDepth = 500;
-
-/** A number of so many digits may be beyond 2^53, and a long exponent beyond every double. */
-const hugeNumber = /(?:^|[:[,])\s*-?\d(?:[\d.]{15,}|[\d.]*[eE]\+?\d{2,})/;
-const surrogateEscape = /\\u[dD][89a-fA-F]/;
+import { isMisreadKey, type Json, type JsonObject } from '../domain/json.ts';
+import { mostDepth, type ParsedJson, readCarefully } from './careful-json.ts';
 
 /**
  * Integers beyond 2^53 arrive as bigint. Duplicate keys, lone surrogates, numbers beyond every double and bytes that
  * are no UTF-8 are refused. Never throws, and never quotes the text: it may be a Secret.
  */
 export function parseStrictJson(bytes: Buffer): ParsedJson {
-  if (!isUtf8(bytes)) return refused('it is not UTF-8');
+  if (!isUtf8(bytes)) return { ok: false, problem: 'it is not UTF-8' };
   const text = bytes.toString('utf8');
-  let value: Json;
+  return parsePlainly(bytes, text) ?? readCarefully(text);
+}
+
+/** Nearly every review is plain, and JSON.parse reads it many times faster; undefined when it may have misread it. */
+function parsePlainly(bytes: Buffer, text: string): ParsedJson | undefined {
+  const members = plainMembersIn(bytes);
+  if (members === undefined) return undefined;
   try {
-    value = hugeNumber.test(text) ? parseWithBigInts(text) : parsed(text);
-  } catch (error) {
-    return refused(error instanceof OutOfRange ? 'a number is out of range' : 'it is not JSON');
+    const value: Json = JSON.parse(text);
+    return plainKeysIn(value, 0) === members ? { ok: true, value } : undefined;
+  } catch {
+    return undefined;
   }
-  const shape = { keys: 0, isWellFormed: true, checksText: surrogateEscape.test(text) };
-  if (!measure(value, shape, 0)) return refused(`it is nested deeper than ${mostDepth} levels`);
-  if (!shape.isWellFormed) return refused('a text holds half a surrogate pair');
-  if (shape.keys !== membersIn(text)) return refused('an object holds the same key twice');
-  return { ok: true, value };
 }
 
-function refused(problem: string): ParsedJson {
-  return { ok: false, problem };
-}
-
-function parsed(text: string): Json {
-  const value: Json = JSON.parse(text);
-  return value;
-}
-
-class OutOfRange extends Error {}
-
-function parseWithBigInts(text: string): Json {
-  const reviver = (_key: string, value: unknown, context: { readonly source?: string }): unknown => {
-    if (typeof value !== 'number') return value;
-    const { source = '' } = context;
-    if (!Number.isFinite(value)) throw new OutOfRange();
-    return !Number.isSafeInteger(value) && /^-?\d+$/.test(source) ? BigInt(source) : value;
-  };
-  // TypeScript's library does not know the reviver's third parameter yet (ES2026, JSON.parse source text access).
-  const value: Json = JSON.parse(text, reviver as (this: unknown, key: string, value: unknown) => unknown);
-  return value;
-}
-
-interface Shape {
-  keys: number;
-  isWellFormed: boolean;
-  readonly checksText: boolean;
-}
-
-/** Counts the members of all objects; false when the value is nested too deep. */
-function measure(value: Json | undefined, shape: Shape, depth: number): boolean {
-  if (typeof value === 'string') {
-    if (shape.checksText && !value.isWellFormed()) shape.isWellFormed = false;
-    return true;
+/** How many keys the objects in it have, to be held against the members; NaN where some key or depth is not plain. */
+function plainKeysIn(value: Json | undefined, depth: number): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  if (depth >= mostDepth) return Number.NaN;
+  let keys = 0;
+  if (Array.isArray(value)) {
+    for (const item of value) keys += plainKeysIn(item, depth + 1);
+    return keys;
   }
-  const isList = Array.isArray(value);
-  if (!isList && !isObject(value)) return true;
-  if (depth >= mostDepth) return false;
-  if (isList) {
-    for (const item of value) if (!measure(item, shape, depth + 1)) return false;
-    return true;
-  }
+  const object = value as JsonObject;
   // What JSON.parse makes has no enumerable members but its own.
-  for (const key in value) {
-    shape.keys += 1;
-    if (shape.checksText && !key.isWellFormed()) shape.isWellFormed = false;
-    if (!measure(value[key], shape, depth + 1)) return false;
-  }
-  return true;
+  for (const key in object) keys += (isMisreadKey(key) ? Number.NaN : 1) + plainKeysIn(object[key], depth + 1);
+  return keys;
 }
 
-const quote = 0x22;
-const colon = 0x3a;
-const backslash = 0x5c;
+/** A number of more digits may be beyond 2^53; one with an exponent may be beyond every double. */
+const safeDigits = 15;
+const [quote, colon, backslash, zero, nine] = [0x22, 0x3a, 0x5c, 0x30, 0x39];
+const [letterD, letterE, letterU, lowerCase] = [0x64, 0x65, 0x75, 0x20];
 
-/** How many members a text that is JSON writes down: one colon outside of texts each. Fewer in the value means twice. */
-function membersIn(text: string): number {
+/**
+ * How many members are written down in bytes that are JSON: a colon outside of texts each. Undefined where a number may
+ * be huge or an escape may be half a surrogate pair. One plain loop, for every review comes through it.
+ */
+function plainMembersIn(bytes: Buffer): number | undefined {
   let members = 0;
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (code === colon) members += 1;
-    else if (code === quote) at = endOfText(text, at);
+  let digits = 0;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte >= zero && byte <= nine) {
+      digits += 1;
+      if (digits > safeDigits) return undefined;
+      continue;
+    }
+    if (digits > 0 && (byte | lowerCase) === letterE) return undefined;
+    digits = 0;
+    if (byte === colon) members += 1;
+    if (byte !== quote) continue;
+    // To the end of the text; what follows a backslash is escaped, be it a quote or a backslash.
+    for (at += 1; at < bytes.length && bytes[at] !== quote; at++) {
+      if (bytes[at] !== backslash) continue;
+      at += 1;
+      if (bytes[at] === letterU && ((bytes[at + 1] ?? 0) | lowerCase) === letterD) return undefined;
+    }
   }
   return members;
-}
-
-function endOfText(text: string, start: number): number {
-  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
-    let before = end - 1;
-    while (text.charCodeAt(before) === backslash) before -= 1;
-    if ((end - before) % 2 === 1) return end;
-  }
-  return text.length;
 }

@@ -6,7 +6,7 @@ import { type ChangeDigests, changeDigests } from './change-digest.ts';
 import { differs, effectOf, partOf } from './content.ts';
 import type { CoverageRow } from './coverage.ts';
 import { deletion, isDeletionByUpdate } from './deletion.ts';
-import { type Json, type JsonObject, pointerToken, sameJson, textAt, valueAt, without } from './json.ts';
+import { type Json, type JsonObject, joined, pointerToken, sameJson, textAt, valueAt, without } from './json.ts';
 import { isMisleadingApply, lastApplied } from './last-applied.ts';
 import { approvalPlain, normalisedCreation, ofControllers } from './normalise.ts';
 import { once } from './once.ts';
@@ -183,16 +183,17 @@ function labelChange(request: AdmissionRequest, keys: readonly string[]): Change
 function updateOfObject(request: AdmissionRequest, ignored: readonly string[]): Change | Harmless {
   const { object = {}, oldObject = {} } = request;
   const written = ofControllers(request);
-  const ignore = [...ignored, ...written];
+  const ignore = joined(ignored, written);
   const isMain = request.subresource === '';
   // The API server resets status on the main resource of kinds that have a status subresource; where a request does
   // not change it, it is no part of the change (measured: in kinds without one, status is content).
   const kind = isMain && sameJson(object.status, oldObject.status) ? 'Object' : 'ObjectAndStatus';
   const content: Content = { kind, ...(ignore.length === 0 ? {} : { ignore }) };
-  if (sameJson(partOf(oldObject, content, written), partOf(object, content, written))) return 'NoChange';
+  const [before, after] = [partOf(oldObject, content, written), partOf(object, content, written)];
+  if (sameJson(before, after)) return 'NoChange';
   if (onlyLosesFinalizers(request)) return 'AlreadyDeleting';
-  const rest = approvalPlain(partOf(object, content, ignore), request);
-  const isTouch = sameJson(rest, approvalPlain(partOf(oldObject, content, ignore), request));
+  const rest = approvalPlain(without(after, ignored) ?? null, request);
+  const isTouch = sameJson(rest, approvalPlain(without(before, ignored) ?? null, request));
   const digest: Json = isTouch
     ? { change: 'touch', pointers: touched(request, ignored), of: kind, rest }
     : { change: 'update', of: kind, content: rest };

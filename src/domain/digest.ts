@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The one hash of stepup: SHA-256 over RFC 8785 canonical JSON.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import { isObject, type Json, pointerToken } from './json.ts';
 
@@ -15,7 +15,7 @@ export function digestOf(value: Json): string {
   const plain = hasBigInt(value) ? withoutBigInts(value, '', bigPlaces) : value;
   const text = canonicalize(plain) ?? 'null';
   const preimage = bigPlaces.length === 0 ? text : `${text}\n${JSON.stringify(bigPlaces.sort())}`;
-  return `sha256:${createHash('sha256').update(preimage).digest('hex')}`;
+  return `sha256:${hash('sha256', preimage, 'hex')}`;
 }
 
 /** Almost no object has one, and the copy costs as much as the rest of the digest. */

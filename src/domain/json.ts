@@ -12,6 +12,24 @@ export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/**
+ * True for a key that JSON.parse may have misread (nodejs/node#63785, in Node 24 and 26): it holds an escaped key, as it
+ * stands in the text, against the key that followed in objects before, as far as the key is long. Once {"a":1,"\\\\":2}
+ * was read, {"a":1,"\\u0062":2} reads the same. What is taken in such a place begins like the text up to the escape and
+ * goes on with it: it holds a backslash.
+ */
+export function isMisreadKey(key: string): boolean {
+  return key.includes('\\');
+}
+
+/** True when JSON.parse may have misread a key somewhere in the value. */
+export function mayBeMisread(value: Json | undefined): boolean {
+  if (Array.isArray(value)) return value.some(mayBeMisread);
+  if (!isObject(value)) return false;
+  for (const key in value) if (isMisreadKey(key) || mayBeMisread(value[key])) return true;
+  return false;
+}
+
 /** True when both are the same JSON; a key that is absent differs from one that is null. */
 export function sameJson(a: Json | undefined, b: Json | undefined): boolean {
   if (a === b) return true;
@@ -66,6 +84,18 @@ export function without(root: Json | undefined, pointers: readonly string[]): Js
 
 /** Pointers by their first token; all of a member goes where nothing is below. One walk takes away all of them. */
 type Tree = ReadonlyMap<string, Tree> | 'All';
+
+const knownJoined = new WeakMap<readonly string[], WeakMap<readonly string[], readonly string[]>>();
+
+/** Both lists in one, the same one each time: a list that is new needs a new tree, which costs more than its use. */
+export function joined(some: readonly string[], more: readonly string[]): readonly string[] {
+  if (some.length === 0) return more;
+  if (more.length === 0) return some;
+  const known = knownJoined.get(some) ?? new WeakMap<readonly string[], readonly string[]>();
+  const both = known.get(more) ?? [...some, ...more];
+  knownJoined.set(some, known.set(more, both));
+  return both;
+}
 
 const knownTrees = new WeakMap<readonly string[], Tree>();
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // kubectl's record of what was applied: written over with what the object does not say, it makes the next
 // kubectl apply of somebody else delete fields (experiments.md, M5).
-import { isObject, type Json, type JsonObject, sameJson, valueAt } from './json.ts';
+import { isObject, type Json, type JsonObject, mayBeMisread, sameJson, valueAt } from './json.ts';
 import type { AdmissionRequest } from './request.ts';
 
 export const lastApplied = '/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration';
@@ -25,7 +25,7 @@ function parsed(record: Json): JsonObject | undefined {
   if (typeof record !== 'string') return undefined;
   try {
     const value: Json = JSON.parse(record);
-    return isObject(value) ? value : undefined;
+    return isObject(value) && !mayBeMisread(value) ? value : undefined;
   } catch {
     return undefined;
   }

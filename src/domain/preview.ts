@@ -88,10 +88,18 @@ function hashed(value: Json | undefined, key: Uint8Array): string {
 }
 
 function yamlOf(value: Json): string {
-  const plain: unknown = JSON.parse(
-    JSON.stringify(value, (_, member: unknown) => (typeof member === 'bigint' ? member.toString() : member)),
+  return dump(plain(value), { noRefs: true, lineWidth: -1, sortKeys: true });
+}
+
+/** Without what the YAML writer does not know. */
+function plain(value: Json): unknown {
+  if (typeof value === 'bigint') return value.toString();
+  if (Array.isArray(value)) return value.map(plain);
+  if (!isObject(value)) return value;
+  const members = Object.entries(value).flatMap(([key, member]) =>
+    member === undefined ? [] : [[key, plain(member)]],
   );
-  return dump(plain, { noRefs: true, lineWidth: -1, sortKeys: true });
+  return Object.fromEntries(members);
 }
 
 function cut(text: string, mostBytes: number): Preview {

@@ -5,6 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Agent } from 'node:https';
 import { addAbortSignal } from 'node:stream';
+import { parseJson } from '../api/careful-json.ts';
 import { ApiError, statusError } from './api-error.ts';
 import { withinLimit } from './call-limit.ts';
 import type { Credentials } from './credentials.ts';
@@ -86,7 +87,7 @@ export class RestClient {
       return await withinLimit(limit, async (signal) => {
         const answer = await this.#send(this.#calls, request, signal);
         const body = await readBody(answer, this.#maxAnswerBytes);
-        return parseJson(body);
+        return parsedBody(body);
       });
     } catch (error) {
       const failure = asApiError(attempt, error);
@@ -208,9 +209,9 @@ function encodeQuery(query: ApiRequest['query']): string {
 
 class MalformedError extends Error {}
 
-function parseJson(body: Buffer): unknown {
+function parsedBody(body: Buffer): unknown {
   try {
-    return JSON.parse(body.toString('utf8'));
+    return parseJson(body.toString('utf8'));
   } catch {
     // The parser's own message quotes the body, which may be a Secret.
     throw new MalformedError('the answer is not JSON');
@@ -220,7 +221,7 @@ function parseJson(body: Buffer): unknown {
 /** A proxy in between answers in HTML: its status still tells something. */
 function tryJson(body: Buffer): unknown {
   try {
-    return JSON.parse(body.toString('utf8'));
+    return parseJson(body.toString('utf8'));
   } catch {
     return undefined;
   }

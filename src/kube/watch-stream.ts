@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Decodes the body of a watch: one JSON event per line.
+import { parseJson } from '../api/careful-json.ts';
 
 /** One event of a watch, unchecked beyond its outer shape. */
 export interface WatchEvent {
@@ -62,7 +63,7 @@ function parseEvent(line: string): WatchEvent {
 
 function parse(line: string): unknown {
   try {
-    return JSON.parse(line);
+    return parseJson(line);
   } catch {
     // The parser's own message quotes the line, which may hold a Secret.
     throw new Error('a line of a watch is not JSON');

@@ -1,9 +1,103 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // No two texts of different meaning give one value, and nothing throws.
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseStrictJson } from '../../src/api/strict-json.ts';
+import { readSlowly } from './reference-reader.ts';
+
+const numRuns = 3_000;
+
+/** Texts with what makes readers disagree: odd numbers, escapes that spell another key, the same key twice. */
+const hostileText = fc.letrec<{ value: string }>((tie) => {
+  const space = fc.constantFrom('', '', '', ' ', '\n\t');
+  const text = fc.oneof(
+    fc.constantFrom(
+      '"a"',
+      '"\\u0061"',
+      '"\\u0041"',
+      '"__proto__"',
+      '"constructor"',
+      '"1"',
+      '"01"',
+      '""',
+      '"é"',
+      '"\\u00e9"',
+    ),
+    fc.constantFrom(
+      '"\\\\"',
+      '"\\\\\\""',
+      '"\\""',
+      '":"',
+      '"\\":\\""',
+      '"{a:1}"',
+      '"\\ud83d\\ude00"',
+      '"😀"',
+      '"\\\\ud800"',
+    ),
+    fc.constantFrom(
+      '"\\ud800"',
+      '"\\uDFFF"',
+      '"\\uD7ff"',
+      '"12345678901234567890"',
+      '"1e400"',
+      '"\u2028"',
+      '"\\u003c"',
+    ),
+    fc.string({ unit: 'grapheme' }).map((one) => JSON.stringify(one)),
+  );
+  const number = fc.oneof(
+    fc.constantFrom(
+      '0',
+      '-0',
+      '1e5',
+      '1E+2',
+      '1e-400',
+      '1e400',
+      '-1E400',
+      '0e999',
+      '1.5e3',
+      '1e22',
+      '5e-324',
+      '01',
+      '1.',
+      '+1',
+    ),
+    fc.constantFrom(
+      '9007199254740991',
+      '9007199254740992',
+      '9007199254740993',
+      '-9007199254740993',
+      '9007199254740993.0',
+    ),
+    fc.constantFrom('0.1234567890123456789', '12345678.12345678', '900719925474099300000e0', '9'.repeat(400), '-'),
+    fc.bigInt().map(String),
+    fc.double({ noNaN: true, noDefaultInfinity: true }).map((one) => JSON.stringify(one)),
+  );
+  const spaced = (arbitrary: fc.Arbitrary<string>) => fc.tuple(space, arbitrary, space).map((parts) => parts.join(''));
+  const member = fc.tuple(spaced(text), tie('value')).map((parts) => parts.join(':'));
+  const depthSize = 'small';
+  return {
+    value: fc.oneof(
+      { depthSize, withCrossShrink: true },
+      fc.oneof(spaced(number), spaced(text), fc.constantFrom('true', 'false', 'null', 'nul', '')),
+      fc.array(member, { maxLength: 4 }).map((members) => `{${members.join(',')}}`),
+      fc.array(tie('value'), { maxLength: 4 }).map((items) => `[${items.join(',')}]`),
+    ),
+  };
+}).value;
+
+/** Such texts, some of them damaged in one place. */
+const hostileBytes = fc
+  .tuple(hostileText, fc.option(fc.tuple(fc.nat(), fc.constantFrom(...'{}[]:,"\\ue0 1', '', '\ufeff', '\xff'))))
+  .map(([text, damage]) => {
+    if (damage === null) return Buffer.from(text);
+    const [where, put] = damage;
+    const at = where % (text.length + 1);
+    const encoding = put === '\xff' ? 'latin1' : 'utf8';
+    return Buffer.concat([Buffer.from(text.slice(0, at)), Buffer.from(put, encoding), Buffer.from(text.slice(at + 1))]);
+  });
 
 const parse = (text: string) => parseStrictJson(Buffer.from(text));
 
@@ -90,6 +184,23 @@ describe('parseStrictJson', () => {
         expect(parse(text)).toEqual({ ok: false, problem: 'an object holds the same key twice' });
       }),
     );
+  });
+
+  // Against an independent reader of the grammar: what is looked at in the bytes must never disagree with the parser.
+  test('accepts exactly the texts that a reader of the grammar accepts, as the same values', () => {
+    let accepted = 0;
+    fc.assert(
+      fc.property(hostileBytes, (bytes) => {
+        const parsed = parseStrictJson(bytes);
+        const wanted = readSlowly(bytes);
+        accepted += parsed.ok ? 1 : 0;
+        return isDeepStrictEqual(parsed.ok ? { value: parsed.value } : undefined, wanted);
+      }),
+      { numRuns },
+    );
+    // Neither side says always the same.
+    expect(accepted).toBeGreaterThan(numRuns / 10);
+    expect(accepted).toBeLessThan((numRuns * 9) / 10);
   });
 
   test('never throws on any bytes', () => {

@@ -2,12 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // stepup as its pod would run it, without the stand-in node's balancer between: the chart's objects, the rendered
 // arguments, the image's entrypoint, and the Service pointed straight at the process.
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Component, startComponent } from '../controlplane/component.ts';
 import type { ControlPlane } from '../controlplane/controlplane.ts';
 import { requestToken } from '../controlplane/service-account-token.ts';
+import { imageEntrypoint } from '../tools/image-entrypoint.ts';
 
 export const systemNamespace = 'stepup-system';
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -95,13 +96,10 @@ export async function installChart(cluster: ControlPlane, options: StepupOptions
   };
 }
 
-/** The ENTRYPOINT of the Dockerfile, with this machine's paths. */
 function entrypoint(dist: string, profile: string | undefined): readonly string[] {
-  const [, text = '[]'] = /^ENTRYPOINT (\[.*\])$/m.exec(readFileSync(join(root, 'Dockerfile'), 'utf8')) ?? [];
-  const parts: readonly string[] = JSON.parse(text);
-  const [, ...rest] = parts.map((part) => part.replace('/app/dist', dist));
+  const [node, ...rest] = imageEntrypoint(dist);
   const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
-  return [process.execPath, ...profiling, ...rest];
+  return [node, ...profiling, ...rest];
 }
 
 function expanded(arg: string, account: string): string {

@@ -4,7 +4,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/domain/digest.ts';
-import type { Json, JsonObject } from '../../src/domain/json.ts';
+import { type Json, type JsonObject, joined, sameJson, without } from '../../src/domain/json.ts';
 import type { Action } from '../../src/domain/policy.ts';
 import type { AdmissionRequest } from '../../src/domain/request.ts';
 import { isSameBase } from '../../src/domain/reservation.ts';
@@ -383,6 +383,39 @@ describe('digests', () => {
     const members = Object.entries(value).map(([key, member]) => [key, sorted(member ?? null)] as const);
     return Object.fromEntries(members.sort(([a], [b]) => (a < b ? -1 : 1)));
   }
+});
+
+describe('what is left out of an object', () => {
+  const key = fc.constantFrom('a', 'b', 'c', '__proto__');
+  const pointer = fc.array(key, { minLength: 1, maxLength: 3 }).map((tokens) => `/${tokens.join('/')}`);
+  const pointers = fc.array(pointer, { maxLength: 3 });
+  const { tree } = fc.letrec<{ tree: Json }>((tie) => ({
+    tree: fc.oneof(
+      { depthSize: 'small' },
+      fc.constantFrom<Json>(1, 'x', null),
+      fc.array(tie('tree'), { maxLength: 2 }),
+      fc.dictionary(key, tie('tree'), { maxKeys: 3 }),
+    ),
+  }));
+
+  test('is the same left out at once or in two steps, in either order', () => {
+    fc.assert(
+      fc.property(tree, pointers, pointers, (value, some, more) => {
+        const atOnce = without(value, joined(some, more));
+        expect(sameJson(atOnce, without(without(value, some), more))).toBe(true);
+        expect(sameJson(atOnce, without(without(value, more), some))).toBe(true);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test('is one list for the same two lists, and another for others', () => {
+    const [some, more, others] = [['/a'], ['/b'], ['/c']];
+    expect(joined(some, more)).toEqual(['/a', '/b']);
+    expect(joined(some, more)).toBe(joined(some, more));
+    expect(joined(some, others)).toEqual(['/a', '/c']);
+    expect([joined([], more), joined(some, [])]).toEqual([more, some]);
+  });
 });
 
 describe('one attempt key and one base', () => {

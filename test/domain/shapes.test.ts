@@ -275,6 +275,13 @@ describe("kubectl's record of what was applied", () => {
     const fields = both.map((under) => attempt(update(record(value)), under).change.fields);
     expect(fields).toEqual([[lastApplied], [lastApplied]]);
   });
+  test('may not say it under a key that JSON.parse reads as another (nodejs/node#63785)', () => {
+    // After the former, JSON.parse takes the latter for it, which says nothing about spec.
+    JSON.parse('{"unused":0,"\\\\u00":0}');
+    const hidden = record('{"unused":0,"\\u0073pec":{"replicas":4}}');
+    const want = 'needs approval to UPDATE';
+    expect(both.map((under) => outcome(update(hidden), under))).toEqual([want, want]);
+  });
 });
 
 describe('annotations of the deployment controller', () => {

@@ -10,6 +10,7 @@ import type { Cluster, ControlPlaneOptions } from '../controlplane/controlplane.
 import { eventually } from '../controlplane/eventually.ts';
 import type { CommandOptions, CommandResult } from '../controlplane/run-command.ts';
 import { type StandinNode, startStandinNode } from '../controlplane/standin/node.ts';
+import { imageEntrypoint } from '../tools/image-entrypoint.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 export const systemNamespace = 'stepup-system';
@@ -39,12 +40,12 @@ export interface InstallationOptions extends ControlPlaneOptions {
 
 export async function installStepup(options: InstallationOptions = {}): Promise<Installation> {
   const { replicas = 2, values = [], progress = () => {}, ...controlPlane } = options;
-  const bundle = join(root, 'dist/stepup.mjs');
-  if (!existsSync(bundle)) throw new Error('read dist/stepup.mjs: run npm run build first');
+  const dist = join(root, 'dist');
+  if (!existsSync(join(dist, 'stepup.mjs'))) throw new Error('read dist/stepup.mjs: run npm run build first');
   progress('starting etcd, kube-apiserver and kube-controller-manager');
   const used = await useCluster(controlPlane);
   try {
-    const node = await standinNode(used, bundle);
+    const node = await standinNode(used, dist);
     const { cluster } = used;
     progress('creating namespaces, people and machines');
     await createNamespaces(cluster);
@@ -75,9 +76,9 @@ export async function installStepup(options: InstallationOptions = {}): Promise<
   }
 }
 
-async function standinNode(used: UsedCluster, bundle: string): Promise<StandinNode | undefined> {
+async function standinNode(used: UsedCluster, dist: string): Promise<StandinNode | undefined> {
   if (used.kind === 'existing') return undefined;
-  return startStandinNode(used.cluster, { image: /stepup/, entrypoint: [process.execPath, bundle] });
+  return startStandinNode(used.cluster, { image: /stepup/, entrypoint: imageEntrypoint(dist) });
 }
 
 function installer(used: UsedCluster, standing: readonly string[]): (more: readonly string[]) => Promise<void> {

@@ -225,6 +225,13 @@ describe('rest client', () => {
     });
   });
 
+  test('a key that JSON.parse would misread is read as what it says (nodejs/node#63785)', async () => {
+    const said = ['{"answer":1,"\\\\":2}', '{"answer":1,"\\u0062":2}'];
+    const { rest } = await setup((_request, response) => response.end(said.shift()));
+    await rest.request({ method: 'GET', path: '/x' });
+    expect(await rest.request({ method: 'GET', path: '/x' })).toEqual({ answer: 1, b: 2 });
+  });
+
   test('a body cut off is reported, never half an answer', async () => {
     const { rest } = await setup((request, response) => {
       response.writeHead(200, { 'Content-Length': '100' });

@@ -52,6 +52,13 @@ describe('watch stream', () => {
     await expect(decode([Buffer.from(text)], maxLineBytes)).rejects.toThrow(/watch/);
   });
 
+  test('a key that JSON.parse would misread is read as what it says (nodejs/node#63785)', async () => {
+    const said =
+      '{"type":"ADDED","object":{"watched":1,"\\\\":2}}\n{"type":"ADDED","object":{"watched":1,"\\u0062":2}}\n';
+    const [, event] = await decode([Buffer.from(said)]);
+    expect(event?.object).toEqual({ watched: 1, b: 2 });
+  });
+
   test('what cannot be parsed is not quoted', async () => {
     await expect(decode([Buffer.from('secret\n')])).rejects.not.toThrow(/secret/);
   });

@@ -9,23 +9,23 @@ const configMap = (lines: number, value: string) => ({
   metadata: { name: 'big' },
   data: Object.fromEntries(Array.from({ length: lines }, (_, i) => [`k${i}`, `${value} ${i}`])),
 });
+const request: AdmissionRequest = {
+  uid: 'u',
+  operation: 'UPDATE',
+  group: '',
+  version: 'v1',
+  kind: 'ConfigMap',
+  resource: 'configmaps',
+  subresource: '',
+  namespace: 'prod',
+  name: 'big',
+  requester: { username: 'u', uid: '', groups: [] },
+  dryRun: false,
+};
 const preview = (from: number, to: number) => {
-  const request: AdmissionRequest = {
-    uid: 'u',
-    operation: from === 0 ? 'CREATE' : 'UPDATE',
-    group: '',
-    version: 'v1',
-    kind: 'ConfigMap',
-    resource: 'configmaps',
-    subresource: '',
-    namespace: 'prod',
-    name: 'big',
-    requester: { username: 'u', uid: '', groups: [] },
-    dryRun: false,
-    object: configMap(to, 'new'),
-    oldObject: configMap(from, 'old'),
-  };
-  return previewOf(request, new Uint8Array(32));
+  const operation = from === 0 ? 'CREATE' : 'UPDATE';
+  const objects = { object: configMap(to, 'new'), oldObject: configMap(from, 'old') };
+  return previewOf({ ...request, operation, ...objects }, new Uint8Array(32));
 };
 
 test('a change of thousands of lines is shown by its parts, soon, and within bounds', () => {
@@ -49,4 +49,15 @@ test('a change of few lines is shown with what stays around it', () => {
     diff: '--- before\n+++ after\n@@ -1,4 +1,5 @@\n data:\n-  k0: old 0\n+  k0: new 0\n+  k1: new 1\n metadata:\n   name: big\n',
     truncated: false,
   });
+});
+
+test('every key and number stands there as it was sent, whatever was shown before', () => {
+  const shown = (key: string) => {
+    const object = { metadata: { name: 'odd' }, data: { a: 1, [key]: 9007199254740993n } };
+    const { diff } = previewOf({ ...request, operation: 'CREATE', object }, new Uint8Array(32));
+    return diff.split('\n').filter((line) => line.includes('9007199254740993'));
+  };
+  // A round trip through JSON would show the second as the first (nodejs/node#63785).
+  expect(shown('\\')).toEqual(["+  \\: '9007199254740993'"]);
+  expect(shown('"')).toEqual([`+  '"': '9007199254740993'`]);
 });
