@@ -192,7 +192,8 @@ export async function policiesReady(cluster: Pick<Cluster, 'admin'>, least = 1):
         );
       return items.length >= least && items.every(isReady);
     },
-    { timeoutMs: 30_000 },
+    // A Lease that was left behind lasts 15 s.
+    { timeoutMs: 60_000 },
   );
 }
 
