@@ -91,7 +91,7 @@ export async function startSideWebhook(
         }),
       );
     };
-    if (request.url === probePath) {
+    if (request.url?.startsWith(probePath)) {
       probes += 1;
       return answer();
     }
