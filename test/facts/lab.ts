@@ -22,7 +22,10 @@ export interface Ended {
 }
 
 export interface ApprovalObject extends KubeObject {
-  readonly spec: { readonly action: { readonly operation: string; readonly name: string; readonly resource: string } };
+  readonly spec: {
+    readonly action: { readonly operation: string; readonly name: string; readonly resource: string };
+    readonly requester: { readonly username: string; readonly pod?: { readonly name: string } };
+  };
   readonly status?: {
     readonly phase?: string;
     readonly evidence?: string;
@@ -247,4 +250,30 @@ export interface Later {
 export async function anHourLater(lab: Lab, later: readonly Later[]): Promise<readonly Later[]> {
   await lab.stepup.upgrade(['extraArgs[0]=--clock-offset-ms=3600000']);
   return Promise.all(later.map(async ({ fact, key }) => ({ fact, key, expected: await endOf(lab, key, 30_000) })));
+}
+
+/** The phases that each write of an approval from now on leaves it in, in order. */
+export async function phasesFromNow(
+  lab: Lab,
+): Promise<{ of(key: ApprovalKey): Promise<readonly string[]>; close(): void }> {
+  const path = '/apis/stepup.dev/v1alpha1/stepupapprovals';
+  const { metadata } = await lab.admin.list(path);
+  const stopping = new AbortController();
+  const seen: ApprovalObject[] = [];
+  const watching = (async () => {
+    const from = `${path}?watch=true&resourceVersion=${metadata.resourceVersion}`;
+    for await (const { object } of lab.admin.watch<ApprovalObject>(from, stopping.signal)) seen.push(object);
+  })();
+  watching.catch(() => {}); // then it lacks what is waited for
+  return {
+    of: async (key) => {
+      const now = await approvalOf(lab, key);
+      const states = () => seen.filter(({ metadata: { uid } }) => uid === now.metadata.uid);
+      await eventually('the newest state to be seen', () => {
+        return states().some(({ metadata: { resourceVersion } }) => resourceVersion === now.metadata.resourceVersion);
+      });
+      return states().map(({ status }) => status?.phase ?? 'Pending');
+    },
+    close: () => stopping.abort(),
+  };
 }

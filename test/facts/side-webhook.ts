@@ -81,7 +81,7 @@ export async function startSideWebhook(
     const answer = () => {
       const denial = [...denials].find(({ matches }) => matches(review));
       const verdict =
-        denial === undefined ? { allowed: true } : { allowed: false, status: { message: denial.message } };
+        denial === undefined ? { allowed: true } : { allowed: false, status: { code: 403, message: denial.message } };
       response.setHeader('content-type', 'application/json');
       response.end(
         JSON.stringify({
