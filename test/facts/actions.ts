@@ -6,7 +6,7 @@ import type { Answer, KubeObject, PatchType } from '../controlplane/admin-client
 import { eventually } from '../controlplane/eventually.ts';
 import { apply } from '../e2e/installation.ts';
 import { deployment, deployments, fieldOf, imagePatch, textAt } from '../faults/traffic.ts';
-import { byDeployer, type Lab } from './lab.ts';
+import { byDeployer, codeAndMessage, type Lab } from './lab.ts';
 import { about, type SideReview } from './side-webhook.ts';
 
 export const deploymentPath = (name: string, namespace = 'prod') => `${deployments(namespace)}/${name}`;
@@ -47,6 +47,23 @@ export function patch(lab: Lab, path: string, body: unknown, type: PatchType = '
 export function setImage(lab: Lab, name: string, image = 'nginx:2'): Promise<Answer> {
   return patch(lab, deploymentPath(name), imagePatch(image));
 }
+
+/**
+ * A request that the API server gives up after so many seconds: what it says then, which may be nothing at all. The
+ * connection is one of its own, since it is not good for another request.
+ */
+export async function givenUp(lab: Lab, seconds: number, method: string, path: string, body: object): Promise<string> {
+  const client = await lab.client('ci/deployer');
+  const contentType = method === 'PATCH' ? patchTypes.merge : 'application/json';
+  try {
+    return codeAndMessage(await client.send(method, `${path}?timeout=${seconds}s`, { body, contentType }));
+  } catch (failure) {
+    return `no answer: ${failure}`;
+  }
+}
+
+/** What `givenUp` returns when time was up, and not when anything else happened. */
+export const timedOut = /^(50[04] .*(timeout|deadline)|no answer: .*socket hang up)/i;
 
 /** Server-side apply, as `kubectl apply --server-side` sends it. */
 export function applyDeployment(lab: Lab, name: string): Promise<Answer> {
