@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { KubeObject } from '../controlplane/admin-client.ts';
 import { eventually } from '../controlplane/eventually.ts';
 import { apply } from '../e2e/installation.ts';
+import { counted } from '../e2e/metrics.ts';
 import { addPolicy } from '../e2e/test-policy.ts';
 import { deployment, fieldOf } from '../faults/traffic.ts';
 import { core, deploymentPath, hasImage, patch, pod, reviewsFromNow, setImage, standing } from './actions.ts';
@@ -56,7 +57,7 @@ test('B10 each item of a deleted collection is asked about without a name, and s
   }
   // The third one is not approved: the first two go, it stays, and the requester is told.
   const third = approvalIn(await collection());
-  expect((await approvalOf(lab, third)).spec.action.name).toBe('b10-c');
+  expect((await reached(lab, third, 'Pending')).spec.action.name).toBe('b10-c');
   const items = lab.side.reviews(isItem);
   expect(new Set(items.map((review) => review.name ?? ''))).toEqual(new Set(['']));
   for (const key of keys) expect(await endOf(lab, key)).toEqual(observedOnce);
@@ -81,15 +82,12 @@ async function guardedPod(name: string): Promise<void> {
   });
 }
 const budgetPath = (name: string) => `/apis/policy/v1/namespaces/prod/poddisruptionbudgets/${name}`;
-const evict = (name: string, uid?: string) =>
-  lab.deployer.send('POST', core('pods', `${name}/eviction`), {
-    body: {
-      apiVersion: 'policy/v1',
-      kind: 'Eviction',
-      metadata: { name, namespace: 'prod' },
-      ...(uid === undefined ? {} : { deleteOptions: { preconditions: { uid } } }),
-    },
-  });
+const eviction = (name: string) => ({
+  apiVersion: 'policy/v1',
+  kind: 'Eviction',
+  metadata: { name, namespace: 'prod' },
+});
+const evict = (name: string) => lab.deployer.send('POST', core('pods', `${name}/eviction`), { body: eviction(name) });
 
 test('B11 an eviction is the only question before a pod is deleted, and its approval outlasts a refusal by the budget', async () => {
   await guardedPod('b11');
@@ -214,3 +212,23 @@ test('B15 a dry run is answered truthfully and spends nothing, except where it w
 });
 
 const imagePatchOf = (image: string) => ({ spec: { template: { spec: { containers: [{ name: 'c', image }] } } } });
+
+test('B11 an eviction of a pod that is not there is answered as without stepup, and ends no namesake made meanwhile', async () => {
+  const gone = await evict('b11-gone');
+  expect(codeAndMessage(gone)).toMatch(/^404 .*pods prod\/b11-gone does not exist/);
+  // By the API server itself, whom nobody gates.
+  const ungated = await lab.admin.send('POST', core('pods', 'b11-gone/eviction'), { body: eviction('b11-gone') });
+  expect(ungated.code).toBe(404);
+  // Asked before it is there, and held until it is: a request that were let through would end it.
+  const answered = () => counted(lab.stepup, 'stepup_decisions_total', { reason: 'Undescribable' });
+  const before = await answered();
+  const hold = lab.side.hold(byDeployer(about('b11-gone')));
+  const early = evict('b11-gone');
+  await hold.arrived();
+  await eventually('stepup to have answered', async () => (await answered()) > before);
+  await lab.admin.post(core('pods'), pod('b11-gone'));
+  hold.release();
+  expect((await early).code).toBe(404);
+  expect(timesDeleted(await podHistory.of('b11-gone'))).toBe(0);
+  expect(approvalIn(await evict('b11-gone')).namespace).toBe('prod');
+});
