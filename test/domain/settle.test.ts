@@ -3,6 +3,7 @@
 // What becomes of a reserved write: what was written is never taken for lost.
 import { describe, expect, test } from 'vitest';
 import type { Use } from '../../src/domain/approval.ts';
+import { type Change, changeOf } from '../../src/domain/change.ts';
 import type { JsonObject } from '../../src/domain/json.ts';
 import type { Action } from '../../src/domain/policy.ts';
 import type { AdmissionRequest } from '../../src/domain/request.ts';
@@ -10,11 +11,18 @@ import { type Seen, settle } from '../../src/domain/settle.ts';
 import { context, creation, deletion, deployment, deploys, privileged, request, set } from './builders.ts';
 
 function use(asked: AdmissionRequest, action: Action = deploys, live?: JsonObject): Use {
-  const { digest, base, effect, objectUID, oldResourceVersion } = privileged(
-    asked,
-    action,
-    live === undefined ? context : { ...context, live },
-  );
+  return used(privileged(asked, action, live === undefined ? context : { ...context, live }));
+}
+
+/** An update that amounts to a deletion. */
+function ending(oldObject: JsonObject, object: JsonObject): Use {
+  const row = { ...deploys, shape: 'DeletionByUpdate', reach: 'Selected', action: deploys } as const;
+  const change = changeOf(row, request({ oldObject, object }), context);
+  if (typeof change === 'string') throw new Error(`harmless: ${change}`);
+  return used(change);
+}
+
+function used({ digest, base, effect, objectUID, oldResourceVersion }: Change): Use {
   return {
     attemptKey: 'key',
     digest,
@@ -63,9 +71,17 @@ const podImage = use(
   pods,
 );
 const { kind: _, apiVersion: __, ...listed } = config('2', '6');
-const dying = (finalizers: string[], resourceVersion: string): JsonObject => ({
-  metadata: { uid: 'uid-d', resourceVersion, deletionTimestamp: 't', finalizers },
+const dying = (finalizers: string[], resourceVersion: string, deletionGracePeriodSeconds = 30): JsonObject => ({
+  metadata: { uid: 'uid-d', resourceVersion, deletionTimestamp: 't', deletionGracePeriodSeconds, finalizers },
 });
+const unhold = ending(dying(['a', 'b'], '5'), dying(['b'], '5'));
+const live: JsonObject = { metadata: { uid: 'uid-d', resourceVersion: '5' } };
+const owned = set(
+  live,
+  ['metadata', 'ownerReferences'],
+  [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'o', uid: 'o' }],
+);
+const adopt = ending(live, owned);
 const force = use(
   deletion(dying(['orphan'], '5'), { options: { gracePeriodSeconds: 0, propagationPolicy: 'Background' } }),
 );
@@ -138,7 +154,14 @@ describe('settling', () => {
       state(set(deployment(), ['metadata', 'uid'], 'uid-2')),
     ],
     ['a second deletion of what was going already', 'Stands', force, state(dying(['orphan'], '5'))],
-    ['a second deletion once anything has moved', 'Happened', force, state(dying([], '6'))],
+    ['a second deletion once somebody else has written', 'Stands', force, state(dying(['orphan'], '6'))],
+    ['a second deletion once its finalizers are those it asked for', 'Happened', force, state(dying([], '6', 0))],
+    ['a second deletion once it is gone', 'Happened', force, { kind: 'Absent' }],
+    ['a finalizer that is still there', 'Stands', unhold, state(dying(['a', 'b'], '6'))],
+    ['a finalizer that was taken away', 'Happened', unhold, state(dying(['b'], '6'))],
+    ['the other finalizer, by somebody else', 'Stands', unhold, state(dying(['a'], '6'))],
+    ['an owner that is not given yet, of what somebody marks', 'Stands', adopt, state(dying([], '6'))],
+    ['an owner that was given', 'Happened', adopt, state(owned)],
     ['a creation that is there', 'Happened', born, state(set(deployment(), ['metadata', 'uid'], 'uid-new'))],
     ['a creation that is not there', 'Stands', born, { kind: 'Absent' }],
     ['a creation of that name by somebody else', 'Stands', born, state(deployment())],

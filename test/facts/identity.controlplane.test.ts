@@ -20,6 +20,7 @@ import {
   endOf,
   type Lab,
   observedOnce,
+  reached,
   startLab,
 } from './lab.ts';
 import { targetOf } from './side-webhook.ts';
@@ -119,7 +120,7 @@ test('B19 whoever impersonates is judged as the impersonated: as a person he is 
     });
   expect(approvalIn(await as({}, 'nginx:1')).namespace, 'as itself').toBe('prod');
   const asDeployer = approvalIn(await as({ 'impersonate-user': deployerName }, 'nginx:2'));
-  const { spec } = await approvalOf(lab, asDeployer);
+  const { spec } = await reached(lab, asDeployer, 'Pending');
   expect(spec.requester.username).toBe(deployerName);
   // What docs/guarantees.md says: whoever may impersonate people is not held back by this.
   const admin = { 'impersonate-user': 'carol', 'impersonate-group': 'system:masters' };

@@ -131,6 +131,40 @@ test('B12 a deletion only marks what has finalizers, and taking the last one awa
   expect(timesDeleted(await deploymentHistory.of('b12'))).toBe(1);
 });
 
+test('B12 what is marked already is not taken for gone: a finalizer whose removal lost to another writer is still removed', async () => {
+  await standing(lab, 'b12-busy');
+  await lab.admin.patch(deploymentPath('b12-busy'), { metadata: { finalizers: ['example.com/hold'] } });
+  await lab.admin.delete(deploymentPath('b12-busy'));
+  const attempt = () => patch(lab, deploymentPath('b12-busy'), { metadata: { finalizers: null } });
+  const key = await approvedBefore(lab, attempt);
+  const reviews = reviewsFromNow(lab, 'b12-busy');
+  const answer = await whileHeld(lab, { key, matches: byDeployer(about('b12-busy')), attempt }, async () => {
+    await lab.admin.patch(deploymentPath('b12-busy'), { metadata: { labels: { touched: 'yes' } } });
+    await deploymentHistory.of('b12-busy');
+    expect(standingOf(await approvalOf(lab, key))).toMatchObject({ phase: 'Reserved' });
+  });
+  expect(answer.code, codeAndMessage(answer)).toBe(200);
+  expect(reviews().length).toBe(2);
+  expect(await endOf(lab, key)).toEqual(observedOnce);
+  expect(timesDeleted(await deploymentHistory.of('b12-busy'))).toBe(1);
+});
+
+test('B12 a pod that is going is ended at once under one approval, though its status is written meanwhile', async () => {
+  // On a node, so that its deletion takes a kubelet's word; of an image that this node does not run.
+  await lab.admin.post(core('pods'), { ...pod('b12-pod'), spec: { ...pod('b12-pod').spec, nodeName: 'standin' } });
+  await lab.admin.delete(core('pods', 'b12-pod'));
+  const attempt = () => lab.deployer.send('DELETE', `${core('pods', 'b12-pod')}?gracePeriodSeconds=0`);
+  const key = await approvedBefore(lab, attempt);
+  const answer = await whileHeld(lab, { key, matches: byDeployer(about('b12-pod')), attempt }, async () => {
+    await lab.admin.patch(core('pods', 'b12-pod/status'), { status: { reason: 'Going' } });
+    await podHistory.of('b12-pod');
+    expect(standingOf(await approvalOf(lab, key))).toMatchObject({ phase: 'Reserved' });
+  });
+  expect(answer.code, codeAndMessage(answer)).toBe(200);
+  expect(await endOf(lab, key)).toEqual(observedOnce);
+  expect(timesDeleted(await podHistory.of('b12-pod'))).toBe(1);
+});
+
 const scaleTo = (name: string, replicas: number) => patch(lab, `${deploymentPath(name)}/scale`, { spec: { replicas } });
 const hasReplicas = (replicas: number) => (object: KubeObject) =>
   fieldOf(fieldOf(object, 'spec'), 'replicas') === replicas;

@@ -3,8 +3,9 @@
 // Facts B1 to B4 (docs/facts.md): the API server asks several times about one request.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { eventually } from '../controlplane/eventually.ts';
 import { addPolicy } from '../e2e/test-policy.ts';
-import { deployment, deployments } from '../faults/traffic.ts';
+import { deployment, deployments, imagePatch } from '../faults/traffic.ts';
 import {
   applyDeployment,
   configMap,
@@ -169,6 +170,23 @@ test('B2 an approved change that is asked about on a stale watch cache passes, t
   }
   expect(await endOf(lab, key)).toEqual({ ...observedOnce, uses: 2, releases: 1 });
   expect(await timesWith('b2-spec', 'nginx:2')).toBe(1);
+});
+
+test('B2 a change that looks like none on a stale watch cache is asked about again, and refused', async () => {
+  await standing(lab, 'b2-none');
+  await lab.admin.patch(deploymentPath('b2-none'), imagePatch('nginx:2'));
+  await eventually('the cache to have it', async () => {
+    return hasImage('nginx:2')(await lab.deployer.get(`${deploymentPath('b2-none')}?resourceVersion=0`));
+  });
+  const release = lab.etcd.holdWatches();
+  await lab.admin.patch(deploymentPath('b2-none'), imagePatch('nginx:0'));
+  const reviews = reviewsFromNow(lab, 'b2-none', 'UPDATE');
+  const answer = await setImage(lab, 'b2-none');
+  release();
+  expect(approvalIn(answer).namespace).toBe('prod');
+  const [first, second] = reviews().map(({ oldObject }) => imageOf(oldObject));
+  expect([first, second]).toEqual(['nginx:2', 'nginx:0']);
+  expect(await timesWith('b2-none', 'nginx:2'), "the admin's").toBe(1);
 });
 
 test('B3 an immediate deletion is asked about twice and spends one approval', async () => {
