@@ -49,21 +49,24 @@ function effectBeforeGone(
   }
   if (target === undefined || textAt(target, '/metadata/deletionTimestamp') === '') return undefined;
   const graceSeconds = asked.graceSeconds ?? valueAt(target, '/metadata/deletionGracePeriodSeconds');
+  const finalizers = finalizersFor(asked.propagation, target);
   const metadata = {
     ...(graceSeconds === undefined ? {} : { deletionGracePeriodSeconds: graceSeconds }),
-    finalizers: finalizersFor(asked.propagation, target),
+    ...(finalizers === undefined ? {} : { finalizers }),
   };
   const pointers = ['/metadata/deletionGracePeriodSeconds', '/metadata/finalizers'];
   return effectOf(target, { metadata }, { kind: 'Fields', pointers });
 }
 
 /** As the API server changes them for a propagation (apiserver, pkg/registry/generic/registry/store.go). */
-function finalizersFor(propagation: string, target: JsonObject): Json {
+function finalizersFor(propagation: string, target: JsonObject): Json | undefined {
   const before = valueAt(target, '/metadata/finalizers');
-  if (propagation === standingPropagation(target) || !Array.isArray(before)) return before ?? [];
-  const others = before.filter((name) => name !== 'orphan' && name !== 'foregroundDeletion');
+  if (propagation === standingPropagation(target)) return before;
+  const list = Array.isArray(before) ? before : [];
+  const others = list.filter((name) => name !== 'orphan' && name !== 'foregroundDeletion');
   const own = { Orphan: ['orphan'], Foreground: ['foregroundDeletion'] }[propagation] ?? [];
-  return [...others, ...own];
+  const after = [...others, ...own];
+  return after.length === 0 ? undefined : after;
 }
 
 /** What becomes of the dependents: as asked, else as an earlier deletion left it, else by the kind's default. */

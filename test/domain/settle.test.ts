@@ -72,8 +72,16 @@ const podImage = use(
 );
 const { kind: _, apiVersion: __, ...listed } = config('2', '6');
 const dying = (finalizers: string[], resourceVersion: string, deletionGracePeriodSeconds = 30): JsonObject => ({
-  metadata: { uid: 'uid-d', resourceVersion, deletionTimestamp: 't', deletionGracePeriodSeconds, finalizers },
+  metadata: {
+    uid: 'uid-d',
+    resourceVersion,
+    deletionTimestamp: 't',
+    deletionGracePeriodSeconds,
+    // The API server leaves empty lists out.
+    ...(finalizers.length === 0 ? {} : { finalizers }),
+  },
 });
+const sooner = use(deletion(dying(['a'], '5'), { options: { gracePeriodSeconds: 5 } }));
 const unhold = ending(dying(['a', 'b'], '5'), dying(['b'], '5'));
 const live: JsonObject = { metadata: { uid: 'uid-d', resourceVersion: '5' } };
 const owned = set(
@@ -156,6 +164,8 @@ describe('settling', () => {
     ['a second deletion of what was going already', 'Stands', force, state(dying(['orphan'], '5'))],
     ['a second deletion once somebody else has written', 'Stands', force, state(dying(['orphan'], '6'))],
     ['a second deletion once its finalizers are those it asked for', 'Happened', force, state(dying([], '6', 0))],
+    ['a sooner deletion that leaves what others hold', 'Happened', sooner, state(dying(['a'], '6', 5))],
+    ['a sooner deletion of which only somebody else has written', 'Stands', sooner, state(dying(['a'], '6'))],
     ['a second deletion once it is gone', 'Happened', force, { kind: 'Absent' }],
     ['a finalizer that is still there', 'Stands', unhold, state(dying(['a', 'b'], '6'))],
     ['a finalizer that was taken away', 'Happened', unhold, state(dying(['b'], '6'))],

@@ -16,6 +16,7 @@ import {
   approvalOf,
   approvedBefore,
   byDeployer,
+  codeAndMessage,
   type Ended,
   endOf,
   type HeldLab,
@@ -91,6 +92,18 @@ test('etcd stops after the answer and goes on after every timeout: each approved
   }
   for (const key of keys) expect(await endOf(lab, key)).toEqual(observedOnce);
   for (const name of names) expect(await timesWith(name, 'nginx:2')).toBe(1);
+});
+
+test('a Scale that is asked about on a stale watch cache passes, once it is seen that it lost', async () => {
+  await standing(lab, 'scaled');
+  const attempt = () => patch(lab, `${deploymentPath('scaled')}/scale`, { spec: { replicas: 1 } });
+  const key = await approvedBefore(lab, attempt);
+  const release = lab.etcd.holdWatches();
+  await lab.admin.patch(deploymentPath('scaled'), { metadata: { labels: { touched: 'yes' } } });
+  const answer = await attempt();
+  release();
+  expect(answer.code, codeAndMessage(answer)).toBe(200);
+  expect(await endOf(lab, key)).toEqual({ ...observedOnce, uses: 2, releases: 1 });
 });
 
 test('an update for which the API server allocates something is seen for what it is', async () => {

@@ -169,24 +169,31 @@ test('two replicas lead for a moment: each approval is settled once, whatever bo
   const keys: ApprovalKey[] = [];
   for (const name of names) keys.push(await approvedBefore(lab, () => setImage(lab, name)));
   const phases = await phasesFromNow(lab);
-  const matches: Matches = byDeployer(
-    (review) => targetOf(review).startsWith('twice-') && imageOf(review.object) === 'nginx:2',
-  );
-  const hold = lab.side.hold(matches);
+  const held = (which: (name: string) => boolean): Matches =>
+    byDeployer((review) => {
+      const name = targetOf(review);
+      return name.startsWith('twice-') && which(name) && imageOf(review.object) === 'nginx:2';
+    });
+  const winning = lab.side.hold(held((name) => !loses(name)));
+  const losing = lab.side.hold(held(loses));
   const answers = names.map((name) => setImage(lab, name));
-  await hold.arrived(names.length);
+  await winning.arrived(names.length / 2);
+  await losing.arrived(names.length / 2);
   for (const key of keys) await reached(lab, key, 'Reserved');
 
   const first = await leaderOf(lab.node);
   lab.node.kill(first, 'SIGSTOP');
   await freeLease(lab.stepup);
-  await eventually('the other one to lead', () => leads(first, false));
+  await eventually('the other one to lead', () => leadsInsteadOf(first));
+  // These are settled by the new leader; the old one has yet to be told that they happened, and that they are settled.
+  winning.release();
+  for (const [at, key] of keys.entries()) if (!loses(names[at] ?? '')) await endOf(lab, key);
   // From here on both believe that they lead.
   lab.node.kill(first, 'SIGCONT');
   await Promise.all(
     names.filter(loses).map((name) => lab.admin.patch(deploymentPath(name), { spec: { minReadySeconds: 1 } })),
   );
-  hold.release();
+  losing.release();
 
   for (const answer of await Promise.all(answers)) expect(answer.code, codeAndMessage(answer)).toBe(200);
   for (const [at, key] of keys.entries()) {
@@ -203,10 +210,10 @@ test('two replicas lead for a moment: each approval is settled once, whatever bo
   phases.close();
 });
 
-/** Does a replica lead, by its own word; or one that is not that one? */
-async function leads(name: string, isThat: boolean): Promise<boolean> {
-  const asked = lab.node.pods().filter((one) => (one.name === name) === isThat && one.isReady);
-  const texts = await Promise.all(asked.map(async ({ ip }) => (await fetch(`http://${ip}:8080/metrics`)).text()));
+/** Does another replica than this one lead, by its own word? */
+async function leadsInsteadOf(name: string): Promise<boolean> {
+  const others = lab.node.pods().filter((one) => one.name !== name && one.isReady);
+  const texts = await Promise.all(others.map(async ({ ip }) => (await fetch(`http://${ip}:8080/metrics`)).text()));
   return texts.some((text) => /^stepup_leader 1$/m.test(text));
 }
 
