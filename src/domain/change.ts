@@ -8,7 +8,7 @@ import { deletion, isDeletionByUpdate } from './deletion.ts';
 import { digestOf } from './digest.ts';
 import { type Json, type JsonObject, pointerToken, sameJson, textAt, valueAt, without } from './json.ts';
 import { isMisleadingApply, lastApplied } from './last-applied.ts';
-import { approvalPlain, normalisedCreation, ofControllers } from './normalise.ts';
+import { approvalPlain, isApprovalOfCertificate, normalisedCreation, ofControllers } from './normalise.ts';
 import type { AdmissionRequest, Operation } from './request.ts';
 import { generationOf, settledBy } from './settled-by.ts';
 
@@ -188,7 +188,16 @@ function updateOfObject(request: AdmissionRequest, ignored: readonly string[]): 
   const digest: Json = isTouch
     ? { change: 'touch', pointers: touched(request, ignored), of: kind, rest }
     : { change: 'update', of: kind, content: rest };
-  return ofUpdate(request, content, { digest });
+  return ofUpdate(request, recognisedBy(content, request), { digest });
+}
+
+/**
+ * What tells the written state: never what another try of the same change writes differently, or that try, admitted
+ * again on the same state, would be taken for lost and its approval serve twice.
+ */
+function recognisedBy(content: Content, request: AdmissionRequest): Content {
+  if (!isApprovalOfCertificate(request)) return content;
+  return { ...content, ignore: [...(content.ignore ?? []), '/status/conditions'] };
 }
 
 /** An object that is being deleted is let go; a policy that governs deletion has a row of its own for that. */

@@ -93,6 +93,19 @@ const adopt = ending(live, owned);
 const force = use(
   deletion(dying(['orphan'], '5'), { options: { gracePeriodSeconds: 0, propagationPolicy: 'Background' } }),
 );
+const signing = { group: 'certificates.k8s.io', resource: 'certificatesigningrequests', subresource: 'approval' };
+const approvals: Action = {
+  operations: ['UPDATE'],
+  apiGroups: [signing.group],
+  resources: [`${signing.resource}/approval`],
+};
+const certificate = (resourceVersion: string, approvedAt?: string, labels: JsonObject = {}): JsonObject => ({
+  metadata: { name: 'c', uid: 'uid-c', resourceVersion, labels },
+  spec: { request: 'x' },
+  status:
+    approvedAt === undefined ? {} : { conditions: [{ type: 'Approved', status: 'True', lastUpdateTime: approvedAt }] },
+});
+const signed = use(request({ ...signing, oldObject: certificate('5'), object: certificate('5', 't1') }), approvals);
 const born = use(creation(set(deployment(), ['metadata', 'uid'], 'uid-new')));
 
 describe('settling', () => {
@@ -147,6 +160,15 @@ describe('settling', () => {
       state(pod(2, { image: 'b', nodeName: 'n' })),
     ],
     ['a pod of another image', 'Lost', podImage, state(pod(2, { image: 'c', nodeName: 'n' }))],
+    ['a certificate approved as admitted', 'Happened', signed, state(certificate('6', 't1'))],
+    [
+      'a certificate approved by a later try, admitted on the same state',
+      'Happened',
+      signed,
+      state(certificate('6', 't2')),
+    ],
+    ['a certificate that somebody has labelled', 'Lost', signed, state(certificate('6', undefined, { a: 'b' }))],
+    ['a certificate that is as it was', 'Stands', signed, state(certificate('5'))],
     ['a deletion of what is still there', 'Stands', use(deletion(deployment())), state(deployment())],
     [
       'a deletion of what is going',
