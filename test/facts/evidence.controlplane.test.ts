@@ -35,8 +35,10 @@ vi.setConfig({ testTimeout: 120_000 });
 beforeAll(async () => {
   lab = await startHeldLab();
   await addPolicy(lab.stepup, 'services', [{ operations: ['UPDATE'], apiGroups: [''], resources: ['services'] }]);
-  deploymentHistory = await startHistory(lab.admin, '/apis/apps/v1/deployments', deployment('dev', 'marker'));
-  podHistory = await startHistory(lab.admin, '/api/v1/pods', pod('marker', 'dev'));
+  // By the API server that is not restarted.
+  const admin = lab.cluster.adminOf(lab.cluster.servers[1] ?? '');
+  deploymentHistory = await startHistory(admin, '/apis/apps/v1/deployments', deployment('dev', 'marker'));
+  podHistory = await startHistory(admin, '/api/v1/pods', pod('marker', 'dev'));
 });
 afterAll(async () => {
   for (const history of [deploymentHistory, podHistory]) history?.close();
@@ -127,14 +129,18 @@ test('while no operator leads, a call on the next generation proves by itself th
   for (const name of names) expect(await timesWith(name, 'nginx:2')).toBe(1);
 });
 
-test('an update for which the API server allocates something is seen for what it is', async () => {
+test('an update for which the API server allocates is another one on every try, unless it names what it wants', async () => {
   await lab.admin.post(core('services'), { metadata: { name: 'allocated' }, spec: { ports: [{ port: 80 }] } });
-  const attempt = () => patch(lab, core('services', 'allocated'), { spec: { type: 'NodePort' } });
+  const drawn = () => patch(lab, core('services', 'allocated'), { spec: { type: 'NodePort' } });
+  const unnamed = await approvedBefore(lab, drawn);
+  expect(approvalIn(await drawn()).name, 'another port').not.toBe(unnamed.name);
+  const spec = { type: 'NodePort', ports: [{ port: 80, nodePort: 31234 }] };
+  const attempt = () => patch(lab, core('services', 'allocated'), { spec });
   const key = await approvedBefore(lab, attempt);
   expect((await attempt()).code).toBe(200);
   // Taken for lost, its approval would serve a second time.
   expect(await endOf(lab, key)).toEqual(observedOnce);
-  await lab.admin.patch(core('services', 'allocated'), { spec: { type: 'ClusterIP' } });
+  await lab.admin.patch(core('services', 'allocated'), { spec: { type: 'ClusterIP', ports: [{ port: 80 }] } });
   expect(approvalIn(await attempt()).name).not.toBe(key.name);
 });
 

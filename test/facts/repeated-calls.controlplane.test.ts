@@ -195,10 +195,11 @@ test('B3 an immediate deletion is asked about twice and spends one approval', as
   const key = await approvedBefore(lab, attempt);
   const reviews = reviewsFromNow(lab, 'b3', 'DELETE');
   expect((await attempt()).code).toBe(200);
-  const [first, second, ...more] = reviews();
-  expect(more).toEqual([]);
-  expect(second?.uid).not.toBe(first?.uid);
-  expect(second?.oldObject?.metadata.uid).toBe(first?.oldObject?.metadata.uid);
+  // More often where the pod is written to meanwhile.
+  const asked = reviews();
+  expect(asked.length).toBeGreaterThanOrEqual(2);
+  expect(new Set(asked.map(({ uid }) => uid)).size).toBe(asked.length);
+  expect(new Set(asked.map(({ oldObject }) => oldObject?.metadata.uid)).size).toBe(1);
   expect(await endOf(lab, key)).toEqual(observedOnce);
   expect(timesDeleted(await podHistory.of('b3'))).toBe(1);
   // The next one of that name is another object.
