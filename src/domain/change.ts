@@ -8,7 +8,7 @@ import type { CoverageRow } from './coverage.ts';
 import { deletion, isDeletionByUpdate } from './deletion.ts';
 import { type Json, type JsonObject, joined, pointerToken, sameJson, textAt, valueAt, without } from './json.ts';
 import { isMisleadingApply, lastApplied } from './last-applied.ts';
-import { approvalPlain, normalisedCreation, ofControllers } from './normalise.ts';
+import { approvalPlain, isApprovalOfCertificate, normalisedCreation, ofControllers } from './normalise.ts';
 import { once } from './once.ts';
 import type { AdmissionRequest, Operation } from './request.ts';
 import { generationOf, settledBy } from './settled-by.ts';
@@ -197,7 +197,16 @@ function updateOfObject(request: AdmissionRequest, ignored: readonly string[]): 
   const digest: Json = isTouch
     ? { change: 'touch', pointers: touched(request, ignored), of: kind, rest }
     : { change: 'update', of: kind, content: rest };
-  return ofUpdate(request, content, { digest });
+  return ofUpdate(request, recognisedBy(content, request), { digest });
+}
+
+/**
+ * What tells the written state: never what another try of the same change writes differently, or that try, admitted
+ * again on the same state, would be taken for lost and its approval serve twice.
+ */
+function recognisedBy(content: Content, request: AdmissionRequest): Content {
+  if (!isApprovalOfCertificate(request)) return content;
+  return { ...content, ignore: [...(content.ignore ?? []), '/status/conditions'] };
 }
 
 /** An object that is being deleted is let go; a policy that governs deletion has a row of its own for that. */

@@ -1,9 +1,11 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What ends an object, and what becomes of its dependents.
+import type { Effect } from './approval.ts';
 import type { Change, Harmless } from './change.ts';
 import { changeDigests } from './change-digest.ts';
-import { type Json, type JsonObject, textAt, valueAt } from './json.ts';
+import { effectOf } from './content.ts';
+import { type Json, type JsonObject, sameJson, textAt, valueAt } from './json.ts';
 import type { AdmissionRequest } from './request.ts';
 
 /** The end of an object: by DELETE, by eviction, or by an update that amounts to one. */
@@ -18,6 +20,7 @@ export function deletion(
   const graceSeconds = valueAt(options, '/gracePeriodSeconds');
   const immediate = graceSeconds === 0;
   if (request.operation === 'DELETE' && isRepeatedDeletion(target, propagation, graceSeconds)) return 'AlreadyDeleting';
+  const effect = effectBeforeGone(request, target, { graceSeconds, propagation });
   const kind = { operation: 'DELETE', subresource: '' } as const;
   return {
     ...kind,
@@ -25,7 +28,45 @@ export function deletion(
     objectUID: uid,
     oldResourceVersion: resourceVersion,
     base: { kind: 'Deletion', uid },
+    ...(effect === undefined ? {} : { effect }),
   };
+}
+
+/**
+ * How the end of an object shows while it is still there. One that was alive is marked, which no other write does:
+ * undefined. One that is marked already, or is given an owner, is written to by others as well: there only what this
+ * request itself writes tells.
+ */
+function effectBeforeGone(
+  { operation, object = {}, oldObject = {} }: AdmissionRequest,
+  target: JsonObject | undefined,
+  asked: { readonly graceSeconds: Json | undefined; readonly propagation: string },
+): Effect | undefined {
+  if (operation === 'UPDATE') {
+    const pointers = ['/metadata/finalizers', '/spec/finalizers', '/metadata/ownerReferences'];
+    const changed = pointers.filter((place) => !sameJson(valueAt(object, place), valueAt(oldObject, place)));
+    return effectOf(oldObject, object, { kind: 'Fields', pointers: changed });
+  }
+  if (target === undefined || textAt(target, '/metadata/deletionTimestamp') === '') return undefined;
+  const graceSeconds = asked.graceSeconds ?? valueAt(target, '/metadata/deletionGracePeriodSeconds');
+  const finalizers = finalizersFor(asked.propagation, target);
+  const metadata = {
+    ...(graceSeconds === undefined ? {} : { deletionGracePeriodSeconds: graceSeconds }),
+    ...(finalizers === undefined ? {} : { finalizers }),
+  };
+  const pointers = ['/metadata/deletionGracePeriodSeconds', '/metadata/finalizers'];
+  return effectOf(target, { metadata }, { kind: 'Fields', pointers });
+}
+
+/** As the API server changes them for a propagation (apiserver, pkg/registry/generic/registry/store.go). */
+function finalizersFor(propagation: string, target: JsonObject): Json | undefined {
+  const before = valueAt(target, '/metadata/finalizers');
+  if (propagation === standingPropagation(target)) return before;
+  const list = Array.isArray(before) ? before : [];
+  const others = list.filter((name) => name !== 'orphan' && name !== 'foregroundDeletion');
+  const own = { Orphan: ['orphan'], Foreground: ['foregroundDeletion'] }[propagation] ?? [];
+  const after = [...others, ...own];
+  return after.length === 0 ? undefined : after;
 }
 
 /** What becomes of the dependents: as asked, else as an earlier deletion left it, else by the kind's default. */

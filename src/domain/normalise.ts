@@ -127,11 +127,19 @@ export function ofControllers({ group, resource }: Pick<AdmissionRequest, 'group
 }
 
 /** kubectl certificate approve writes the instant of each try into the condition (kubectl, pkg/cmd/certificates). */
-export function approvalPlain(content: Json, { group, resource, subresource }: AdmissionRequest): Json {
-  const isApproval =
-    `${group}/${resource}/${subresource}` === 'certificates.k8s.io/certificatesigningrequests/approval';
+export function approvalPlain(content: Json, request: AdmissionRequest): Json {
   const conditions = valueAt(content, '/status/conditions');
-  if (!isApproval || !isObject(content) || !isObject(content.status) || !Array.isArray(conditions)) return content;
+  if (
+    !isApprovalOfCertificate(request) ||
+    !isObject(content) ||
+    !isObject(content.status) ||
+    !Array.isArray(conditions)
+  )
+    return content;
   const plain = conditions.map((one: Json) => without(one, ['/lastUpdateTime', '/lastTransitionTime']) ?? null);
   return { ...content, status: { ...content.status, conditions: plain } };
+}
+
+export function isApprovalOfCertificate({ group, resource, subresource }: AdmissionRequest): boolean {
+  return `${group}/${resource}/${subresource}` === 'certificates.k8s.io/certificatesigningrequests/approval';
 }

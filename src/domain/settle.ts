@@ -47,11 +47,11 @@ export function settle(use: Use, seen: Seen): Settlement {
   }
 }
 
-/** The very state that was reserved on shows nothing: a finalizer may be taken from an object that was going already. */
-function isGoneOrGoing({ base, oldResourceVersion }: Use, seen: Seen): boolean {
+/** That an object is marked proves something only where it was alive before: else the use says what does. */
+function isGoneOrGoing({ base, effect }: Use, seen: Seen): boolean {
   if (seen.kind !== 'State' || uidOf(seen.object) !== base.uid) return true;
-  const isUntouched = textAt(seen.object, '/metadata/resourceVersion') === oldResourceVersion;
-  return !isUntouched && textAt(seen.object, '/metadata/deletionTimestamp') !== '';
+  if (effect !== undefined) return showsEffect(effect, seen.object);
+  return textAt(seen.object, '/metadata/deletionTimestamp') !== '';
 }
 
 function afterGeneration(use: Use, seen: Seen, generation: number): Settlement {

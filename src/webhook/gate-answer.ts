@@ -56,6 +56,11 @@ export interface Refused {
   readonly reason: DeniedReason;
   readonly policy: string;
   readonly hint?: string;
+  /**
+   * What it is about is not there. Clients are told 404, as they would be without stepup, so that a drain goes on. It
+   * is a refusal all the same: let through, the request would end a namesake made in this moment.
+   */
+  readonly isAbsent?: true;
 }
 
 /** The status reason of every refusal that an approval lifts. */
@@ -70,10 +75,11 @@ export function answerOf(verdict: Verdict, request: AdmissionRequest): Answer {
     case 'Denied':
       return deniedAnswer(verdict, request);
     case 'Refused': {
-      const { reason, policy, hint } = verdict;
+      const { reason, policy, hint, isAbsent } = verdict;
       const message = refusalMessage(policy, reason, hint);
+      const code = isAbsent === true ? 404 : 403;
       return {
-        refusal: { code: 403, reason, message, details: refusalDetails(policy, reason) },
+        refusal: { code, reason, message, details: refusalDetails(policy, reason) },
         auditAnnotations: { policy, outcome: 'Denied', reason },
       };
     }

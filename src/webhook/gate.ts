@@ -136,7 +136,12 @@ export class Gate {
       case 'NotGoverned':
         return { outcome: 'NotGoverned', reason: described.reason };
       case 'Refused':
-        return refused(policy.metadata.name, described.reason, live?.kind === 'Unread' ? live.why : undefined);
+        return live?.kind === 'Unread'
+          ? {
+              ...refused(policy.metadata.name, described.reason, live.why),
+              ...(live.isAbsent ? { isAbsent: true } : {}),
+            }
+          : refused(policy.metadata.name, described.reason);
       case 'Attempt': {
         const attempt = attemptOf(effective.metadata.name, request, described.attempt.change);
         const governed: Governed = { request, attempt, policy: effective, policies: policies.allWith(policy), context };

@@ -12,8 +12,8 @@ import type { RestClient } from '../kube/rest.ts';
 
 export type LiveTarget =
   | { readonly kind: 'Read'; readonly object: JsonObject }
-  /** why: a few words for the requester. */
-  | { readonly kind: 'Unread'; readonly why: string };
+  /** why: a few words for the requester. isAbsent: there was nothing of that name while the request was on its way. */
+  | { readonly kind: 'Unread'; readonly why: string; readonly isAbsent: boolean };
 
 /** True when the policy governs the request and it is judged on an object that the review does not carry. */
 export function needsLiveTarget(policy: Policy, request: AdmissionRequest): boolean {
@@ -33,8 +33,9 @@ export async function readLiveTarget(
     // The API server's JSON, of which only metadata is read.
     return { kind: 'Read', object: object as JsonObject };
   } catch (error) {
-    if (isNotFound(error)) return { kind: 'Unread', why: `${resource} ${namespace}/${name} does not exist` };
-    if (isForbidden(error)) return { kind: 'Unread', why: `stepup may not read ${resource}` };
-    return { kind: 'Unread', why: `${resource} ${namespace}/${name} could not be read; try again` };
+    const unread = (why: string, isAbsent = false): LiveTarget => ({ kind: 'Unread', why, isAbsent });
+    if (isNotFound(error)) return unread(`${resource} ${namespace}/${name} does not exist`, true);
+    if (isForbidden(error)) return unread(`stepup may not read ${resource}`);
+    return unread(`${resource} ${namespace}/${name} could not be read; try again`);
   }
 }

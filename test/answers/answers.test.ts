@@ -63,6 +63,7 @@ const cases: Readonly<Record<DeniedReason, Case>> = {
     },
   },
   Undescribable: {
+    code: 404,
     ask() {
       webhook.policy('deploys', { actions: [{ operations: ['DELETE'], apiGroups: [''], resources: ['pods'] }] });
       const resource = { group: '', version: 'v1', resource: 'pods' };

@@ -253,7 +253,7 @@ export const ways: readonly Way[] = [
     refused: [['POST pods/eviction']],
     spent: 1,
     again: 'fails by itself',
-    note: 'the pod is gone: 403 Undescribable, where the API server itself would say 404',
+    note: 'the pod is gone: 404, as the API server itself would say',
   }),
   kubectl({
     command: 'debug {n} --image=busybox:1 --attach=false',

@@ -12,11 +12,22 @@ import { apiServerSpec, controllerManagerSpec, etcdSpec } from './component-spec
 import { freePorts } from './free-ports.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 
+/** How etcd is reached by those who may. */
+export interface EtcdAccess {
+  readonly port: number;
+  /** Path of a file of the control plane, such as `etcd-client.crt`. */
+  file(name: string): string;
+}
+
+/** The port by which an API server (0 is the first) reaches etcd. */
+export type EtcdPortFor = (etcd: EtcdAccess, apiServer: number) => Promise<number>;
+
 export interface BootOptions {
   readonly apiServers: 1 | 2;
   readonly controllerManager: boolean;
   readonly compaction: 'off' | '5m';
   readonly apiServerArgs: readonly string[];
+  readonly etcdPortFor: EtcdPortFor;
 }
 
 export interface Booted {
@@ -49,7 +60,9 @@ export async function boot(binaries: Binaries, files: ClusterFiles, options: Boo
       const name = `kube-apiserver${suffix}`;
       const auditLog = files.path(`audit${suffix}.log`);
       const extraArgs = options.apiServerArgs;
-      apiServers.push(await start(apiServerSpec(binaries, files, { name, port, etcdPort, auditLog, extraArgs })));
+      const reached = await options.etcdPortFor({ port: etcdPort, file: files.path }, index);
+      const parts = { name, port, etcdPort: reached, auditLog, extraArgs };
+      apiServers.push(await start(apiServerSpec(binaries, files, parts)));
       auditLogs.push(auditLog);
     }
 

@@ -6,7 +6,7 @@ import { rmSync } from 'node:fs';
 import { basename, isAbsolute } from 'node:path';
 import { type AdminClient, createAdminClient } from './admin-client.ts';
 import { type Binaries, ensureBinaries } from './binaries.ts';
-import { type Booted, boot, bootRetryingPorts } from './boot.ts';
+import { type Booted, boot, bootRetryingPorts, type EtcdPortFor } from './boot.ts';
 import { type ClusterFiles, writeClusterFiles } from './cluster-files.ts';
 import { commandEnv } from './command-env.ts';
 import type { Component } from './component.ts';
@@ -23,6 +23,8 @@ export interface ControlPlaneOptions {
   /** Off (the default) keeps etcd's whole history, which tests count. */
   readonly etcd?: { readonly compaction: 'off' | '5m' };
   readonly apiServerArgs?: readonly string[];
+  /** For tests that stand between an API server and etcd. Default: each reaches it directly. */
+  readonly etcdPortFor?: EtcdPortFor;
 }
 
 /** What any cluster offers to a test, be it ours or an existing one. */
@@ -138,6 +140,7 @@ async function bootIn(files: ClusterFiles, binaries: Binaries, options: ControlP
         controllerManager: options.controllerManager ?? true,
         compaction: options.etcd?.compaction ?? 'off',
         apiServerArgs: options.apiServerArgs ?? [],
+        etcdPortFor: options.etcdPortFor ?? (async ({ port }) => port),
       }),
     );
   } catch (cause) {

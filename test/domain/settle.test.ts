@@ -3,6 +3,7 @@
 // What becomes of a reserved write: what was written is never taken for lost.
 import { describe, expect, test } from 'vitest';
 import type { Use } from '../../src/domain/approval.ts';
+import { type Change, changeOf } from '../../src/domain/change.ts';
 import type { JsonObject } from '../../src/domain/json.ts';
 import type { Action } from '../../src/domain/policy.ts';
 import type { AdmissionRequest } from '../../src/domain/request.ts';
@@ -10,11 +11,18 @@ import { type Seen, settle } from '../../src/domain/settle.ts';
 import { context, creation, deletion, deployment, deploys, privileged, request, set } from './builders.ts';
 
 function use(asked: AdmissionRequest, action: Action = deploys, live?: JsonObject): Use {
-  const { digest, base, effect, objectUID, oldResourceVersion } = privileged(
-    asked,
-    action,
-    live === undefined ? context : { ...context, live },
-  );
+  return used(privileged(asked, action, live === undefined ? context : { ...context, live }));
+}
+
+/** An update that amounts to a deletion. */
+function ending(oldObject: JsonObject, object: JsonObject): Use {
+  const row = { ...deploys, shape: 'DeletionByUpdate', reach: 'Selected', action: deploys } as const;
+  const change = changeOf(row, request({ oldObject, object }), context);
+  if (typeof change === 'string') throw new Error(`harmless: ${change}`);
+  return used(change);
+}
+
+function used({ digest, base, effect, objectUID, oldResourceVersion }: Change): Use {
   return {
     attemptKey: 'key',
     digest,
@@ -63,12 +71,41 @@ const podImage = use(
   pods,
 );
 const { kind: _, apiVersion: __, ...listed } = config('2', '6');
-const dying = (finalizers: string[], resourceVersion: string): JsonObject => ({
-  metadata: { uid: 'uid-d', resourceVersion, deletionTimestamp: 't', finalizers },
+const dying = (finalizers: string[], resourceVersion: string, deletionGracePeriodSeconds = 30): JsonObject => ({
+  metadata: {
+    uid: 'uid-d',
+    resourceVersion,
+    deletionTimestamp: 't',
+    deletionGracePeriodSeconds,
+    // The API server leaves empty lists out.
+    ...(finalizers.length === 0 ? {} : { finalizers }),
+  },
 });
+const sooner = use(deletion(dying(['a'], '5'), { options: { gracePeriodSeconds: 5 } }));
+const unhold = ending(dying(['a', 'b'], '5'), dying(['b'], '5'));
+const live: JsonObject = { metadata: { uid: 'uid-d', resourceVersion: '5' } };
+const owned = set(
+  live,
+  ['metadata', 'ownerReferences'],
+  [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'o', uid: 'o' }],
+);
+const adopt = ending(live, owned);
 const force = use(
   deletion(dying(['orphan'], '5'), { options: { gracePeriodSeconds: 0, propagationPolicy: 'Background' } }),
 );
+const signing = { group: 'certificates.k8s.io', resource: 'certificatesigningrequests', subresource: 'approval' };
+const approvals: Action = {
+  operations: ['UPDATE'],
+  apiGroups: [signing.group],
+  resources: [`${signing.resource}/approval`],
+};
+const certificate = (resourceVersion: string, approvedAt?: string, labels: JsonObject = {}): JsonObject => ({
+  metadata: { name: 'c', uid: 'uid-c', resourceVersion, labels },
+  spec: { request: 'x' },
+  status:
+    approvedAt === undefined ? {} : { conditions: [{ type: 'Approved', status: 'True', lastUpdateTime: approvedAt }] },
+});
+const signed = use(request({ ...signing, oldObject: certificate('5'), object: certificate('5', 't1') }), approvals);
 const born = use(creation(set(deployment(), ['metadata', 'uid'], 'uid-new')));
 
 describe('settling', () => {
@@ -123,6 +160,15 @@ describe('settling', () => {
       state(pod(2, { image: 'b', nodeName: 'n' })),
     ],
     ['a pod of another image', 'Lost', podImage, state(pod(2, { image: 'c', nodeName: 'n' }))],
+    ['a certificate approved as admitted', 'Happened', signed, state(certificate('6', 't1'))],
+    [
+      'a certificate approved by a later try, admitted on the same state',
+      'Happened',
+      signed,
+      state(certificate('6', 't2')),
+    ],
+    ['a certificate that somebody has labelled', 'Lost', signed, state(certificate('6', undefined, { a: 'b' }))],
+    ['a certificate that is as it was', 'Stands', signed, state(certificate('5'))],
     ['a deletion of what is still there', 'Stands', use(deletion(deployment())), state(deployment())],
     [
       'a deletion of what is going',
@@ -138,7 +184,16 @@ describe('settling', () => {
       state(set(deployment(), ['metadata', 'uid'], 'uid-2')),
     ],
     ['a second deletion of what was going already', 'Stands', force, state(dying(['orphan'], '5'))],
-    ['a second deletion once anything has moved', 'Happened', force, state(dying([], '6'))],
+    ['a second deletion once somebody else has written', 'Stands', force, state(dying(['orphan'], '6'))],
+    ['a second deletion once its finalizers are those it asked for', 'Happened', force, state(dying([], '6', 0))],
+    ['a sooner deletion that leaves what others hold', 'Happened', sooner, state(dying(['a'], '6', 5))],
+    ['a sooner deletion of which only somebody else has written', 'Stands', sooner, state(dying(['a'], '6'))],
+    ['a second deletion once it is gone', 'Happened', force, { kind: 'Absent' }],
+    ['a finalizer that is still there', 'Stands', unhold, state(dying(['a', 'b'], '6'))],
+    ['a finalizer that was taken away', 'Happened', unhold, state(dying(['b'], '6'))],
+    ['the other finalizer, by somebody else', 'Stands', unhold, state(dying(['a'], '6'))],
+    ['an owner that is not given yet, of what somebody marks', 'Stands', adopt, state(dying([], '6'))],
+    ['an owner that was given', 'Happened', adopt, state(owned)],
     ['a creation that is there', 'Happened', born, state(set(deployment(), ['metadata', 'uid'], 'uid-new'))],
     ['a creation that is not there', 'Stands', born, { kind: 'Absent' }],
     ['a creation of that name by somebody else', 'Stands', born, state(deployment())],

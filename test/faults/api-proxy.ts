@@ -12,13 +12,15 @@ export interface ApiProxy {
   silence(): void;
   /** New connections work again; those from before stay silent for ever. */
   speak(): void;
+  /** What the API server answers gets lost from now on; what it is asked still arrives. `admit` ends it for new connections. */
+  deafen(): void;
   /** Resets every connection and refuses new ones until `admit`. */
   refuse(): void;
   admit(): void;
   close(): void;
 }
 
-type Mode = 'open' | 'silent' | 'refusing';
+type Mode = 'open' | 'silent' | 'deaf' | 'refusing';
 
 export async function startApiProxy(server: URL): Promise<ApiProxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
@@ -40,6 +42,7 @@ export async function startApiProxy(server: URL): Promise<ApiProxy> {
       one.pipe(other);
     }
     if (mode === 'silent') mute(pair);
+    if (mode === 'deaf') deafen(pair);
   });
   await new Promise<void>((resolve, reject) => {
     listener.once('error', reject);
@@ -63,6 +66,10 @@ export async function startApiProxy(server: URL): Promise<ApiProxy> {
     speak: () => {
       mode = 'open';
     },
+    deafen: () => {
+      mode = 'deaf';
+      for (const pair of pairs) deafen(pair);
+    },
     refuse: () => {
       mode = 'refusing';
       cut();
@@ -77,10 +84,25 @@ export async function startApiProxy(server: URL): Promise<ApiProxy> {
   };
 }
 
+/** Helm values by which the replicas are told this address of the API server. Helm takes digits for a number, unless they start with 0. */
+export function throughProxy({ port }: ApiProxy): readonly string[] {
+  return [
+    'extraEnv[0].name=KUBERNETES_SERVICE_HOST',
+    'extraEnv[0].value=127.0.0.1',
+    'extraEnv[1].name=KUBERNETES_SERVICE_PORT',
+    `extraEnv[1].value=0${port}`,
+  ];
+}
+
 /** What arrives is neither read nor passed on: not even the end of a connection is noticed. */
 function mute([client, upstream]: readonly [Socket, Socket]): void {
   client.unpipe(upstream);
   upstream.unpipe(client);
   client.pause();
+  upstream.pause();
+}
+
+function deafen([client, upstream]: readonly [Socket, Socket]): void {
+  upstream.unpipe(client);
   upstream.pause();
 }

@@ -14,7 +14,7 @@ import { requestToken } from '../controlplane/service-account-token.ts';
 import type { StandinNode, StandinPod } from '../controlplane/standin/node.ts';
 import { apply, type Installation, installStepup, systemNamespace } from '../e2e/installation.ts';
 import { addPolicy } from '../e2e/test-policy.ts';
-import { type ApiProxy, startApiProxy } from './api-proxy.ts';
+import { type ApiProxy, startApiProxy, throughProxy } from './api-proxy.ts';
 import { forSeconds, leaderOf, type Recovery, readyzOf, recoverFrom, tableOf } from './recovery.ts';
 import {
   approve,
@@ -61,16 +61,6 @@ afterAll(async () => {
   await stepup?.stop();
   proxy?.close();
 });
-
-/** The API server's address as the pods are told it. Helm takes digits for a number, unless they start with 0. */
-function throughProxy({ port }: ApiProxy): readonly string[] {
-  return [
-    'extraEnv[0].name=KUBERNETES_SERVICE_HOST',
-    'extraEnv[0].value=127.0.0.1',
-    'extraEnv[1].name=KUBERNETES_SERVICE_PORT',
-    `extraEnv[1].value=0${port}`,
-  ];
-}
 
 function isOwn(one: Cluster): one is ControlPlane {
   return 'etcd' in one;
