@@ -22,7 +22,7 @@ export interface Change {
   readonly objectUID?: string;
   readonly oldResourceVersion?: string;
   readonly base: Base;
-  readonly effect?: Effect;
+  readonly effect?: Effect | undefined;
 }
 
 /** Why a governed request is let through unspent. */
