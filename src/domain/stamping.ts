@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What admission writes on approvals and decisions that people create, and what it refuses to let in.
 import { type Approval, type ApprovalAction, type Decision, isEnded, type Stamp, type Verdict } from './approval.ts';
-import { targetLabel, targetLabelOf } from './attempt.ts';
+import { isNameOfAttempt, targetLabel, targetLabelOf } from './attempt.ts';
 import { digestVersion } from './digest.ts';
 import { isObject, type Json, type JsonObject, textAt, valueAt } from './json.ts';
 import { after } from './life.ts';
@@ -55,6 +55,8 @@ export const approvalLabel = 'stepup.dev/approval';
 
 const copySentence = 'this is a copy of an approval that lived elsewhere; leave status, createdBy and origin out';
 
+const nameSentence = 'metadata.name: such names are for the approvals of refused requests; choose another one';
+
 function refused(message: string): Stamping {
   return { kind: 'Refused', message };
 }
@@ -70,6 +72,10 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
   const claimed = textAt(spec, '/createdBy/username');
   if (spec.createdBy !== undefined && claimed !== caller.username) return refused(copySentence);
   if (policy === undefined) return refused(`there is no StepUpPolicy ${read.policyName}`);
+
+  // Under the name that somebody else's refused request will print, it would be approved in its place.
+  const names = policies.map(({ metadata }) => metadata.name);
+  if (isNameOfAttempt(textAt(object, '/metadata/name'), names)) return refused(nameSentence);
 
   const home = (action.namespace ?? '') || ownNamespace;
   if (namespace !== home) return refused(homeSentence(action, home));

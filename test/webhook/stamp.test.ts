@@ -163,6 +163,11 @@ describe('an approval applied by an approver', () => {
     );
   });
 
+  test.each(['contents-012345678', 'contents-012345678g', 'other-0123456789'])('may be named %s', async (name) => {
+    const object = { metadata: { name, namespace: 'prod' }, spec: byHand() };
+    expect((await webhook.stamp(approval({ object }))).allowed).toBe(true);
+  });
+
   test('may name its own creator', async () => {
     expect(
       (await webhook.stamp(approval({ spec: { createdBy: { username: 'ada' }, origin: 'Applied' } }))).allowed,
@@ -197,6 +202,10 @@ describe('an approval is refused', () => {
     ['carrying a status', () => approval({ object: { status: { phase: 'Approved', uses: [] } } })],
     ['without digest where content binds', () => approval({ spec: { policy: { name: 'contents' } } })],
     ['with a digest of another version', () => approval({ spec: { change: { digest, digestVersion: 'v9' } } })],
+    [
+      'under the name that a refused request may print',
+      () => approval({ object: { metadata: { name: 'contents-0123456789', namespace: 'prod' }, spec: byHand() } }),
+    ],
     ['in another namespace than its target', () => approval({ review: { namespace: 'dev' } })],
     ['without policy', () => approval({ spec: { policy: {} } })],
     ['without requester', () => approval({ spec: { requester: 'me' } })],
