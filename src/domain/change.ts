@@ -4,7 +4,7 @@
 import type { Base, Content, Effect } from './approval.ts';
 import { differs, effectOf, partOf } from './content.ts';
 import type { CoverageRow } from './coverage.ts';
-import { deletion, isDeletionByUpdate } from './deletion.ts';
+import { type Deletion, deletion, isDeletionByUpdate } from './deletion.ts';
 import { digestOf } from './digest.ts';
 import { type Json, type JsonObject, pointerToken, sameJson, textAt, valueAt, without } from './json.ts';
 import { isMisleadingApply, lastApplied } from './last-applied.ts';
@@ -19,6 +19,7 @@ export interface Change {
   readonly subresource: string;
   readonly digest: string;
   readonly fields?: readonly string[];
+  readonly deletion?: Deletion;
   readonly objectUID?: string;
   readonly oldResourceVersion?: string;
   readonly base: Base;

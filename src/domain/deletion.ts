@@ -6,6 +6,14 @@ import { digestOf } from './digest.ts';
 import { type Json, type JsonObject, textAt, valueAt } from './json.ts';
 import type { AdmissionRequest } from './request.ts';
 
+/** How an object is ended. */
+export interface Deletion {
+  /** What becomes of the dependents. */
+  readonly propagation: string;
+  /** Without the grace period. */
+  readonly immediate: boolean;
+}
+
 /** The end of an object: by DELETE, by eviction, or by an update that amounts to one. */
 export function deletion(
   request: AdmissionRequest,
@@ -22,6 +30,7 @@ export function deletion(
     operation: 'DELETE',
     subresource: '',
     digest: digestOf({ change: 'delete', uid, propagation, immediate }),
+    deletion: { propagation, immediate },
     objectUID: uid,
     oldResourceVersion: resourceVersion,
     base: { kind: 'Deletion', uid },
