@@ -11,6 +11,7 @@ import { isMisleadingApply, lastApplied } from './last-applied.ts';
 import { approvalPlain, normalisedCreation, ofControllers } from './normalise.ts';
 import type { AdmissionRequest, Operation } from './request.ts';
 import { generationOf, settledBy } from './settled-by.ts';
+import { isTokenSecret, tokenOwners } from './token-secret.ts';
 
 /** A privileged change, described so that another try of the same change describes itself the same. */
 export interface Change {
@@ -64,7 +65,14 @@ export function changeOf(row: CoverageRow, request: AdmissionRequest, context: C
     case 'Identity':
     case 'IdentityElsewhere':
       return actionChange(row, request, context);
+    case 'TokenSecret':
+      return tokenSecret(request);
   }
+}
+
+function tokenSecret(request: AdmissionRequest): Change | Harmless {
+  if (!isTokenSecret(request)) return 'OutsideFields';
+  return request.operation === 'CREATE' ? creation(request, []) : updateOfFields(request, tokenOwners, []);
 }
 
 const placesOfEphemeralContainers = ['/spec/ephemeralContainers'];
