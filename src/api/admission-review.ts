@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // AdmissionReview v1: from what the API server sent to the request the domain reads, and the answer it accepts.
+
+import { extraKeys } from '../domain/caller-stamp.ts';
 import { isObject, type Json, type JsonObject } from '../domain/json.ts';
 import type { AdmissionRequest, Operation, Requester } from '../domain/request.ts';
-import { extraKeys } from '../domain/stamping.ts';
 
 const apiVersion = 'admission.k8s.io/v1';
 const kind = 'AdmissionReview';

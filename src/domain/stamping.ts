@@ -1,12 +1,14 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What admission writes on approvals and decisions that people create, and what it refuses to let in.
-import { type Approval, type ApprovalAction, type Decision, isEnded, type Stamp, type Verdict } from './approval.ts';
+import { type Approval, type ApprovalAction, type Decision, isEnded, type Verdict } from './approval.ts';
 import { isNameOfAttempt, targetLabel, targetLabelOf } from './attempt.ts';
+import { stampOf } from './caller-stamp.ts';
 import { digestVersion } from './digest.ts';
 import { isObject, type Json, type JsonObject, textAt, valueAt } from './json.ts';
 import { after } from './life.ts';
 import { grantOf, type Policy, requestRulesOf } from './policy.ts';
+import { deniedReasons } from './reason.ts';
 import type { Operation, Requester } from './request.ts';
 import { serviceAccountOf } from './subject.ts';
 import { objectionTo, objectionToWord, tally } from './tally.ts';
@@ -35,6 +37,8 @@ export interface SubmittedApproval {
   readonly policies: readonly Policy[];
   /** Where approvals of cluster-scoped targets live. */
   readonly ownNamespace: string;
+  /** Undecided approvals under the policy that the caller would be the requester of. */
+  readonly pending: number;
 }
 
 export interface SubmittedDecision {
@@ -88,6 +92,9 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
     origin === 'Asked' ? undefined : objectionTo(caller, { spec: { requester: { username } } }, policy, policies);
   if (objection !== undefined) return refused(objection);
   if (spec.origin !== undefined && spec.origin !== origin) return refused(copySentence);
+  if (origin === 'Asked' && submitted.pending >= requestRulesOf(policy).maxPendingPerRequester) {
+    return refused(`${deniedReasons.TooManyPending}; have some decided, or wait until they time out`);
+  }
 
   const labels = { [targetLabel]: targetLabelOf({ requester: { username }, action }) };
   return {
@@ -280,45 +287,4 @@ function approveWarnings(submitted: SubmittedDecision, approval: Approval, polic
   const isLate = votes.approvedAt !== undefined && votes.approvedAt > pendingUntil;
   if (isLate) return [`stepup: too late: the approval was to be decided by ${pendingUntil.toISOString()}`];
   return missingWarning(votes);
-}
-
-/** The schema's bound. */
-const mostGroups = 64;
-
-/** What the API server tells about a bound service-account token (admission.md, B20). */
-export const extraKeys = {
-  podName: 'authentication.kubernetes.io/pod-name',
-  podUID: 'authentication.kubernetes.io/pod-uid',
-  credential: 'authentication.kubernetes.io/credential-id',
-} as const;
-
-/** The caller as it is stored: of its groups those that policies name, for they alone can count. */
-function stampOf(caller: Requester, policies: readonly Policy[]): Stamp & JsonObject {
-  const { username, uid, pod, credential } = caller;
-  const named = policies.map(groupsOf);
-  const required = new Set(named.flatMap(({ approvers }) => approvers));
-  const subjects = new Set(named.flatMap(({ subjects: names }) => names));
-  const groups = [
-    ...caller.groups.filter((group) => required.has(group)).sort(),
-    ...caller.groups.filter((group) => !required.has(group) && subjects.has(group)).sort(),
-  ].slice(0, mostGroups);
-  const extra = {
-    ...(pod === undefined ? {} : { [extraKeys.podName]: [pod.name], [extraKeys.podUID]: [pod.uid] }),
-    ...(credential === undefined ? {} : { [extraKeys.credential]: [credential] }),
-  };
-  return {
-    username,
-    ...(uid === '' ? {} : { uid }),
-    ...(groups.length === 0 ? {} : { groups }),
-    ...(Object.keys(extra).length === 0 ? {} : { extra }),
-  };
-}
-
-/** Groups of approvers, and groups whose members are gated or exempt: both are asked for again when votes are counted. */
-function groupsOf(policy: Policy) {
-  const { include = [], exclude = [] } = policy.spec.subjects ?? {};
-  return {
-    approvers: (policy.spec.approval.require ?? []).flatMap((requirement) => requirement.approvers?.groups ?? []),
-    subjects: [...include, ...exclude].flatMap(({ kind, name }) => (kind === 'Group' ? [name] : [])),
-  };
 }

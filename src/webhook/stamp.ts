@@ -13,6 +13,7 @@ import type { Clock } from '../kube/clock.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import type { Caches } from './dependencies.ts';
+import { pendingOf } from './pending.ts';
 import type { Policies } from './policies.ts';
 import type { WebhookMetrics } from './webhook-metrics.ts';
 
@@ -70,8 +71,10 @@ export class Stamper {
   async #approval(request: AdmissionRequest, object: JsonObject): Promise<Stamping> {
     const { ownNamespace } = this.#dependencies;
     const { namespace, requester: caller } = request;
-    const known = await this.#policies(textAt(object, '/spec/policy/name'));
-    return stampApproval({ object, namespace, caller, ownNamespace, ...known });
+    const policyName = textAt(object, '/spec/policy/name');
+    const known = await this.#policies(policyName);
+    const pending = pendingOf(this.#dependencies.caches, caller.username, policyName);
+    return stampApproval({ object, namespace, caller, ownNamespace, pending, ...known });
   }
 
   async #decision(request: AdmissionRequest, object: JsonObject, signal: AbortSignal): Promise<Stamping> {

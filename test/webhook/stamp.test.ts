@@ -184,6 +184,28 @@ describe('an approval asked ahead by its requester', () => {
     expect(spec).toMatchObject({ origin: 'Asked', createdBy: { username: deployer, uid: 'u' } });
   });
 
+  test('is one of at most so many that wait, under each policy, and decided ones do not count', async () => {
+    const actions = [{ operations: ['DELETE'], apiGroups: [''], resources: ['secrets'] }] as const;
+    webhook.policy('few', { actions, grant: { binding: 'Target' }, request: { maxPendingPerRequester: 2 } });
+    const waiting = (name: string, policy: string, phase?: 'Approved') =>
+      webhook.approvals.put({
+        metadata: { name, namespace: 'prod' },
+        spec: { ...byHand({ policy: { name: policy } }), origin: 'Asked' } as StepUpApproval['spec'],
+        ...(phase === undefined ? {} : { status: { phase } }),
+      });
+    const few = () => webhook.stamp(asked({ policy: { name: 'few' } }));
+    const put = [waiting('1', 'few'), waiting('2', 'few', 'Approved'), waiting('3', 'targets')];
+    expect((await few()).allowed).toBe(true);
+    put.push(waiting('4', 'few'));
+    expect((await few()).status?.message).toBe(
+      'stepup: the requester has too many approvals pending; have some decided, or wait until they time out',
+    );
+    expect((await webhook.stamp(asked())).allowed, 'of another policy').toBe(true);
+    const applied = await webhook.stamp(approval({ spec: { policy: { name: 'few' } } }));
+    expect(applied.allowed, 'by an approver').toBe(true);
+    for (const { metadata } of put) webhook.approvals.remove(metadata);
+  });
+
   test('may not say that it was Applied', async () => {
     expect((await webhook.stamp(asked({ origin: 'Applied' }))).allowed).toBe(false);
   });

@@ -1,0 +1,48 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Who created an object of ours, as it is written on it.
+import type { Stamp } from './approval.ts';
+import type { JsonObject } from './json.ts';
+import type { Policy } from './policy.ts';
+import type { Requester } from './request.ts';
+
+/** The schema's bound. */
+const mostGroups = 64;
+
+/** What the API server tells about a bound service-account token (admission.md, B20). */
+export const extraKeys = {
+  podName: 'authentication.kubernetes.io/pod-name',
+  podUID: 'authentication.kubernetes.io/pod-uid',
+  credential: 'authentication.kubernetes.io/credential-id',
+} as const;
+
+/** The caller as it is stored: of its groups those that policies name, for they alone can count. */
+export function stampOf(caller: Requester, policies: readonly Policy[]): Stamp & JsonObject {
+  const { username, uid, pod, credential } = caller;
+  const named = policies.map(groupsOf);
+  const required = new Set(named.flatMap(({ approvers }) => approvers));
+  const subjects = new Set(named.flatMap(({ subjects: names }) => names));
+  const groups = [
+    ...caller.groups.filter((group) => required.has(group)).sort(),
+    ...caller.groups.filter((group) => !required.has(group) && subjects.has(group)).sort(),
+  ].slice(0, mostGroups);
+  const extra = {
+    ...(pod === undefined ? {} : { [extraKeys.podName]: [pod.name], [extraKeys.podUID]: [pod.uid] }),
+    ...(credential === undefined ? {} : { [extraKeys.credential]: [credential] }),
+  };
+  return {
+    username,
+    ...(uid === '' ? {} : { uid }),
+    ...(groups.length === 0 ? {} : { groups }),
+    ...(Object.keys(extra).length === 0 ? {} : { extra }),
+  };
+}
+
+/** Groups of approvers, and groups whose members are gated or exempt: both are asked for again when votes are counted. */
+function groupsOf(policy: Policy) {
+  const { include = [], exclude = [] } = policy.spec.subjects ?? {};
+  return {
+    approvers: (policy.spec.approval.require ?? []).flatMap((requirement) => requirement.approvers?.groups ?? []),
+    subjects: [...include, ...exclude].flatMap(({ kind, name }) => (kind === 'Group' ? [name] : [])),
+  };
+}
