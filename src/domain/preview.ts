@@ -33,11 +33,14 @@ export function previewOf(
   fields: readonly string[] = [],
 ): Preview {
   const above = header.map((line) => `${line}\n`).join('');
-  const most = mostPreviewBytes - Buffer.byteLength(above);
+  const most = mostPreviewBytes - Buffer.byteLength(above) - Buffer.byteLength(cutLine);
   const shown = (object: JsonObject) => redacted(readable(object, request, fields), request, key);
   const { diff, truncated } = differenceOf(request, shown, most);
-  return { diff: above + diff, truncated };
+  return { diff: above + (truncated ? cutLine : '') + diff, truncated };
 }
+
+/** Whoever is gated chooses what comes first, and so what is cut. */
+const cutLine = '# cut: the change is larger than this, and what is not shown is approved too\n';
 
 function differenceOf(request: AdmissionRequest, shown: (object: JsonObject) => Json, most: number): Preview {
   const textOf = (object: JsonObject | undefined) => (object === undefined ? '' : visibleLines(yamlOf(shown(object))));
