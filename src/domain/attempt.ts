@@ -96,3 +96,10 @@ export function targetLabelOf(spec: Pick<ApprovalSpec, 'requester' | 'action'>):
 export function approvalNameOf(policy: string, attemptKey: string, spentUID: string): string {
   return `${policy}-${digestOf([attemptKey, spentUID]).slice('sha256:'.length, 'sha256:'.length + 10)}`;
 }
+
+/** True for a name that a refused request may be told to wait for; whoever knows the request can compute it ahead. */
+export function isNameOfAttempt(name: string, policies: readonly string[]): boolean {
+  return policies.some(
+    (policy) => name.startsWith(`${policy}-`) && /^[0-9a-f]{10}$/.test(name.slice(policy.length + 1)),
+  );
+}

@@ -5,13 +5,14 @@ import type { Base, Content, Effect } from './approval.ts';
 import { type ChangeDigests, changeDigests } from './change-digest.ts';
 import { differs, effectOf, partOf } from './content.ts';
 import type { CoverageRow } from './coverage.ts';
-import { deletion, isDeletionByUpdate } from './deletion.ts';
+import { type Deletion, deletion, isDeletionByUpdate } from './deletion.ts';
 import { type Json, type JsonObject, joined, pointerToken, sameJson, textAt, valueAt, without } from './json.ts';
 import { isMisleadingApply, lastApplied } from './last-applied.ts';
 import { approvalPlain, isApprovalOfCertificate, normalisedCreation, ofControllers } from './normalise.ts';
 import { once } from './once.ts';
 import type { AdmissionRequest, Operation } from './request.ts';
 import { generationOf, settledBy } from './settled-by.ts';
+import { isTokenSecret, tokenOwners } from './token-secret.ts';
 
 /** A privileged change, described so that another try of the same change describes itself the same. */
 export interface Change extends ChangeDigests {
@@ -19,10 +20,11 @@ export interface Change extends ChangeDigests {
   readonly operation: Operation;
   readonly subresource: string;
   readonly fields?: readonly string[];
+  readonly deletion?: Deletion;
   readonly objectUID?: string;
   readonly oldResourceVersion?: string;
   readonly base: Base;
-  readonly effect?: Effect;
+  readonly effect?: Effect | undefined;
 }
 
 /** Why a governed request is let through unspent. */
@@ -63,7 +65,14 @@ export function changeOf(row: CoverageRow, request: AdmissionRequest, context: C
     case 'Identity':
     case 'IdentityElsewhere':
       return actionChange(row, request, context);
+    case 'TokenSecret':
+      return tokenSecret(request);
   }
+}
+
+function tokenSecret(request: AdmissionRequest): Change | Harmless {
+  if (!isTokenSecret(request)) return 'OutsideFields';
+  return request.operation === 'CREATE' ? creation(request, []) : updateOfFields(request, tokenOwners, []);
 }
 
 const placesOfEphemeralContainers = ['/spec/ephemeralContainers'];

@@ -38,7 +38,8 @@ export type Shape =
   | 'MarkRemoved'
   | 'Connect'
   | 'Identity'
-  | 'IdentityElsewhere';
+  | 'IdentityElsewhere'
+  | 'TokenSecret';
 
 /**
  * Where a row applies: objects in the selected namespaces; the selected Namespace objects; every Namespace object,
@@ -201,6 +202,11 @@ function doorsToIdentities(action: Action, isSelective: boolean): readonly Cover
     operations: [operation],
     apiGroups: [group],
   });
+  // Kubernetes fills a Secret of that type with a token that never expires, for the account that its annotations name.
+  const tokenSecrets = (reach: Reach): CoverageRow => ({
+    ...row('TokenSecret', reach, 'CREATE', '', 'secrets'),
+    operations: ['CREATE', 'UPDATE'],
+  });
   const namesToken = action.apiGroups.includes('') && action.resources.includes(token);
   const tokens = { ...row('Identity', 'Selected', 'CREATE', '', token), isOutsideExempt: isSelective };
   const elsewhere = ['serviceaccounts', 'pods', ...(isSelective ? [token] : [])];
@@ -209,6 +215,8 @@ function doorsToIdentities(action: Action, isSelective: boolean): readonly Cover
     row('Identity', 'ClusterScoped', 'UPDATE', 'certificates.k8s.io', 'certificatesigningrequests/approval'),
     ...(namesToken ? [] : [tokens]),
     row('IdentityElsewhere', 'ExemptNamespaces', 'CREATE', '', ...elsewhere),
+    tokenSecrets('Selected'),
+    ...(isSelective ? [tokenSecrets('ExemptNamespaces')] : []),
   ];
 }
 

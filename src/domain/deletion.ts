@@ -8,6 +8,14 @@ import { effectOf } from './content.ts';
 import { type Json, type JsonObject, sameJson, textAt, valueAt } from './json.ts';
 import type { AdmissionRequest } from './request.ts';
 
+/** How an object is ended. */
+export interface Deletion {
+  /** What becomes of the dependents. */
+  readonly propagation: string;
+  /** Without the grace period. */
+  readonly immediate: boolean;
+}
+
 /** The end of an object: by DELETE, by eviction, or by an update that amounts to one. */
 export function deletion(
   request: AdmissionRequest,
@@ -25,6 +33,7 @@ export function deletion(
   return {
     ...kind,
     ...changeDigests(request, { ...kind, content: { change: 'delete', uid, propagation, immediate } }),
+    deletion: { propagation, immediate },
     objectUID: uid,
     oldResourceVersion: resourceVersion,
     base: { kind: 'Deletion', uid },

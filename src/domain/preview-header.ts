@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lines above a diff: who asks for what and why, and what is at stake, so that one look is enough to decide.
 import type { Attempt } from './attempt.ts';
+import type { Deletion } from './deletion.ts';
 import { imagesByTag } from './image-tags.ts';
 import { actionWords } from './message.ts';
 import type { Policy } from './policy.ts';
@@ -33,6 +34,7 @@ export function previewHeader(
     ...(stated.ticket === undefined ? [] : [line(`ticket: ${stated.ticket}`)]),
     ...riskLines(policy),
     ...(change.fields === undefined ? [] : [line(`changes: ${listed(change.fields)}`)]),
+    ...(change.deletion === undefined ? [] : deletionLines(change.deletion)),
     ...tags.slice(0, mostListed).map((image) => line(`image by tag: ${image}`)),
     ...(tags.length > mostListed ? [line(`and ${tags.length - mostListed} more images by tag`)] : []),
   ];
@@ -52,6 +54,14 @@ function riskLines({ spec }: Policy): readonly string[] {
   const words = [...(level === undefined ? [] : [level]), ...(irreversible === true ? ['cannot be undone'] : [])];
   if (words.length === 0 && why === undefined) return [];
   return [line(`risk: ${[words.join(', '), why].filter((part) => part !== undefined && part !== '').join('; ')}`)];
+}
+
+/** What the object alone does not tell: a force-deleted pod may still run, and orphans go on without an owner. */
+function deletionLines({ propagation, immediate }: Deletion): readonly string[] {
+  return [
+    ...(propagation === 'Background' ? [] : [line(`dependents: ${propagation}`)]),
+    ...(immediate ? [line('at once, without the grace period')] : []),
+  ];
 }
 
 function listed(names: readonly string[]): string {

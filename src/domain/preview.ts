@@ -5,7 +5,8 @@ import { createHmac } from 'node:crypto';
 import { createTwoFilesPatch } from 'diff';
 import { dump } from 'js-yaml';
 import { partOf } from './content.ts';
-import { isObject, type Json, type JsonObject, without } from './json.ts';
+import { isObject, type Json, type JsonObject, sameJson, textAt, without } from './json.ts';
+import { lastApplied } from './last-applied.ts';
 import type { AdmissionRequest } from './request.ts';
 import { visibleLines } from './visible-text.ts';
 
@@ -23,21 +24,29 @@ export interface Preview {
 
 /**
  * The header and below it the difference a request makes. Values of Secrets appear as HMAC-SHA-256 under the key, so
- * that equal ones look equal.
+ * that equal ones look equal. fields: those that make the request privileged.
  */
-export function previewOf(request: AdmissionRequest, key: Uint8Array, header: readonly string[] = []): Preview {
+export function previewOf(
+  request: AdmissionRequest,
+  key: Uint8Array,
+  header: readonly string[] = [],
+  fields: readonly string[] = [],
+): Preview {
   const above = header.map((line) => `${line}\n`).join('');
-  const most = mostPreviewBytes - Buffer.byteLength(above);
-  const { diff, truncated } = differenceOf(request, key, most);
-  return { diff: above + diff, truncated };
+  const most = mostPreviewBytes - Buffer.byteLength(above) - Buffer.byteLength(cutLine);
+  const shown = (object: JsonObject) => redacted(readable(object, request, fields), request, key);
+  const { diff, truncated } = differenceOf(request, shown, most);
+  return { diff: above + (truncated ? cutLine : '') + diff, truncated };
 }
 
-function differenceOf(request: AdmissionRequest, key: Uint8Array, most: number): Preview {
-  const shown = (object: JsonObject | undefined) =>
-    object === undefined ? '' : visibleLines(yamlOf(redacted(readable(object), request, key)));
+/** Whoever is gated chooses what comes first, and so what is cut. */
+const cutLine = '# cut: the change is larger than this, and what is not shown is approved too\n';
+
+function differenceOf(request: AdmissionRequest, shown: (object: JsonObject) => Json, most: number): Preview {
+  const textOf = (object: JsonObject | undefined) => (object === undefined ? '' : visibleLines(yamlOf(shown(object))));
   const from = request.operation === 'CREATE' ? undefined : request.oldObject;
   const to = request.operation === 'DELETE' ? undefined : request.object;
-  const [before, after] = [shown(from), shown(to)];
+  const [before, after] = [textOf(from), textOf(to)];
   const options = { context: 3, maxEditLength: mostChangedLines };
   const patch = createTwoFilesPatch('before', 'after', before, after, '', '', options);
   if (patch === undefined) return replacement(before, after, most);
@@ -64,9 +73,17 @@ function marked(sign: string, text: string): string {
   return text.replace(/^.*\n/gm, (line) => sign + line);
 }
 
-function readable(object: JsonObject): Json {
-  return without(partOf(object, { kind: 'ObjectAndStatus' }), ['/status']) ?? null;
+/** Without noise, but for what the request is about: a status that it changes, kubectl's record where that is privileged. */
+function readable(object: JsonObject, request: AdmissionRequest, fields: readonly string[]): Json {
+  const { operation, object: to, oldObject: from } = request;
+  const whole = partOf(object, { kind: 'ObjectAndStatus' });
+  const isStatusChanged = operation === 'UPDATE' && !sameJson(to?.status, from?.status);
+  const plain = isStatusChanged ? whole : (without(whole, ['/status']) ?? null);
+  const record = textAt(object, lastApplied);
+  return fields.includes(lastApplied) && isObject(plain) ? { ...plain, [recordKey]: record } : plain;
 }
+
+const recordKey = 'kubectl.kubernetes.io/last-applied-configuration';
 
 function redacted(object: Json, request: AdmissionRequest, key: Uint8Array): Json {
   const isSecret = request.group === '' && request.resource === 'secrets';
@@ -77,6 +94,8 @@ function redacted(object: Json, request: AdmissionRequest, key: Uint8Array): Jso
       : (values ?? null);
   return {
     ...object,
+    // It repeats the data.
+    ...(object[recordKey] === undefined ? {} : { [recordKey]: hashed(object[recordKey], key) }),
     ...(object.data === undefined ? {} : { data: hidden(object.data) }),
     ...(object.stringData === undefined ? {} : { stringData: hidden(object.stringData) }),
   };

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // On which state of its target an update can succeed at most once, and how one will see that it has.
 import type { Base, Content, Effect } from './approval.ts';
-import { differs, effectOf } from './content.ts';
+import { differs, effectOf, showsWhenStored } from './content.ts';
 import { type JsonObject, textAt, valueAt } from './json.ts';
 import type { AdmissionRequest } from './request.ts';
 
@@ -10,7 +10,7 @@ import type { AdmissionRequest } from './request.ts';
 export function settledBy(
   request: AdmissionRequest,
   content: Content,
-): { readonly base: Base; readonly effect: Effect } {
+): { readonly base: Base; readonly effect?: Effect } {
   const { object = {}, oldObject = {} } = request;
   const uid = textAt(oldObject, '/metadata/uid');
   const generation = generationOf(oldObject);
@@ -21,11 +21,12 @@ export function settledBy(
     (generationOf(object) ?? 0) > generation &&
     differs(oldObject, object, moving);
   const resourceVersion = textAt(oldObject, '/metadata/resourceVersion');
+  const shown = isGenerationBase ? moving : content;
   return {
     base: isGenerationBase
       ? { kind: 'Generation', uid, generation }
       : { kind: 'ResourceVersion', uid, resourceVersion },
-    effect: effectOf(oldObject, object, isGenerationBase ? moving : content),
+    ...(showsWhenStored(oldObject, object, shown) ? { effect: effectOf(oldObject, object, shown) } : {}),
   };
 }
 

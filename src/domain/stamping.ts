@@ -2,12 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What admission writes on approvals and decisions that people create, and what it refuses to let in.
 import { type Approval, type ApprovalAction, type Decision, isEnded, type Verdict } from './approval.ts';
-import { targetLabel, targetLabelOf } from './attempt.ts';
+import { isNameOfAttempt, targetLabel, targetLabelOf } from './attempt.ts';
 import { stampOf } from './caller-stamp.ts';
 import { digestVersion, isKnownVersion, previousDigestVersion } from './change-digest.ts';
 import { isObject, type Json, type JsonObject, textAt, valueAt } from './json.ts';
 import { after } from './life.ts';
 import { grantOf, type Policy, requestRulesOf } from './policy.ts';
+import { deniedReasons } from './reason.ts';
 import type { Operation, Requester } from './request.ts';
 import { serviceAccountOf } from './subject.ts';
 import { objectionTo, objectionToWord, tally } from './tally.ts';
@@ -39,6 +40,8 @@ export interface SubmittedApproval {
   readonly now: Date;
   /** Drawn for this object alone. */
   readonly nonce: string;
+  /** Undecided approvals under the policy that the caller would be the requester of. */
+  readonly pending: number;
 }
 
 export interface SubmittedDecision {
@@ -59,6 +62,8 @@ export const approvalLabel = 'stepup.dev/approval';
 
 const copySentence = 'this is a copy of an approval that lived elsewhere; leave status, createdBy and origin out';
 
+const nameSentence = 'metadata.name: such names are for the approvals of refused requests; choose another one';
+
 function refused(message: string): Stamping {
   return { kind: 'Refused', message };
 }
@@ -77,6 +82,10 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
   if (spec.createdBy !== undefined && (isStamped || claimed !== caller.username)) return refused(copySentence);
   if (policy === undefined) return refused(`there is no StepUpPolicy ${read.policyName}`);
 
+  // Under the name that somebody else's refused request will print, it would be approved in its place.
+  const names = policies.map(({ metadata }) => metadata.name);
+  if (isNameOfAttempt(textAt(object, '/metadata/name'), names)) return refused(nameSentence);
+
   const home = (action.namespace ?? '') || ownNamespace;
   if (namespace !== home) return refused(homeSentence(action, home));
   const unbound = problemOfBinding(spec, policy);
@@ -88,6 +97,9 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
     origin === 'Asked' ? undefined : objectionTo(caller, { spec: { requester: { username } } }, policy, policies);
   if (objection !== undefined) return refused(objection);
   if (spec.origin !== undefined && spec.origin !== origin) return refused(copySentence);
+  if (origin === 'Asked' && submitted.pending >= requestRulesOf(policy).maxPendingPerRequester) {
+    return refused(`${deniedReasons.TooManyPending}; have some decided, or wait until they time out`);
+  }
 
   const labels = { [targetLabel]: targetLabelOf({ requester: { username }, action }) };
   return {

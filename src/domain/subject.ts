@@ -21,7 +21,10 @@ export interface Identity {
 }
 
 export const serviceAccountPrefix = 'system:serviceaccount:';
-const everyServiceAccount: readonly Subject[] = [{ kind: 'ServiceAccount', name: '*' }];
+/** Whoever sends no credentials at all (apiserver, pkg/authentication/user). A gated account that may grant its rights
+ *  could grant them to this name, and go on without credentials. */
+const anonymous: Subject = { kind: 'User', name: 'system:anonymous' };
+const everyServiceAccount: readonly Subject[] = [{ kind: 'ServiceAccount', name: '*' }, anonymous];
 
 /**
  * Kubernetes' own controllers, by the names of the API server's bootstrap policy
@@ -79,9 +82,10 @@ export const kubernetesControllers: readonly string[] = [
 
 const controllers: ReadonlySet<string> = new Set(kubernetesControllers);
 
-/** The subjects a policy names, with the default filled in: every service account. */
+/** The subjects a policy names, with the default filled in: every service account; and always who has no name. */
 export function includedSubjects(subjects: Subjects | undefined): readonly Subject[] {
-  return subjects?.include !== undefined && subjects.include.length > 0 ? subjects.include : everyServiceAccount;
+  const named = subjects?.include ?? [];
+  return named.length > 0 ? [...named, anonymous] : everyServiceAccount;
 }
 
 /** True when the policy with these subjects gates the identity. Kubernetes' own controllers are never gated. */

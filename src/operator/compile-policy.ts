@@ -144,6 +144,7 @@ const nameOf: Record<CoverageRow['shape'], string> = {
   Connect: 'door',
   Identity: 'identity',
   IdentityElsewhere: 'identity-elsewhere',
+  TokenSecret: 'token-secret',
 };
 
 /** Rows that share reach and conditions share an entry. The policy's own CEL speaks of the governed object only. */
@@ -154,12 +155,9 @@ function addTo(
   { policy, ownNamespace }: { readonly policy: Policy; readonly ownNamespace: string },
 ): void {
   const exempt = () => exemptCondition(exemptionOf(policy.spec.subjects, ownNamespace));
-  const change =
-    row.reach === 'ExemptNamespaces'
-      ? exempt()
-      : row.isOutsideExempt
-        ? `!(${exempt()})`
-        : changeCondition(row, policy.spec.namespaceSelector);
+  const where = row.reach === 'ExemptNamespaces' ? exempt() : row.isOutsideExempt ? `!(${exempt()})` : undefined;
+  const what = changeCondition(row, policy.spec.namespaceSelector);
+  const change = where === undefined || what === undefined ? (where ?? what) : `(${where}) && ${what}`;
   const name = nameOf[row.shape];
   const isAboutObject = speaksOfObject(row.shape);
   const key = JSON.stringify([name, row.reach, change ?? null]);

@@ -13,6 +13,7 @@ import {
   type Subject,
   serviceAccountPrefix,
 } from '../domain/subject.ts';
+import { tokenOwners, tokenSecretType } from '../domain/token-secret.ts';
 import { anyOf, celAt, celDiffers, celText, celTexts, globPattern } from './cel.ts';
 import type { MatchCondition } from './webhook-configuration.ts';
 
@@ -83,6 +84,8 @@ export function changeCondition(row: CoverageRow, selector: LabelSelector | unde
       return ifUpdate(['/metadata/finalizers', '/metadata/ownerReferences', '/spec/finalizers'].map(celDiffers));
     case 'MarkRemoved':
       return ifUpdate((row.marks ?? []).map(celDiffers));
+    case 'TokenSecret':
+      return `${celAt('object', '/type')}.orValue('') == ${celText(tokenSecretType)} && (${ifUpdate(tokenOwners.map(celDiffers))})`;
     case 'NamespaceLeaves':
       return leavesCondition(selector ?? {});
     default:

@@ -113,7 +113,8 @@ export class Filings {
     const { own, previewKey, approvals, clock } = this.#dependencies;
     const { name, attempt, request, policy } = filing;
     const stated = { reason: statedOn(request, 'reason'), ticket: statedOn(request, 'ticket') };
-    const preview = previewOf(request, previewKey, previewHeader(attempt, request, policy, stated));
+    const header = previewHeader(attempt, request, policy, stated);
+    const preview = previewOf(request, previewKey, header, attempt.change.fields);
     const spec = draftOf(attempt, request, policy, preview, own.username);
     const labels = { [targetLabel]: targetLabelValue(attempt.targetKey) };
     let { namespace } = filing;

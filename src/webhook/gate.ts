@@ -20,6 +20,7 @@ import type { Filings } from './filing.ts';
 import { answerOf, lookedOn, type Refused, type Verdict } from './gate-answer.ts';
 import { needsLiveTarget, readLiveTarget } from './live-target.ts';
 import type { Observations } from './observations.ts';
+import { pendingOf } from './pending.ts';
 import type { Policies } from './policies.ts';
 import type { RequesterLimit } from './requester-limit.ts';
 import type { Verifications } from './verification.ts';
@@ -200,18 +201,13 @@ export class Gate {
     const name = denial.approvalName;
     if (denial.approval !== undefined || filings.isKnown(name)) return verdict;
     const most = requestRulesOf(policy).maxPendingPerRequester;
-    if (this.#pendingOf(attempt, policy) >= most || !limit.take(attempt.requester.username)) {
+    const { username } = attempt.requester;
+    const pending = pendingOf(this.#dependencies.caches, username, policy.metadata.name);
+    if (pending >= most || !limit.take(username)) {
       return refused(policy.metadata.name, 'TooManyPending');
     }
     filings.file({ name, namespace, attempt, request, policy });
     return verdict;
-  }
-
-  #pendingOf(attempt: Attempt, policy: Policy): number {
-    return this.#dependencies.caches.approvals.byIndex('requester', attempt.requester.username).filter((object) => {
-      const { spec, status } = approvalOf(object);
-      return spec.policy.name === policy.metadata.name && (status?.phase ?? 'Pending') === 'Pending';
-    }).length;
   }
 }
 

@@ -14,6 +14,7 @@ import type { Clock } from '../kube/clock.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import type { Caches } from './dependencies.ts';
+import { pendingOf } from './pending.ts';
 import type { Policies } from './policies.ts';
 import type { WebhookMetrics } from './webhook-metrics.ts';
 
@@ -71,9 +72,11 @@ export class Stamper {
   async #approval(request: AdmissionRequest, object: JsonObject): Promise<Stamping> {
     const { ownNamespace, clock } = this.#dependencies;
     const { namespace, requester: caller } = request;
-    const known = await this.#policies(textAt(object, '/spec/policy/name'));
+    const policyName = textAt(object, '/spec/policy/name');
+    const known = await this.#policies(policyName);
+    const pending = pendingOf(this.#dependencies.caches, caller.username, policyName);
     const nonce = randomBytes(16).toString('base64url');
-    return stampApproval({ object, namespace, caller, ownNamespace, now: clock.now(), nonce, ...known });
+    return stampApproval({ object, namespace, caller, ownNamespace, pending, now: clock.now(), nonce, ...known });
   }
 
   async #decision(request: AdmissionRequest, object: JsonObject, signal: AbortSignal): Promise<Stamping> {

@@ -75,7 +75,7 @@ export class Verifications {
     try {
       const { reason, ticket } = approval.spec;
       const header = previewHeader(attempt, request, policy, { reason, ticket });
-      const preview = previewOf(request, previewKey, header);
+      const preview = previewOf(request, previewKey, header, attempt.change.fields);
       for (let tries = 1; ; tries++) {
         const stored = await approvals.get({ namespace, name });
         const isStillMissing = showsContentOf(approvalOf(stored), attempt, { isUse });

@@ -81,6 +81,62 @@ describe('a preview', () => {
     expect(a).toBe(b);
   });
 
+  describe('of what no diff of the object tells', () => {
+    test('says what becomes of dependents and of the grace period', async () => {
+      const plain = await shownFor(deletion());
+      expect(plain).not.toMatch(/# (dependents|at once)/);
+      const forced = await shownFor(deletion({ options: { propagationPolicy: 'Orphan', gracePeriodSeconds: 0 } }));
+      expect(forced).toContain('\n# dependents: Orphan\n# at once, without the grace period\n');
+    });
+
+    const record = (value: string) => ({ 'kubectl.kubernetes.io/last-applied-configuration': value });
+    const annotate = (from: string, to: string, over: object = {}) => {
+      const at = (value: string) => ({ uid: 'object-web', resourceVersion: '9', annotations: record(value) });
+      const [oldObject, object] = [deployment({ metadata: at(from) }), deployment({ metadata: at(to), ...over })];
+      return review({ operation: 'UPDATE', oldObject, object, options: {} });
+    };
+
+    test("shows kubectl's record where it is what is privileged, and only there", async () => {
+      expect(await shownFor(annotate('{}', '{"spec":{"replicas":7}}'))).toContain('"spec":{"replicas":7}');
+      expect(await shownFor(annotate('{}', '{"spec":{"replicas":1}}', { image: 'nginx:2' }))).not.toContain('"spec"');
+    });
+
+    test('never shows the record of a Secret', async () => {
+      webhook.policy('deploys', { actions: [{ operations: ['UPDATE'], apiGroups: [''], resources: ['secrets'] }] });
+      const secret = (value: string) => ({
+        metadata: { name: 's', namespace: 'prod', uid: 's', resourceVersion: '9', annotations: record(value) },
+        data: { a: 'c2VjcmV0' },
+      });
+      const shown = await shownFor(
+        review({
+          ...{ operation: 'UPDATE', resource: { group: '', version: 'v1', resource: 'secrets' }, options: {} },
+          ...{ oldObject: secret('{}'), object: secret('{"data":{"b":"b3RoZXI="}}') },
+        }),
+      );
+      expect(shown).toMatch(/\+kubectl.kubernetes.io\/last-applied-configuration: hidden:[0-9a-f]{16}\n/);
+      expect(shown).not.toContain('b3RoZXI=');
+    });
+
+    test('shows a status where it changes', async () => {
+      const resources = ['certificatesigningrequests/approval'];
+      webhook.policy('deploys', {
+        actions: [{ operations: ['UPDATE'], apiGroups: ['certificates.k8s.io'], resources }],
+      });
+      const signing = (spec: object, status: object) => ({
+        ...{ metadata: { name: 'x', uid: 'u-x', resourceVersion: '9', labels: spec }, spec: {}, status },
+      });
+      const asked = (labels: object, status: object) =>
+        review({
+          ...{ operation: 'UPDATE', namespace: '', name: 'x', subResource: 'approval', options: {} },
+          resource: { group: 'certificates.k8s.io', version: 'v1', resource: 'certificatesigningrequests' },
+          ...{ oldObject: signing({}, { kept: 'yes' }), object: signing(labels, status) },
+        });
+      const approvedOne = { kept: 'yes', conditions: [{ type: 'Approved', status: 'True' }] };
+      expect(await shownFor(asked({}, approvedOne))).toContain("+    - status: 'True'\n+      type: Approved\n");
+      expect(await shownFor(asked({ a: 'b' }, { kept: 'yes' }))).not.toContain('kept');
+    });
+  });
+
   test('stays within its bounds with the longest header', async () => {
     const annotations = { 'stepup.dev/reason': '\u202E'.repeat(5_000), 'stepup.dev/ticket': 'x'.repeat(5_000) };
     const containers = Array.from({ length: 2_000 }, (_, at) => ({

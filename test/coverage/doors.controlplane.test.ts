@@ -92,6 +92,26 @@ describe('an identity', () => {
     await passes(['-n', 'dev', 'create', 'serviceaccount', 'robot']);
   });
 
+  test('is not taken by a Secret that Kubernetes fills with its token', async () => {
+    await kubectl('admin', ['-n', 'prod', 'create', 'serviceaccount', 'taken']);
+    await kubectl('admin', ['-n', 'prod', 'create', 'serviceaccount', 'taken-too']);
+    const secret = (namespace: string, account: string, type = 'kubernetes.io/service-account-token') =>
+      JSON.stringify({
+        ...{ apiVersion: 'v1', kind: 'Secret', type },
+        metadata: { name: account, namespace, annotations: { 'kubernetes.io/service-account.name': account } },
+      });
+    const create = ['create', '-f', '-'];
+    const words = (target: string) => `identities requires approval to CREATE secrets ${target}`;
+    await passesOnSecondTry(create, words('prod/taken'), { stdin: secret('prod', 'taken') });
+    const elsewhere = await kubectl('root-bot', create, secret('kube-system', 'generic-garbage-collector'));
+    expect(elsewhere.stderr).toContain(words('kube-system/generic-garbage-collector'));
+    expect(await kubectl('deployer', create, secret('prod', 'plain', 'Opaque'))).toMatchObject({ code: 0 });
+    const annotate = ['-n', 'prod', 'annotate', '--overwrite', 'secret', 'taken'];
+    const other = await kubectl('deployer', [...annotate, 'kubernetes.io/service-account.name=taken-too']);
+    expect(other.stderr).toContain('identities requires approval to UPDATE secrets prod/taken');
+    await passes([...annotate, 'example.com/a=b']);
+  });
+
   test('is not made by a certificate, neither asked for nor approved', async () => {
     const request = await certificateRequest('somebody');
     const words = 'identities requires approval to CREATE certificatesigningrequests somebody';

@@ -97,7 +97,7 @@ const general: Readonly<Record<KindClass, string>> = {
   'configuration and records that running code reads':
     'What code makes of them is not known to Kubernetes; name them in a policy where it matters.',
   'identities and certificates':
-    'A policy that governs the creation of accounts, tokens or certificates gates certificate requests and their approval, tokens, and accounts and pods in exempt namespaces; signing and the newer certificate kinds have to be named.',
+    'A policy that governs the creation of accounts, tokens or certificates gates certificate requests and their approval, tokens and Secrets of tokens, and accounts and pods in exempt namespaces; signing and the newer certificate kinds have to be named.',
   rights: ownPolicy,
   'the API itself':
     'Whoever writes APIServices or CustomResourceDefinitions gets around every policy; the roles of the chart for gated accounts leave those out.',

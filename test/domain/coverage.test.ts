@@ -139,6 +139,14 @@ describe('who is gated', () => {
     ['not who is excluded', false, robots, who('system:serviceaccount:ci-1:trusted')],
     ['not whose namespace only contains it', false, robots, who('system:serviceaccount:my-ci-1:x')],
     ['not who only looks like an account', false, robots, who('system:serviceaccount:ci-1:x:y')],
+    ['by default whoever has no name', true, undefined, who('system:anonymous', 'system:unauthenticated')],
+    ['whoever has no name, whoever is named', true, robots, who('system:anonymous')],
+    [
+      'not whoever has no name where that is excluded',
+      false,
+      { exclude: [{ kind: 'User', name: 'system:anonymous' }] },
+      who('system:anonymous'),
+    ],
     ['the members of a group', true, { include: [{ kind: 'Group', name: 'bots' }] }, who('bob', 'bots')],
     [
       'not the members of others, for groups have no *',

@@ -38,6 +38,12 @@ const state = (object: JsonObject, isNext = true): Seen => ({ kind: 'State', obj
 const version = (object: JsonObject, resourceVersion: string) =>
   set(object, ['metadata', 'resourceVersion'], resourceVersion);
 const image = use(request());
+const withVolume = (volume: JsonObject, generation: number, image = 'web:1') =>
+  set(deployment(image, generation), ['spec', 'template', 'spec', 'volumes'], [{ name: 'v', ...volume }]);
+const emptySources = use(request({ object: withVolume({ projected: { sources: [] } }, 2, 'web:2') }));
+const onlyEmpty = use(
+  request({ object: withVolume({ projected: {} }, 2), oldObject: withVolume({ projected: { sources: null } }, 1) }),
+);
 const scaleOf = (replicas: number, resourceVersion = '101'): JsonObject => ({
   metadata: { uid: 'uid-web', resourceVersion },
   spec: replicas === 0 ? {} : { replicas },
@@ -121,6 +127,20 @@ describe('settling', () => {
     ],
     ['the next generation shows another image', 'Lost', image, state(deployment('web:3', 2))],
     ['the next generation shows the old image', 'Lost', image, state(deployment('web:1', 2))],
+    [
+      // protobuf keeps no empty list, and the field is not omitted where it is empty (measured).
+      'the next generation shows it, an empty list read back as null',
+      'Happened',
+      emptySources,
+      state(withVolume({ projected: { sources: null } }, 2, 'web:2')),
+    ],
+    [
+      'the next generation shows the empty list under another image',
+      'Lost',
+      emptySources,
+      state(withVolume({ projected: { sources: null } }, 2, 'web:3')),
+    ],
+    ['nothing but emptiness changes, and may not be seen', 'Untold', onlyEmpty, state(withVolume({}, 2))],
     ['the generation after it says nothing', 'Untold', image, state(deployment('web:3', 3))],
     ['the object is gone', 'Untold', image, { kind: 'Absent' }],
     ['the object is another one', 'Untold', image, state(set(deployment('web:3', 2), ['metadata', 'uid'], 'uid-2'))],

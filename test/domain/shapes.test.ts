@@ -113,11 +113,22 @@ describe('a policy that governs the making of identities', () => {
   });
   const approval = (when: string, type?: string) =>
     request({ ...csr, subresource: 'approval', oldObject: certificate, object: approved(when, type) });
+  const secrets = { group: '', resource: 'secrets', name: 's' };
+  const tokenSecret = (account: string): JsonObject => ({
+    metadata: { uid: 'u', resourceVersion: '1', annotations: { 'kubernetes.io/service-account.name': account } },
+    type: 'kubernetes.io/service-account-token',
+  });
+  const toAccount = (account: string) =>
+    request({ ...secrets, oldObject: tokenSecret('robot'), object: { ...tokenSecret(account), data: { a: 'b' } } });
   const rows: readonly (readonly [string, string, AdmissionRequest])[] = [
     ['a request for a certificate', 'needs approval to CREATE', creation(certificate, csr)],
     ['its approval', 'needs approval to UPDATE', approval('1')],
     ['a token', 'needs approval to CREATE', token({})],
     ['a pod elsewhere', 'needs approval to CREATE', creation(deployment(), { group: '', resource: 'pods' })],
+    ['a Secret of a token', 'needs approval to CREATE', creation(tokenSecret('robot'), secrets)],
+    ['a Secret of a token that becomes another account’s', 'needs approval to UPDATE', toAccount('admin')],
+    ['a Secret of a token that stays its account’s', 'OutsideFields', toAccount('robot')],
+    ['a Secret of no token', 'OutsideFields', creation({ ...tokenSecret('robot'), type: 'Opaque' }, secrets)],
     ['a label on a request for a certificate', 'NotReady', request({ ...csr })],
     ['a new ConfigMap', 'NotReady', creation({}, { group: '', resource: 'configmaps' })],
   ];

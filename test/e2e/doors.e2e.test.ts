@@ -131,6 +131,19 @@ describe('a token', () => {
   });
 });
 
+describe('whoever sends no credentials', () => {
+  test('is gated like the account that granted it its rights, and may do what is not governed', async () => {
+    const grant = '-n prod create rolebinding open --clusterrole=stepup-gated-admin --user=system:anonymous';
+    expect(await kubectl('deployer', grant)).toMatchObject({ code: 0 });
+    const anonymously = (command: string) =>
+      kubectl('admin', `--as=system:anonymous --as-group=system:unauthenticated -n prod ${command}`);
+    const denied = await anonymously('set image deployment/app nginx=nginx:9');
+    expect(denied.stderr).toContain('stepup: production-deploys requires approval to UPDATE deployments prod/app');
+    expect(denied.code).not.toBe(0);
+    expect(await anonymously('label deployment app team=a')).toMatchObject({ code: 0 });
+  });
+});
+
 describe('a Pod', () => {
   test('is not evicted without approval, and then is', async () => {
     await kubectl('admin', '-n prod run victim --image=nginx:1');

@@ -67,14 +67,16 @@ describe('subjects', () => {
 
   test.each<{ given: string; subjects: Subjects; subjectsTerm: string; excluded?: string }>([
     {
-      given: 'nobody named: every service account',
+      given: 'nobody named: every service account and whoever has no name',
       subjects: {},
-      subjectsTerm: "request.userInfo.username.startsWith('system:serviceaccount:')",
+      subjectsTerm:
+        "(request.userInfo.username.startsWith('system:serviceaccount:')) || (request.userInfo.username == 'system:anonymous')",
     },
     {
       given: 'every account of a namespace',
       subjects: { include: [{ kind: 'ServiceAccount', namespace: 'ci', name: '*' }] },
-      subjectsTerm: "request.userInfo.username.startsWith('system:serviceaccount:ci:')",
+      subjectsTerm:
+        "(request.userInfo.username.startsWith('system:serviceaccount:ci:')) || (request.userInfo.username == 'system:anonymous')",
     },
     {
       given: 'one account and a group',
@@ -85,7 +87,7 @@ describe('subjects', () => {
         ],
       },
       subjectsTerm:
-        "(request.userInfo.username == 'system:serviceaccount:ci:bot') || (has(request.userInfo.groups) && 'bots' in request.userInfo.groups)",
+        "(request.userInfo.username == 'system:serviceaccount:ci:bot') || (has(request.userInfo.groups) && 'bots' in request.userInfo.groups) || (request.userInfo.username == 'system:anonymous')",
     },
     {
       given: 'globs, and an exception that is matched exactly',
@@ -93,7 +95,7 @@ describe('subjects', () => {
         include: [{ kind: 'User', name: 'ci.*' }],
         exclude: [{ kind: 'ServiceAccount', namespace: 'ci', name: '*' }],
       },
-      subjectsTerm: String.raw`request.userInfo.username.matches('(?s)^ci\\..*$')`,
+      subjectsTerm: String.raw`(request.userInfo.username.matches('(?s)^ci\\..*$')) || (request.userInfo.username == 'system:anonymous')`,
       excluded: "!(request.userInfo.username.matches('^system:serviceaccount:ci:[^:]+$'))",
     },
   ])('$given', ({ subjects, subjectsTerm, excluded }) => {

@@ -34,13 +34,15 @@ test('a change of thousands of lines is shown by its parts, soon, and within bou
   expect(performance.now() - startedAt).toBeLessThan(2_000);
   expect(truncated).toBe(true);
   expect(Buffer.byteLength(diff)).toBeLessThanOrEqual(32 * 1024);
-  expect(diff.startsWith('--- before\n+++ after\n-data:\n-  k0: old 0\n')).toBe(true);
+  const above = '# cut: the change is larger than this, and what is not shown is approved too\n';
+  expect(diff.startsWith(`${above}--- before\n+++ after\n-data:\n-  k0: old 0\n`)).toBe(true);
   expect(diff).toContain('\n+data:\n+  k0: new 0\n');
 });
 
 test('a large new object is shown whole where it fits', () => {
   const { diff, truncated } = preview(0, 700);
   expect(truncated).toBe(false);
+  expect(diff).not.toContain('# cut');
   expect(diff.split('\n').filter((line) => line.startsWith('+  k')).length).toBe(700);
 });
 

@@ -173,6 +173,11 @@ describe('an approval applied by an approver', () => {
     );
   });
 
+  test.each(['contents-012345678', 'contents-012345678g', 'other-0123456789'])('may be named %s', async (name) => {
+    const object = { metadata: { name, namespace: 'prod' }, spec: byHand() };
+    expect((await webhook.stamp(approval({ object }))).allowed).toBe(true);
+  });
+
   test('may name its own creator', async () => {
     expect(
       (await webhook.stamp(approval({ spec: { createdBy: { username: 'ada' }, origin: 'Applied' } }))).allowed,
@@ -187,6 +192,28 @@ describe('an approval asked ahead by its requester', () => {
   test('is Asked and counts for nothing', async () => {
     const spec = patched(await webhook.stamp(asked()))['/spec'];
     expect(spec).toMatchObject({ origin: 'Asked', createdBy: { username: deployer, uid: 'u' } });
+  });
+
+  test('is one of at most so many that wait, under each policy, and decided ones do not count', async () => {
+    const actions = [{ operations: ['DELETE'], apiGroups: [''], resources: ['secrets'] }] as const;
+    webhook.policy('few', { actions, grant: { binding: 'Target' }, request: { maxPendingPerRequester: 2 } });
+    const waiting = (name: string, policy: string, phase?: 'Approved') =>
+      webhook.approvals.put({
+        metadata: { name, namespace: 'prod' },
+        spec: { ...byHand({ policy: { name: policy } }), origin: 'Asked' } as StepUpApproval['spec'],
+        ...(phase === undefined ? {} : { status: { phase } }),
+      });
+    const few = () => webhook.stamp(asked({ policy: { name: 'few' } }));
+    const put = [waiting('1', 'few'), waiting('2', 'few', 'Approved'), waiting('3', 'targets')];
+    expect((await few()).allowed).toBe(true);
+    put.push(waiting('4', 'few'));
+    expect((await few()).status?.message).toBe(
+      'stepup: the requester has too many approvals pending; have some decided, or wait until they time out',
+    );
+    expect((await webhook.stamp(asked())).allowed, 'of another policy').toBe(true);
+    const applied = await webhook.stamp(approval({ spec: { policy: { name: 'few' } } }));
+    expect(applied.allowed, 'by an approver').toBe(true);
+    for (const { metadata } of put) webhook.approvals.remove(metadata);
   });
 
   test('may not say that it was Applied', async () => {
@@ -207,6 +234,10 @@ describe('an approval is refused', () => {
     ['carrying a status', () => approval({ object: { status: { phase: 'Approved', uses: [] } } })],
     ['without digest where content binds', () => approval({ spec: { policy: { name: 'contents' } } })],
     ['with a digest of another version', () => approval({ spec: { change: { digest, digestVersion: 'v9' } } })],
+    [
+      'under the name that a refused request may print',
+      () => approval({ object: { metadata: { name: 'contents-0123456789', namespace: 'prod' }, spec: byHand() } }),
+    ],
     ['in another namespace than its target', () => approval({ review: { namespace: 'dev' } })],
     ['without policy', () => approval({ spec: { policy: {} } })],
     ['without requester', () => approval({ spec: { requester: 'me' } })],

@@ -194,7 +194,7 @@ export interface StepUpPolicy extends KubeObject {
       /** One sentence that approvers read. */
       readonly why?: string;
     };
-    /** Whom the policy gates. Absent means every service account. Kubernetes' own controllers are never gated. */
+    /** Whom the policy gates. Absent means every service account. Requests without credentials are gated always unless excluded, Kubernetes' own controllers never. */
     readonly subjects?: {
       readonly include?: readonly ({
         readonly kind: 'ServiceAccount' | 'Group' | 'User';
