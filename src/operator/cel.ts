@@ -65,3 +65,7 @@ function isNeverList(tokens: readonly string[]): boolean {
 export function anyOf(terms: readonly string[]): string {
   return terms.length === 1 ? (terms[0] ?? '') : terms.map((term) => `(${term})`).join(' || ');
 }
+
+export function allOf(terms: readonly string[]): string {
+  return terms.length === 1 ? (terms[0] ?? '') : terms.map((term) => `(${term})`).join(' && ');
+}

@@ -6,11 +6,10 @@ import { selectorKeys } from '../domain/label-selector.ts';
 import { isEnforced, type Policy } from '../domain/policy.ts';
 import { exemptionOf } from '../domain/subject.ts';
 import type { Discovery } from './discovery.ts';
-import { changeCondition, exemptCondition, identityConditions, ownConditions } from './match-conditions.ts';
+import { changeCondition, exemptCondition, gatedCondition, ownConditions } from './match-conditions.ts';
 import { blockingProblems, type Problem, warnings } from './policy-problems.ts';
 import {
   gatePrefix,
-  type MatchCondition,
   managedLabel,
   type NewConfiguration,
   type Rule,
@@ -223,14 +222,13 @@ function isSelective(reach: CoverageRow['reach']): boolean {
 function configurationOf(policy: Policy, entries: readonly Entry[], context: CompileContext): NewConfiguration {
   const { name, uid } = policy.metadata;
   const { service, caBundle } = context;
-  const identity = identityConditions(policy, context.ownUsername);
   const own = ownConditions(policy);
   const counts = new Map<string, number>();
   const webhooks = entries.map((entry): Webhook => {
     const count = (counts.get(entry.name) ?? 0) + 1;
     counts.set(entry.name, count);
-    const change: MatchCondition[] = entry.change === undefined ? [] : [{ name: 'change', expression: entry.change }];
-    const matchConditions = [...identity, ...change, ...(entry.isAboutObject ? own : [])];
+    const gated = gatedCondition(policy, context.ownUsername, entry.change);
+    const matchConditions = [gated, ...(entry.isAboutObject ? own : [])];
     if (matchConditions.length > mostConditions) throw new RangeError(`policy ${name}: too many matchConditions`);
     return {
       name: `${entry.name}${count === 1 ? '' : `-${count}`}.${name}.gate.stepup.dev`,

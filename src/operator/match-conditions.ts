@@ -14,30 +14,30 @@ import {
   serviceAccountPrefix,
 } from '../domain/subject.ts';
 import { tokenOwners, tokenSecretType } from '../domain/token-secret.ts';
-import { anyOf, celAt, celDiffers, celText, celTexts, globPattern } from './cel.ts';
+import { allOf, anyOf, celAt, celDiffers, celText, celTexts, globPattern } from './cel.ts';
 import type { MatchCondition } from './webhook-configuration.ts';
 
 const username = 'request.userInfo.username';
 
-/** Identity, cheapest first: requests of anybody else end here. */
-export function identityConditions(policy: Policy, ownUsername: string): readonly MatchCondition[] {
+/**
+ * Who is gated and, where given, what has to change. One expression and not several conditions: the API server evaluates
+ * all conditions of an entry, also when the first is false already (apiserver, plugin/webhook/matchconditions/matcher.go),
+ * while && ends with the first term that is false. So whoever is not gated costs a comparison or two.
+ */
+export function gatedCondition(policy: Policy, ownUsername: string, change: string | undefined): MatchCondition {
+  const terms = [...identityTerms(policy, ownUsername), ...(change === undefined ? [] : [change])];
+  return { name: 'gated', expression: allOf(terms) };
+}
+
+/** Cheapest first, and first of all what nearly nobody passes. */
+function identityTerms(policy: Policy, ownUsername: string): readonly string[] {
   const { subjects } = policy.spec;
   const exclude = subjects?.exclude ?? [];
   return [
-    { name: 'own', expression: `${username} != ${celText(ownUsername)}` },
-    {
-      name: 'subjects',
-      expression: anyOf(includedSubjects(subjects).map((subject) => subjectTerm(subject, 'AtLeast'))),
-    },
-    { name: 'controllers', expression: `!(${username} in ${celTexts(kubernetesControllers)})` },
-    ...(exclude.length === 0
-      ? []
-      : [
-          {
-            name: 'excluded',
-            expression: `!(${anyOf(exclude.map((subject) => subjectTerm(subject, 'Exactly')))})`,
-          },
-        ]),
+    anyOf(includedSubjects(subjects).map((subject) => subjectTerm(subject, 'AtLeast'))),
+    `${username} != ${celText(ownUsername)}`,
+    `!(${username} in ${celTexts(kubernetesControllers)})`,
+    ...(exclude.length === 0 ? [] : [`!(${anyOf(exclude.map((subject) => subjectTerm(subject, 'Exactly')))})`]),
   ];
 }
 
@@ -100,7 +100,7 @@ function ifUpdate(terms: readonly string[]): string {
 /** A label that the selector names changes on a namespace that was selected; whether it still is, decide tells. */
 function leavesCondition(selector: LabelSelector): string {
   const differs = selectorKeys(selector).map((key) => celDiffers(labelPointer(key)));
-  return [...selectedTerms(selector), anyOf(differs)].map((term) => `(${term})`).join(' && ');
+  return allOf([...selectedTerms(selector), anyOf(differs)]);
 }
 
 function selectedTerms(selector: LabelSelector): readonly string[] {
