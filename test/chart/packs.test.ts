@@ -38,18 +38,53 @@ describe('ready-made policies', () => {
   test('production-deploys governs whatever starts code', async () => {
     const rows = actionsOf(pack(await packs(), 'production-deploys'));
     expect(rows).toEqual([
-      [all, 'apps', 'deployments,statefulsets,replicasets', ['/spec/template', '/spec/replicas'], [restart]],
+      [all, 'apps', 'deployments', ['/spec/template', '/spec/replicas', '/spec/revisionHistoryLimit'], [restart]],
+      [all, 'apps', 'statefulsets', ['/spec/template', '/spec/replicas', '/spec/ordinals'], [restart]],
+      [
+        all,
+        'apps',
+        'replicasets,replicasets/status',
+        ['/spec/template', '/spec/replicas', '/metadata/labels'],
+        [restart],
+      ],
       [all, 'apps', 'daemonsets', ['/spec/template'], [restart]],
-      [all, '', 'replicationcontrollers', ['/spec/template', '/spec/replicas'], [restart]],
-      [all, 'batch', 'jobs', ['/spec/template', '/spec/parallelism', '/spec/completions', '/spec/suspend'], [restart]],
+      [all, '', 'replicationcontrollers', ['/spec/template', '/spec/replicas', '/spec/selector'], [restart]],
+      [
+        all,
+        'batch',
+        'jobs',
+        [
+          ...['/spec/template', '/spec/parallelism', '/spec/completions', '/spec/suspend'],
+          ...['/spec/backoffLimit', '/spec/activeDeadlineSeconds', '/spec/ttlSecondsAfterFinished'],
+        ],
+        [restart],
+      ],
       [
         all,
         'batch',
         'cronjobs',
-        ['/spec/jobTemplate', '/spec/suspend', '/spec/schedule', '/spec/timeZone'],
+        [
+          ...[
+            '/spec/jobTemplate',
+            '/spec/suspend',
+            '/spec/schedule',
+            '/spec/timeZone',
+            '/spec/startingDeadlineSeconds',
+          ],
+          ...['/spec/concurrencyPolicy', '/spec/successfulJobsHistoryLimit', '/spec/failedJobsHistoryLimit'],
+        ],
         [`/spec/jobTemplate${restart}`],
       ],
-      [all, '', 'pods', ['/spec/containers', '/spec/initContainers'], undefined],
+      [
+        all,
+        '',
+        'pods,pods/status',
+        [
+          ...['/spec/containers', '/spec/initContainers', '/spec/activeDeadlineSeconds'],
+          ...['/metadata/labels', '/status/phase'],
+        ],
+        undefined,
+      ],
       [
         'CREATE,UPDATE',
         'autoscaling',

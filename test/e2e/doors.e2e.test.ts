@@ -3,7 +3,7 @@
 // Every other door to a governed effect meets the same policy; what has no effect passes.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../controlplane/eventually.ts';
-import { approvalNamedIn, approve, approveDenied } from './approvals.ts';
+import { approvalNamedIn, approve, approveDenied, phaseOf } from './approvals.ts';
 import { fileIn, type Installation, installStepup } from './installation.ts';
 import { addPolicy } from './test-policy.ts';
 
@@ -88,6 +88,22 @@ describe('a Deployment', () => {
     expect(diff.stdout).toContain('nginx:1');
     const real = await kubectl('deployer', `apply -f ${file}`);
     expect(real.code).not.toBe(0);
+  });
+
+  test('is changed once by one approval, though storage leaves an empty list out', async () => {
+    const spec = {
+      volumes: [{ name: 'v', projected: { sources: [] } }],
+      containers: [{ name: 'nginx', image: 'nginx:7' }],
+    };
+    const change = () =>
+      kubectl('deployer', `-n prod patch deployment app -p ${JSON.stringify({ spec: { template: { spec } } })}`);
+    const key = await approveDenied(stepup, await change());
+    expect(await change()).toMatchObject({ code: 0 });
+    expect((await phaseOf(stepup, key, 'Consumed')).status).toMatchObject({ evidence: 'Observed' });
+    await kubectl('admin', '-n prod set image deployment/app nginx=nginx:1');
+    expect((await change()).stderr).toContain(
+      'stepup: production-deploys requires approval to UPDATE deployments prod/app',
+    );
   });
 
   test('passes an unchanged apply, and nothing is asked', async () => {
