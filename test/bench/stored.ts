@@ -118,7 +118,8 @@ export function* likeOne(
       [`:${one.metadata.namespace}/`, `:${namespaceOf(index)}/`],
       [`"${one.metadata.namespace}"`, `"${namespaceOf(index)}"`],
       [`\\"${one.metadata.namespace}\\"`, `\\"${namespaceOf(index)}\\"`],
-      [target, `t${index}`],
+      [`"${one.status?.summary?.requester}"`, `"teams/team-${index % 1000}"`],
+      [target, `t-${uid.slice(19)}`],
     ];
     const renamed = (whole: string) => own.reduce((so, [from, to]) => so.replaceAll(from, to), whole);
     const approval = JSON.parse(renamed(text)) as StepUpApproval;
