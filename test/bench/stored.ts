@@ -138,8 +138,8 @@ function approves({ metadata, spec }: StepUpApproval, at: Date): StepUpDecision 
     kind: 'StepUpDecision',
     metadata: {
       ...metadataOf(`${metadata.name}-ada`, metadata.namespace, at),
+      // Without its owner: it is written first, and the garbage collector would find it orphaned.
       labels: { 'stepup.dev/approval': metadata.uid },
-      ownerReferences: [{ apiVersion, kind: 'StepUpApproval', name: metadata.name, uid: metadata.uid }],
     },
     spec: {
       approval: { name: metadata.name, uid: metadata.uid, ...(digest === undefined ? {} : { digest }) },
