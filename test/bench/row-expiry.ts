@@ -59,7 +59,7 @@ interface Storm {
 
 async function atOnce(lab: Lab): Promise<Storm> {
   const { cluster, plan, say, stepup } = lab;
-  const [count, asked, leadMs] = plan.isQuick ? [500, 20, 15_000] : [10_000, 200, 60_000];
+  const [count, asked, leadMs] = plan.isQuick ? [500, 20, 15_000] : [10_000, 200, 150_000];
   const policy = policyOf(
     await cluster.admin.get<StepUpPolicy>(`/apis/stepup.dev/v1alpha1/stepuppolicies/${policyName}`),
   );
@@ -82,7 +82,16 @@ async function atOnce(lab: Lab): Promise<Storm> {
       'stepupapprovals',
       others.map(({ approval }) => approval),
     );
-    await eventually('stepup to know them all', async () => (await approved(lab)) >= count, { timeoutMs: leadMs });
+    say(`7: ${count} written ${shown((endsAt.getTime() - Date.now()) / 1000, 0)} s before their end`);
+    await eventually(
+      'stepup to know them all',
+      async () => {
+        const known = await approved(lab);
+        if (known < count) throw new Error(`it knows ${known}`);
+        return true;
+      },
+      { timeoutMs: leadMs, intervalMs: 500 },
+    );
     const leftMs = endsAt.getTime() - Date.now();
     say(`7: ${count} known ${shown(leftMs / 1000, 0)} s before their end`);
     if (leftMs < 3_000) throw new Error('the approvals were not known in time');
