@@ -59,7 +59,7 @@ interface Storm {
 
 async function atOnce(lab: Lab): Promise<Storm> {
   const { cluster, plan, say, stepup } = lab;
-  const [count, asked, leadMs] = plan.isQuick ? [500, 20, 15_000] : [10_000, 200, 60_000];
+  const [count, asked, leadMs] = plan.isQuick ? [500, 20, 15_000] : [10_000, 200, 150_000];
   const policy = policyOf(
     await cluster.admin.get<StepUpPolicy>(`/apis/stepup.dev/v1alpha1/stepuppolicies/${policyName}`),
   );
@@ -82,7 +82,16 @@ async function atOnce(lab: Lab): Promise<Storm> {
       'stepupapprovals',
       others.map(({ approval }) => approval),
     );
-    await eventually('stepup to know them all', async () => (await approved(lab)) >= count, { timeoutMs: leadMs });
+    say(`7: ${count} written ${shown((endsAt.getTime() - Date.now()) / 1000, 0)} s before their end`);
+    await eventually(
+      'stepup to know them all',
+      async () => {
+        const known = await approved(lab);
+        if (known < count) throw new Error(`it knows ${known}`);
+        return true;
+      },
+      { timeoutMs: leadMs, intervalMs: 500 },
+    );
     const leftMs = endsAt.getTime() - Date.now();
     say(`7: ${count} known ${shown(leftMs / 1000, 0)} s before their end`);
     if (leftMs < 3_000) throw new Error('the approvals were not known in time');
@@ -167,6 +176,16 @@ async function approvalsIn({ cluster }: Lab): Promise<readonly StepUpApproval[]>
 
 const lifeSeconds = 5;
 
+/** Of a kind that the operator may look at, so that its creation is seen. */
+const deploymentNamed = (name: string) => ({
+  metadata: { name },
+  spec: {
+    replicas: 0,
+    selector: { matchLabels: { app: name } },
+    template: { metadata: { labels: { app: name } }, spec: { containers: [{ name: 'c', image: 'nginx:1' }] } },
+  },
+});
+
 interface Cost {
   readonly count: number;
   /** What stepup's account wrote for each: on approvals, and events. */
@@ -184,22 +203,27 @@ async function costOf(lab: Lab, what: 'expired' | 'used'): Promise<Cost> {
   const writer = createAdminClient({ server: cluster.server, ca: cluster.ca, token: lab.token });
   const api = '/apis/stepup.dev/v1alpha1/namespaces/bench-brief';
   try {
+    const read = async (name: string) =>
+      (await cluster.admin.send('GET', `${api}/stepupapprovals/${name}`)).body as Partial<StepUpApproval>;
+    const keys: string[] = [];
     for (let index = 0; index < count; index++) {
-      const body = { metadata: { name: `${what}-${Date.now()}-${index}` } };
-      const attempt = () => writer.send('POST', '/api/v1/namespaces/bench-brief/configmaps', { body });
+      const body = deploymentNamed(`${what}-${Date.now()}-${index}`);
+      const attempt = () => writer.send('POST', '/apis/apps/v1/namespaces/bench-brief/deployments', { body });
       const { name } = approvalNamedIn(((await attempt()).body as { message: string }).message);
-      const read = async () =>
-        (await cluster.admin.send('GET', `${api}/stepupapprovals/${name}`)).body as Partial<StepUpApproval>;
+      keys.push(name);
       const decision = await eventually(
         `${name} to say how it is approved`,
-        async () => (await read()).status?.approveWith,
+        async () => (await read(name)).status?.approveWith,
       );
       const headers = { 'impersonate-user': 'ada', 'impersonate-group': 'approvers' };
       await cluster.admin.send('POST', `${api}/stepupdecisions`, { body: JSON.parse(decision), headers });
-      await eventually(`${name} to be approved`, async () => (await read()).status?.phase === 'Approved');
+      await eventually(`${name} to be approved`, async () => (await read(name)).status?.phase === 'Approved');
       if (what === 'used' && (await attempt()).code !== 201) throw new Error(`${body.metadata.name} did not pass`);
-      await eventually(`${name} to end`, async () => (await read()).status?.endedAt !== undefined, {
-        timeoutMs: 90_000,
+    }
+    const end = what === 'used' ? 'Consumed' : 'Expired';
+    for (const name of keys) {
+      await eventually(`${name} to be ${end}`, async () => (await read(name)).status?.phase === end, {
+        timeoutMs: 60_000,
       });
     }
   } finally {

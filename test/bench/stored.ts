@@ -118,7 +118,8 @@ export function* likeOne(
       [`:${one.metadata.namespace}/`, `:${namespaceOf(index)}/`],
       [`"${one.metadata.namespace}"`, `"${namespaceOf(index)}"`],
       [`\\"${one.metadata.namespace}\\"`, `\\"${namespaceOf(index)}\\"`],
-      [target, `t${index}`],
+      [`"${one.status?.summary?.requester}"`, `"teams/team-${index % 1000}"`],
+      [target, `t-${uid.slice(19)}`],
     ];
     const renamed = (whole: string) => own.reduce((so, [from, to]) => so.replaceAll(from, to), whole);
     const approval = JSON.parse(renamed(text)) as StepUpApproval;
@@ -137,8 +138,8 @@ function approves({ metadata, spec }: StepUpApproval, at: Date): StepUpDecision 
     kind: 'StepUpDecision',
     metadata: {
       ...metadataOf(`${metadata.name}-ada`, metadata.namespace, at),
+      // Without its owner: it is written first, and the garbage collector would find it orphaned.
       labels: { 'stepup.dev/approval': metadata.uid },
-      ownerReferences: [{ apiVersion, kind: 'StepUpApproval', name: metadata.name, uid: metadata.uid }],
     },
     spec: {
       approval: { name: metadata.name, uid: metadata.uid, ...(digest === undefined ? {} : { digest }) },

@@ -33,7 +33,7 @@ let actors: Actors;
 beforeAll(async () => {
   // What becomes of ConfigMaps can be looked at, so that all ways of settling are seen.
   stepup = await installStepup({
-    values: ['settle.resources[0].group=', 'settle.resources[0].resources={configmaps}'],
+    values: ['settle.resources[0].resources={configmaps}', 'settle.resources[0].group='],
   });
   actors = new Actors(stepup);
   const changes = [{ operations: ['CREATE', 'UPDATE', 'DELETE'], apiGroups: [''], resources: ['configmaps'] }];

@@ -229,6 +229,44 @@ describe('an approved request', () => {
     expect(reasonIn(await webhook.ask(deletion()))).toBe('Allowed Reserved');
   });
 
+  test('applied by hand passes by one live view, and a copy of it does not when it is gone', async () => {
+    const filed = await approved(deletion());
+    const { labels } = filed.metadata;
+    webhook.approvals.remove(filed.metadata);
+    const stamp = (nonce: string) => ({
+      username: 'ada',
+      groups: ['approvers'],
+      stampedAt: new Date().toISOString(),
+      nonce,
+    });
+    const byHand = (name: string, nonce: string) =>
+      webhook.approvals.put({
+        metadata: { name: `deploys-${name}`, namespace: 'prod', labels: { ...labels } },
+        spec: { ...filed.spec, origin: 'Applied', createdBy: stamp(nonce) },
+      });
+    const original = byHand('0000000001', 'drawn');
+    const readsBefore = webhook.approvals.count('list');
+    expect(reasonIn(await webhook.ask(deletion()))).toBe('Allowed Reserved');
+    expect(webhook.approvals.count('list') - readsBefore, 'in both namespaces').toBe(2);
+    webhook.approvals.remove(original.metadata);
+    byHand('0000000002', 'drawn');
+    expect((await webhook.ask(deletion())).status?.message).toContain('it is a copy of deploys-0000000001');
+    byHand('0000000003', 'drawn anew');
+    expect(reasonIn(await webhook.ask(deletion()))).toBe('Allowed Reserved');
+  });
+
+  test('is remembered as a watch has shown it', async () => {
+    const original = await approved(deletion());
+    const createdBy = { username: 'ada', groups: ['approvers'], stampedAt: new Date().toISOString(), nonce: 'drawn' };
+    const spec = { ...original.spec, origin: 'Applied', createdBy } as const;
+    const used = { ...original, spec, status: { phase: 'Denied' } } as const;
+    webhook.approvals.remove(original.metadata);
+    const { labels = {} } = original.metadata;
+    webhook.approvals.put({ metadata: { name: 'deploys-0000000004', namespace: 'prod', labels }, spec });
+    webhook.webhook.saw(used);
+    expect(reasonIn(await webhook.ask(deletion()))).toBe('Denied ApprovalRequired');
+  });
+
   test('is denied once its time is over', async () => {
     await approved(deletion());
     webhook.aheadMs = 900_000;

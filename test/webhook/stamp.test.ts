@@ -230,6 +230,7 @@ describe('an approval is refused', () => {
       () => approval({ review: { userInfo: { username: 'system:serviceaccount:a:b', groups: ['approvers'] } } }),
     ],
     ['naming another creator', () => approval({ spec: { createdBy: { username: 'grace' } } })],
+    ['carrying a stamp, though its own', () => approval({ spec: { createdBy: { username: 'ada', nonce: 'n' } } })],
     ['naming another origin', () => approval({ spec: { origin: 'Denied' } })],
     ['carrying a status', () => approval({ object: { status: { phase: 'Approved', uses: [] } } })],
     ['without digest where content binds', () => approval({ spec: { policy: { name: 'contents' } } })],

@@ -1,0 +1,93 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What the benchmark writes into etcd is what the product would have stored: at rest, found, and covering its request.
+import { expect, test } from 'vitest';
+import { parseReview } from '../../src/api/admission-review.ts';
+import { approvalOf, type StepUpApproval, type StepUpDecision } from '../../src/api/kinds.ts';
+import { decide } from '../../src/domain/decide.ts';
+import { describe } from '../../src/domain/describe.ts';
+import type { Json } from '../../src/domain/json.ts';
+import { plan } from '../../src/domain/plan.ts';
+import { policy as builtPolicy, deploys } from '../domain/builders.ts';
+import { deployment, review as reviewOf } from '../webhook/builders.ts';
+import type { Review } from './review.ts';
+import { likeOne, type Stored, spent, stored } from './stored.ts';
+
+const policy = builtPolicy({ actions: [{ ...deploys, operations: ['UPDATE'] }] }, 'bench');
+const recorded = reviewOf({
+  operation: 'UPDATE',
+  object: deployment({ image: 'web:2', metadata: { uid: 'u', resourceVersion: '1', generation: 2 } }),
+  oldObject: deployment({ image: 'web:1', metadata: { uid: 'u', resourceVersion: '1', generation: 1 } }),
+}) as unknown as Review;
+const createdAt = new Date('2026-01-01T12:00:00.400Z');
+const decidedAt = new Date('2026-01-01T12:00:30.007Z');
+const now = new Date('2026-01-01T12:01:00Z');
+const wanted = { namespace: 'stored-1', name: 'web-1', createdAt };
+
+function planned({ approval, decision }: Pick<Stored, 'approval' | 'decision'>) {
+  return plan({
+    approval: approvalOf(approval),
+    decisions: decision === undefined ? [] : [decision],
+    policy,
+    policies: [policy],
+    siblings: [],
+    seen: { kind: 'Nothing' },
+    retentionSeconds: 86_400,
+    now,
+  });
+}
+
+function answered({ approval, decision, review }: Stored) {
+  const parsed = parseReview(review as Json);
+  if (!parsed.ok) throw new Error(parsed.problems.join());
+  const { request } = parsed;
+  const described = describe(request, policy, { selectorKeys: [] });
+  if (described.kind !== 'Attempt') throw new Error(described.reason);
+  return decide({
+    request,
+    attempt: described.attempt,
+    policy,
+    policies: [policy],
+    context: { selectorKeys: [] },
+    view: { approvals: [approvalOf(approval)], decisions: decision === undefined ? [] : [decision], isLive: true },
+    ownNamespace: 'stepup-system',
+    now,
+  });
+}
+
+const pending = stored(recorded, policy, wanted);
+const approved = stored(recorded, policy, { ...wanted, decidedAt });
+const like = (one: Parameters<typeof likeOne>[0]) =>
+  [...likeOne(one, 2, (index) => `elsewhere-${index}`)] as unknown as {
+    readonly approval: StepUpApproval;
+    readonly decision?: StepUpDecision;
+  }[];
+
+test('nothing is left to write on it', () => {
+  for (const one of [pending, approved, ...like(pending), ...like(approved)]) {
+    expect(planned(one)).toMatchObject({ events: [], isToBeRemoved: false });
+    expect(planned(one).status).toBeUndefined();
+  }
+  expect(planned({ approval: spent(pending, now) }).status).toBeUndefined();
+});
+
+test('it covers its request, when it is approved', () => {
+  expect(answered(approved)).toMatchObject({ outcome: 'Allowed', reason: 'Reserved' });
+  const denial = answered(pending);
+  expect(denial).toMatchObject({ outcome: 'Denied', approvalName: pending.approval.metadata.name });
+});
+
+test('each of many has a name, a target and a namespace of its own', () => {
+  const made = like(approved);
+  const distinct = (pick: (approval: StepUpApproval) => unknown) =>
+    new Set(made.map(({ approval }) => pick(approval))).size;
+  expect(
+    [
+      distinct(({ metadata }) => metadata.name),
+      distinct(({ metadata }) => metadata.namespace),
+      distinct(({ metadata }) => metadata.labels?.['stepup.dev/target']),
+      distinct(({ spec }) => spec.change?.digest),
+    ],
+    JSON.stringify(made.map(({ approval }) => approval.metadata)),
+  ).toEqual([2, 2, 2, 2]);
+});
