@@ -47,6 +47,11 @@ export function settle(use: Use, seen: Seen): Settlement {
   }
 }
 
+/** True when nothing that is seen later can say otherwise. */
+export function isConclusive(settlement: Settlement): boolean {
+  return settlement === 'Happened' || settlement === 'Lost' || settlement === 'Untold';
+}
+
 /** The very state that was reserved on shows nothing: a finalizer may be taken from an object that was going already. */
 function isGoneOrGoing({ base, oldResourceVersion }: Use, seen: Seen): boolean {
   if (seen.kind !== 'State' || uidOf(seen.object) !== base.uid) return true;

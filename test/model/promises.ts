@@ -1,0 +1,95 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The promises about what can still come: where no request is under way, let the operator look at everything and an
+// honest client send its request once more, with nothing failing, and see what becomes of it.
+import { approvalOf } from '../../src/api/kinds.ts';
+import { isEnded } from '../../src/domain/approval.ts';
+import type { ApiServers } from './api-servers.ts';
+import type { Operators } from './operators.ts';
+import { readmittedUntilSeconds, type Scenario, secondsAt, usableUntilSeconds } from './scenario.ts';
+import { present, stored, type World } from './world.ts';
+
+export interface PromisesOptions {
+  readonly scenario: Scenario;
+  readonly apiServers: ApiServers;
+  readonly operators: Operators;
+  readonly keyOf: (world: World) => string;
+}
+
+export class Promises {
+  readonly #options: PromisesOptions;
+
+  constructor(options: PromisesOptions) {
+    this.#options = options;
+  }
+
+  async broken(world: World): Promise<string | undefined> {
+    if (world.broken !== undefined) return world.broken;
+    const isQuiet = world.flights.every(({ at }) => at === 'Idle') && world.writes.length === 0;
+    if (!isQuiet || this.#options.scenario.operator === undefined) return undefined;
+    const settled = this.#settled(world);
+    return settled.broken ?? this.#afterSettling(world, settled) ?? (await this.#afterRetry(settled));
+  }
+
+  /** What the approval is once an operator has seen all there is. */
+  #afterSettling(before: World, world: World): string | undefined {
+    const { scenario } = this.#options;
+    const { phase, evidence } = approvalOf(stored(world)).status ?? {};
+    const wasEnded = isEnded(approvalOf(stored(before)));
+    const mayLook = scenario.operator?.mayLook === true;
+    if (!wasEnded && !world.isBlind && mayLook && world.effects > 0) {
+      const isTold = phase === 'Consumed' && evidence === 'Observed';
+      if (!isTold) return `an effect that happened is told: Consumed and Observed, not ${phase} ${evidence ?? ''}`;
+    }
+    const isOver = secondsAt(scenario, world.clock) >= readmittedUntilSeconds;
+    if (isOver && !isEnded(approvalOf(stored(world)))) return `when its time is over an approval ends, not ${phase}`;
+    return undefined;
+  }
+
+  /** An approval whose effect did not happen, and no longer can, serves its request. */
+  async #afterRetry(world: World): Promise<string | undefined> {
+    const { scenario } = this.#options;
+    const isPlain = !world.isBlind && world.words === 1 && world.effects === 0;
+    const isInTime = secondsAt(scenario, world.clock) < usableUntilSeconds;
+    const wish = scenario.wishes[0];
+    const isServed =
+      wish?.verb === 'CREATE'
+        ? (stored(world).status?.uses ?? []).length === 0 && present(world).isAbsent
+        : isOfApproval(world, scenario);
+    if (!isPlain || !isInTime || !isServed) return undefined;
+    const after = await this.#retried(world);
+    if (after === undefined) return undefined;
+    if (after.effects !== 1)
+      return `an approval whose effect did not happen is not lost: ${stored(world).status?.phase}`;
+    return after.broken;
+  }
+
+  #settled(world: World): World {
+    let now = world;
+    for (let steps = 0; steps < 20; steps++) {
+      const step = this.#options.operators.steps(now).find(({ isFair }) => isFair);
+      if (step === undefined) return now;
+      now = step.world;
+    }
+    return { ...now, broken: 'an operator that sees everything comes to rest' };
+  }
+
+  /** Undefined where the request has nothing to do. */
+  async #retried(world: World): Promise<World | undefined> {
+    const slot = world.flights.findIndex(({ wish }) => wish === 0);
+    let now = world;
+    for (let steps = 0; steps < 20; steps++) {
+      const step = (await this.#options.apiServers.steps(now, slot)).find(({ isFair }) => isFair);
+      if (step === undefined) return steps === 0 ? undefined : now;
+      now = step.world;
+      if (now.flights[slot]?.at === 'Idle') return now;
+    }
+    throw new Error('an honest request ends');
+  }
+}
+
+/** The target is there and still the one that the approval names. */
+function isOfApproval(world: World, { target }: Scenario): boolean {
+  const { uid, isAbsent } = present(world);
+  return !isAbsent && uid === target.uid;
+}

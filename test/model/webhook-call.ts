@@ -1,0 +1,242 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// One call of the webhook by the real code of src/webhook, stopped at everything it asks of the API server. What it was
+// answered so far is its whole state: to go on, it runs again from the start on the recorded answers.
+import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../src/api/kinds.ts';
+import { approvalOf, policyOf } from '../../src/api/kinds.ts';
+import { attemptOf } from '../../src/domain/attempt.ts';
+import { describe } from '../../src/domain/describe.ts';
+import type { JsonObject } from '../../src/domain/json.ts';
+import type { AdmissionRequest } from '../../src/domain/request.ts';
+import { openUseOf } from '../../src/domain/reservation.ts';
+import { ApiError } from '../../src/kube/api-error.ts';
+import type { Clock } from '../../src/kube/clock.ts';
+import { ObjectStore } from '../../src/kube/object-store.ts';
+import type { KubeObject } from '../../src/kube/objects.ts';
+import { Consumption } from '../../src/webhook/consumption.ts';
+import { FirstTries } from '../../src/webhook/first-tries.ts';
+import type { Verdict } from '../../src/webhook/gate-answer.ts';
+import { needsLiveTarget, readLiveTarget } from '../../src/webhook/live-target.ts';
+import { LiveViews } from '../../src/webhook/live-view.ts';
+import { UseMemory } from '../../src/webhook/use-memory.ts';
+import { at } from '../domain/builders.ts';
+import { Interner } from './interner.ts';
+
+/** What the call was told, and what the clock of its replica said then. */
+export type CallEvent = { readonly seconds: number } & (
+  | { readonly kind: 'Asked'; readonly approvals: readonly StepUpApproval[]; readonly words: number }
+  | { readonly kind: 'Target'; readonly object: JsonObject }
+  | { readonly kind: 'Approvals'; readonly approvals: readonly StepUpApproval[] }
+  | { readonly kind: 'Words'; readonly words: number }
+  | { readonly kind: 'Written' }
+  | { readonly kind: 'Conflict' }
+);
+
+export interface Call {
+  readonly review: AdmissionRequest;
+  /** How far the clock of its replica is off, in instants of the scenario. */
+  readonly skew: number;
+  readonly events: readonly CallEvent[];
+}
+
+/** What the call waits for, or what it has come to. */
+export type Turn =
+  | { readonly kind: 'ReadTarget' }
+  | { readonly kind: 'ReadApprovals' }
+  | { readonly kind: 'ReadWords' }
+  | { readonly kind: 'Reserve'; readonly written: StepUpApproval }
+  | { readonly kind: 'Allowed'; readonly reason: 'Reserved' | 'Readmitted'; readonly use: number }
+  | { readonly kind: 'NotGoverned' }
+  | { readonly kind: 'Denied'; readonly reason: string };
+
+export interface WebhookSetting {
+  readonly policy: StepUpPolicy;
+  readonly words: readonly StepUpDecision[];
+  readonly approval: StepUpApproval;
+  readonly instants: readonly number[];
+}
+
+const ownNamespace = 'stepup-system';
+const neverAborted = new AbortController().signal;
+/** As in the gate. */
+const innerDeadlineMs = 3_000;
+/** So long a live read takes here: a call waits for a reservation to be settled over two of them. */
+const liveReadMs = 2_000;
+
+export class WebhookCalls {
+  readonly #setting: WebhookSetting;
+  readonly #turns = new Map<string, Turn>();
+  readonly #reviews = new Interner<AdmissionRequest>();
+  readonly #events = new Interner<CallEvent>();
+  readonly #keys = new WeakMap<Call, string>();
+
+  constructor(setting: WebhookSetting) {
+    this.#setting = setting;
+  }
+
+  /** Equal for calls that can only go on in the same way. */
+  keyOf(call: Call): string {
+    let key = this.#keys.get(call);
+    if (key === undefined) {
+      const events = call.events.map((event) => this.#events.idOf(event)).join('.');
+      key = `${this.#reviews.idOf(call.review)}:${call.skew}:${events}`;
+      this.#keys.set(call, key);
+    }
+    return key;
+  }
+
+  async turnOf(call: Call): Promise<Turn> {
+    const key = this.keyOf(call);
+    const known = this.#turns.get(key);
+    if (known !== undefined) return known;
+    const turn = await replay(call, this.#setting);
+    this.#turns.set(key, turn);
+    return turn;
+  }
+
+  /**
+   * The same call with a shorter past. A call that waits for a live read has no use for what it saw before it; only how
+   * often its swaps have lost still counts. Where the shorter past leads elsewhere, the call is left as it is.
+   */
+  async forgetting(call: Call): Promise<Call> {
+    const { approval } = this.#setting;
+    if ((await this.turnOf(call)).kind !== 'ReadApprovals') return call;
+    const losses = call.events.filter(({ kind }) => kind === 'Conflict').length;
+    const seconds = this.#setting.instants[0] ?? 0;
+    const target = call.events.filter(({ kind }) => kind === 'Target');
+    const first: CallEvent = { kind: 'Asked', approvals: losses === 0 ? [] : [approval], words: 1, seconds };
+    const lost: CallEvent = { kind: 'Conflict', seconds };
+    const again: readonly CallEvent[] = [
+      { kind: 'Approvals', approvals: [approval], seconds },
+      { kind: 'Words', words: 1, seconds },
+      lost,
+    ];
+    const losing = losses === 0 ? [] : [lost, ...Array.from({ length: losses - 1 }, () => again).flat()];
+    const isSettling = call.events.at(-1)?.kind === 'Words';
+    const shorter = { ...call, events: [first, ...target, ...losing, ...(isSettling ? call.events.slice(-2) : [])] };
+    return (await this.turnOf(shorter)).kind === 'ReadApprovals' ? shorter : call;
+  }
+}
+
+async function replay({ review, events }: Call, { policy, words }: Pick<WebhookSetting, 'policy' | 'words'>): Promise<Turn> {
+  const stopped = Promise.withResolvers<Turn>();
+  let position = 0;
+  let seconds = 0;
+  let monotonicMs = 0;
+  /** What was answered to this question the last time; the first question that was not answered ends the run. */
+  const ask = async <K extends CallEvent['kind']>(turn: Turn, ...kinds: readonly K[]) => {
+    const event = events[position++];
+    if (event === undefined) {
+      stopped.resolve(turn);
+      return new Promise<never>(() => {});
+    }
+    if (!kinds.some((kind) => kind === event.kind)) throw new Error(`asked ${turn.kind}, was told ${event.kind}`);
+    seconds = event.seconds;
+    if (event.kind === 'Approvals') monotonicMs += liveReadMs;
+    return event as Extract<CallEvent, { kind: K }>;
+  };
+  const clock: Clock = {
+    now: () => at(seconds),
+    monotonicMs: () => monotonicMs,
+    random: () => 0,
+    after: () => () => {},
+  };
+  const [asked] = events;
+  if (asked?.kind !== 'Asked') throw new Error('a call begins by being asked');
+  position = 1;
+  seconds = asked.seconds;
+
+  const list = async <T>(items: readonly T[]) => ({ metadata: { resourceVersion: '' }, items });
+  const liveViews = new LiveViews(
+    {
+      approvals: {
+        list: async ({ namespace } = {}) =>
+          namespace === ownNamespace
+            ? list<StepUpApproval>([])
+            : list((await ask({ kind: 'ReadApprovals' }, 'Approvals')).approvals),
+      },
+      decisions: {
+        list: async () => list(words.slice(0, (await ask({ kind: 'ReadWords' }, 'Words')).words)),
+      },
+    },
+    clock,
+    { liveRead: () => {} },
+  );
+  const consumption = new Consumption({
+    caches: {
+      policies: filled(new ObjectStore<StepUpPolicy>({}), [policy]),
+      approvals: filled(
+        new ObjectStore<StepUpApproval, 'target' | 'requester'>({
+          target: ({ metadata }) => [metadata.labels?.['stepup.dev/target'] ?? ''],
+          requester: ({ spec }) => [spec.requester.username],
+        }),
+        asked.approvals,
+      ),
+      decisions: filled(
+        new ObjectStore<StepUpDecision, 'approval'>({ approval: ({ spec }) => [spec.approval.uid] }),
+        words.slice(0, asked.words),
+      ),
+      namespaces: new ObjectStore<KubeObject>({}),
+      hasSynced: () => true,
+    },
+    approvals: {
+      replaceStatus: async (written) => {
+        const { kind } = await ask({ kind: 'Reserve', written }, 'Written', 'Conflict');
+        if (kind === 'Conflict') throw new ApiError({ kind: 'status', attempt: 'reserve', detail: '', status: 409 });
+        return written;
+      },
+    },
+    liveViews,
+    memory: new UseMemory(),
+    firstTries: new FirstTries(clock),
+    ownNamespace,
+    clock,
+    metrics: { reservation: () => {} },
+  });
+  const rest = { request: async () => (await ask({ kind: 'ReadTarget' }, 'Target')).object };
+
+  const judge = async (): Promise<Turn> => {
+    const of = policyOf(policy);
+    const limit = { deadlineMs: innerDeadlineMs, signal: neverAborted };
+    const live = needsLiveTarget(of, review) ? await readLiveTarget(rest, review, limit) : undefined;
+    const context = { selectorKeys: [], ...(live?.kind === 'Read' ? { live: live.object } : {}) };
+    const described = describe(review, of, context);
+    switch (described.kind) {
+      case 'NotGoverned':
+        return { kind: 'NotGoverned' };
+      case 'Refused':
+        return { kind: 'Denied', reason: described.reason };
+      case 'Attempt': {
+        const attempt = attemptOf(of.metadata.name, review, described.attempt.change);
+        const governed = { request: review, attempt, policy: of, policies: [of], context };
+        return turnOf(await consumption.decide(governed, { signal: neverAborted, endsAtMs: innerDeadlineMs }));
+      }
+    }
+  };
+  return Promise.race([stopped.promise, judge()]);
+}
+
+function turnOf(verdict: Verdict): Turn {
+  if (verdict.outcome !== 'Allowed' || verdict.reason === 'DryRun') return { kind: 'Denied', reason: verdict.reason };
+  const { granted, reason } = verdict;
+  const use = reason === 'Reserved' ? (granted.status?.uses ?? []).length : (openUseOf(granted)?.index ?? -1);
+  return { kind: 'Allowed', reason, use };
+}
+
+function filled<T extends KubeObject, I extends string>(store: ObjectStore<T, I>, objects: readonly T[]) {
+  for (const object of objects) store.set(object);
+  return store;
+}
+
+/** The last view that a call decided on, for promises about what was visible. */
+export function lastViewOf({ events }: Call) {
+  const seen = events.findLast(({ kind }) => kind === 'Approvals' || kind === 'Asked');
+  const heard = events.findLast(({ kind }) => kind === 'Words' || kind === 'Asked');
+  const approval = seen?.kind === 'Approvals' || seen?.kind === 'Asked' ? seen.approvals.at(-1) : undefined;
+  return {
+    ...(approval === undefined ? {} : { approval: approvalOf(approval) }),
+    words: heard?.kind === 'Words' || heard?.kind === 'Asked' ? heard.words : 0,
+    // What is decided in time may be written later.
+    seconds: events.findLast(({ kind }) => kind !== 'Written')?.seconds ?? 0,
+  };
+}
