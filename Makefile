@@ -1,7 +1,7 @@
 # Two commands do everything: make demo, make test. Each installs and builds what it needs, shows progress, and caches.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down fmt lint typecheck generate verify test-unit test-controlplane test-long build image tools bench clean kind-e2e
+.PHONY: help demo test up down fmt lint typecheck generate verify test-unit test-controlplane test-long model mutants build image tools bench clean kind-e2e
 
 ##@ Start here
 help: ## Show this help
@@ -34,6 +34,10 @@ test-controlplane: build tools ## Tests on real control planes only
 	@npm run --silent test-controlplane
 test-long: build tools ## Faults and the table of clients (eight minutes; not part of make test yet)
 	@STEPUP_TEST_LONG=true npm run --silent test-controlplane -- --project 'control plane'
+model: node_modules ## Explore the promise of one effect per approval in large (WORDS="scenario …"; make test does it in small)
+	@npm run --silent model -- $(WORDS)
+mutants: build tools ## Break the product in five ways: the model and a test on the real API server must each notice
+	@npm run --silent mutants -- $(WORDS)
 tools: node_modules ## Build kube-apiserver, etcd, kubectl, helm from pinned Go modules (cached)
 	@npm run --silent tools
 bench: build tools ## Measure against the goals and always-allow webhooks; writes docs/benchmarks.md (quarter of an hour)

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gated requests on their way through any number of API servers: each its own watch cache, and the loop around
 // admission and compare-and-put (k8s.io/apiserver, GuaranteedUpdate; admission.md, B1–B9).
+import type { AdmissionRequest } from '../../src/domain/request.ts';
 import { commit, isLandable } from './etcd.ts';
 import { readmittedUntilSeconds, type Scenario, usableUntilSeconds } from './scenario.ts';
 import { reviewOf, type Wish, wished } from './targets.ts';
@@ -27,6 +28,7 @@ interface Tried {
 export class ApiServers {
   readonly #scenario: Scenario;
   readonly #webhook: WebhookSteps;
+  readonly #reviews = new Map<string, AdmissionRequest>();
 
   constructor(scenario: Scenario, webhook: WebhookSteps) {
     this.#scenario = scenario;
@@ -77,7 +79,7 @@ export class ApiServers {
     const next = wished(wanted, orig, () => freshUID(world));
     if (next === undefined) return [];
     const tried: Tried = { wish, orig, next, isCurrent };
-    const review = reviewOf(wanted, this.#scenario.kind, orig, next);
+    const review = this.#reviewOf(wish, orig, next);
     return this.#afterCalls(slot, tried, await this.#webhook.begin(world, review));
   }
 
@@ -202,6 +204,13 @@ export class ApiServers {
       note: `${landed.note}, now removed: ${step.note}`,
       sights: [...sights, ...step.sights],
     }));
+  }
+
+  #reviewOf(wish: number, orig: Target, next: Target): AdmissionRequest {
+    const key = `${wish} ${Object.values(orig).join(' ')} ${Object.values(next).join(' ')}`;
+    const review = this.#reviews.get(key) ?? reviewOf(this.#wishOf(wish), this.#scenario.kind, orig, next);
+    this.#reviews.set(key, review);
+    return review;
   }
 
   #wishOf(index: number): Wish {

@@ -20,23 +20,43 @@ export function isStored(world: World, { metadata }: StepUpApproval): boolean {
   return stored(world).metadata.resourceVersion === metadata.resourceVersion;
 }
 
+/** The API server makes no new version of a write that changes nothing. */
+export function changesNothing(world: World, written: StepUpApproval): boolean {
+  return afterWrite(stored(world), written) === stored(world);
+}
+
 /** Writes the status of a version that is still stored. */
 export function writeStatus(world: World, written: StepUpApproval, keep: 'FirstAndStored' | 'Any'): World {
   const before = stored(world);
-  const status = asStored(approvalOf(written).status ?? {});
-  // A write that changes nothing is none: the API server leaves the resourceVersion.
-  if (sameJson(JSON.parse(JSON.stringify(before.status)), JSON.parse(JSON.stringify(status)))) return world;
-  const resourceVersion = String(Number(before.metadata.resourceVersion) + 1);
-  const after = versions.same({ ...before, metadata: { ...before.metadata, resourceVersion }, status });
+  const after = afterWrite(before, written);
+  if (after === before) return world;
   const held = keep === 'Any' ? world.approvals : world.approvals.slice(0, 1);
   const next: World = {
     ...world,
     approvals: [...held, after],
     // What has been decided on the old version conflicts, and leaves nothing behind.
-    writes: world.writes.filter((write) => write.written.metadata.resourceVersion === resourceVersion),
+    writes: [],
   };
   const problem = problemOf(before, after, world);
   return problem === undefined ? next : breaking(next, problem);
+}
+
+const known = new WeakMap<StepUpApproval, WeakMap<StepUpApproval, StepUpApproval>>();
+
+function afterWrite(before: StepUpApproval, written: StepUpApproval): StepUpApproval {
+  const ofBefore = known.get(before) ?? new WeakMap<StepUpApproval, StepUpApproval>();
+  known.set(before, ofBefore);
+  const after = ofBefore.get(written) ?? nextVersion(before, written);
+  ofBefore.set(written, after);
+  return after;
+}
+
+function nextVersion(before: StepUpApproval, written: StepUpApproval): StepUpApproval {
+  const status = asStored(approvalOf(written).status ?? {});
+  // A write that changes nothing is none: the API server leaves the resourceVersion.
+  if (sameJson(JSON.parse(JSON.stringify(before.status)), JSON.parse(JSON.stringify(status)))) return before;
+  const resourceVersion = String(Number(before.metadata.resourceVersion) + 1);
+  return versions.same({ ...before, metadata: { ...before.metadata, resourceVersion }, status });
 }
 
 function problemOf(before: StepUpApproval, after: StepUpApproval, world: World): string | undefined {

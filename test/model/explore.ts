@@ -1,18 +1,23 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Explores the scenarios, or those whose name contains an argument, and prints what it saw.
-import { explore } from './explorer.ts';
-import { modelOf } from './model.ts';
-import { scenarios } from './scenarios.ts';
+// make model: explores the scenarios in large, with progress, and prints the table. With --small as make test does, with
+// other words only the scenarios whose names contain one. Ends at the first broken promise, with exit code 1.
+import { heading, lineOf, runScenario } from './run.ts';
+import { enlarged, scenarios } from './scenarios.ts';
 
-const [wanted = ''] = process.argv.slice(2);
-for (const scenario of scenarios.filter(({ name }) => name.includes(wanted))) {
-  const progress = (line: string) => process.stderr.write(`${scenario.name}: ${line}\n`);
-  const { violation, sights, ...counts } = await explore(modelOf(scenario), { progress });
-  progress(JSON.stringify(counts));
-  progress(JSON.stringify(Object.fromEntries(sights)));
-  if (violation !== undefined) {
+const args = process.argv.slice(2);
+const isSmall = args.includes('--small');
+const words = args.filter((arg) => !arg.startsWith('--'));
+const wanted = scenarios.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
+
+process.stdout.write(`${heading}\n`);
+for (const scenario of isSmall ? wanted : wanted.map(enlarged)) {
+  const progress = (line: string) => process.stderr.write(`  ${scenario.name}: ${line}\n`);
+  const run = await runScenario(scenario, { progress, mostStates: 20_000_000 });
+  process.stdout.write(`${lineOf(run)}\n`);
+  if (run.violation !== undefined) {
+    process.stdout.write(`broken: ${run.violation.promise}\n  ${run.violation.trace.join('\n  ')}\n`);
     process.exitCode = 1;
-    progress(`broken: ${violation.promise}\n  ${violation.trace.join('\n  ')}`);
+    break;
   }
 }

@@ -11,7 +11,7 @@ import { Promises } from './promises.ts';
 import { firstWorld, type Scenario, secondsAt } from './scenario.ts';
 import { WebhookCalls } from './webhook-call.ts';
 import { WebhookSteps } from './webhook-steps.ts';
-import { type Flight, present, type Target, type World } from './world.ts';
+import { type Flight, last, present, type Target, type World } from './world.ts';
 
 export function modelOf(scenario: Scenario): Model<World> {
   const calls = new WebhookCalls(scenario);
@@ -40,9 +40,14 @@ export function modelOf(scenario: Scenario): Model<World> {
       }
       for (const { note, ...step } of operators.steps(world)) steps.push({ ...step, label: () => `operator ${note}` });
       steps.push(...otherSteps(world, scenario));
-      return Promise.all(steps.map(async (step) => ({ ...step, world: await overtaken(step.world, webhook) })));
+      const followed = steps.filter(({ world: { approvals } }) => usesOf(approvals) <= scenario.mostUses);
+      return Promise.all(followed.map(async (step) => ({ ...step, world: await overtaken(step.world, webhook) })));
     },
   };
+}
+
+function usesOf(approvals: World['approvals']): number {
+  return (last(approvals).status?.uses ?? []).length;
 }
 
 async function overtaken(world: World, webhook: WebhookSteps): Promise<World> {

@@ -4,12 +4,12 @@
 // and its compare-and-swap.
 import { approvalOf, decisionOf, policyOf, type StepUpApproval } from '../../src/api/kinds.ts';
 import { isEnded, type Use } from '../../src/domain/approval.ts';
-import { type Plan, plan } from '../../src/domain/plan.ts';
+import { plan } from '../../src/domain/plan.ts';
 import { openUseOf } from '../../src/domain/reservation.ts';
 import { isConclusive, type Seen, settle } from '../../src/domain/settle.ts';
 import { isAtRest } from '../../src/operator/approval-reconciler.ts';
 import { at } from '../domain/builders.ts';
-import { isStored, versions, writeStatus } from './approval-storage.ts';
+import { changesNothing, isStored, versions, writeStatus } from './approval-storage.ts';
 import { forgetting } from './etcd.ts';
 import { type Scenario, secondsAt } from './scenario.ts';
 import { objectOf } from './targets.ts';
@@ -23,6 +23,11 @@ export interface OperatorStep {
   readonly sights: readonly string[];
 }
 
+/** The version with the status that is to be written, where one is. */
+interface Decided {
+  readonly written?: StepUpApproval;
+}
+
 interface Sight {
   readonly seen: Seen;
   /** It has looked at everything there is, in order. */
@@ -33,7 +38,7 @@ interface Sight {
 
 export class Operators {
   readonly #scenario: Scenario;
-  readonly #plans = new Map<string, Plan>();
+  readonly #plans = new Map<string, Decided>();
 
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
@@ -52,17 +57,15 @@ export class Operators {
     const steps: OperatorStep[] = [];
     for (const { seen, isComplete, isBlind } of this.#sights(world, approval)) {
       for (const { seconds, isNow } of this.#clocks(world)) {
-        const planned = this.#plan(world, approval, seen, seconds);
-        const { status } = planned;
-        if (status === undefined || isAtRest(approval, planned)) continue;
-        const note = `sees ${wordOf(seen)} and writes ${status.phase}`;
-        const written = versions.same({ ...approval, status: JSON.parse(JSON.stringify(status)) });
+        const { written } = this.#decided(world, approval, seen, seconds);
+        if (written === undefined || changesNothing(world, written)) continue;
+        const phase = written.status?.phase;
+        const note = `sees ${wordOf(seen)} and writes ${phase}`;
         const by = isBlind ? { ...world, isBlind: true } : world;
         const isFair = isComplete && isNow;
-        const sights = sightsOf(approval, status.phase, isBlind);
+        const sights = sightsOf(approval, phase, isBlind);
         if (isAtOnce) {
-          const after = this.#write(by, written);
-          if (after !== by) steps.push({ world: after, note, isFair, sights });
+          steps.push({ world: this.#write(by, written), note, isFair, sights });
         } else if (!world.writes.some((write) => write.written === written)) {
           steps.push({
             world: { ...by, writes: [...world.writes, { written }] },
@@ -103,7 +106,7 @@ export class Operators {
     return [...all].map((seconds) => ({ seconds, isNow: seconds === now }));
   }
 
-  #plan(world: World, approval: StepUpApproval, seen: Seen, seconds: number): Plan {
+  #decided(world: World, approval: StepUpApproval, seen: Seen, seconds: number): Decided {
     const key = `${versions.idOf(approval)} ${world.words} ${seconds} ${JSON.stringify(seen)}`;
     const known = this.#plans.get(key);
     if (known !== undefined) return known;
@@ -118,8 +121,13 @@ export class Operators {
       retentionSeconds: 30 * 86_400,
       now: at(seconds),
     });
-    this.#plans.set(key, planned);
-    return planned;
+    const { status } = planned;
+    const isWritten = status !== undefined && !isAtRest(approval, planned);
+    const decided = isWritten
+      ? { written: versions.same({ ...approval, status: JSON.parse(JSON.stringify(status)) }) }
+      : {};
+    this.#plans.set(key, decided);
+    return decided;
   }
 
   /** All that a watch can have told of the open use by now (operator/target-watch.ts, target-follower.ts). */

@@ -4,6 +4,7 @@
 // honest client send its request once more, with nothing failing, and see what becomes of it.
 import { approvalOf } from '../../src/api/kinds.ts';
 import { isEnded } from '../../src/domain/approval.ts';
+import { openUseOf } from '../../src/domain/reservation.ts';
 import type { ApiServers } from './api-servers.ts';
 import type { Operators } from './operators.ts';
 import { readmittedUntilSeconds, type Scenario, secondsAt, usableUntilSeconds } from './scenario.ts';
@@ -49,19 +50,29 @@ export class Promises {
   /** An approval whose effect did not happen, and no longer can, serves its request. */
   async #afterRetry(world: World): Promise<string | undefined> {
     const { scenario } = this.#options;
+    // A clock that is ahead may end it early; then it has ended by time.
+    const latest = secondsAt(scenario, world.clock + Math.max(...scenario.operatorSkews));
     const isPlain = !world.isBlind && world.words === 1 && world.effects === 0;
-    const isInTime = secondsAt(scenario, world.clock) < usableUntilSeconds;
-    const wish = scenario.wishes[0];
-    const isServed =
-      wish?.verb === 'CREATE'
-        ? (stored(world).status?.uses ?? []).length === 0 && present(world).isAbsent
-        : isOfApproval(world, scenario);
-    if (!isPlain || !isInTime || !isServed) return undefined;
-    const after = await this.#retried(world);
-    if (after === undefined) return undefined;
-    if (after.effects !== 1)
-      return `an approval whose effect did not happen is not lost: ${stored(world).status?.phase}`;
-    return after.broken;
+    if (!isPlain || latest >= usableUntilSeconds || !this.#isServing(world)) return undefined;
+    const ends: World[] = [];
+    for (const slot of world.flights.keys()) {
+      const after = await this.#retried(world, slot);
+      if (after === undefined) return undefined;
+      if (after.broken !== undefined) return after.broken;
+      ends.push(after);
+    }
+    if (ends.some(({ effects }) => effects === 1)) return undefined;
+    return `an approval whose effect did not happen is not lost: ${stored(world).status?.phase}`;
+  }
+
+  /** What the design gives back: not a CREATE that was admitted once, nor what nobody may look at and has moved on. */
+  #isServing(world: World): boolean {
+    const { wishes, target, operator } = this.#options.scenario;
+    const now = present(world);
+    const open = openUseOf(approvalOf(stored(world)));
+    if (wishes[0]?.verb === 'CREATE') return now.isAbsent && (stored(world).status?.uses ?? []).length === 0;
+    if (now.isAbsent || now.uid !== target.uid) return false;
+    return operator?.mayLook === true || open === undefined || open.use.oldResourceVersion === `${now.resourceVersion}`;
   }
 
   #settled(world: World): World {
@@ -75,8 +86,7 @@ export class Promises {
   }
 
   /** Undefined where the request has nothing to do. */
-  async #retried(world: World): Promise<World | undefined> {
-    const slot = world.flights.findIndex(({ wish }) => wish === 0);
+  async #retried(world: World, slot: number): Promise<World | undefined> {
     let now = world;
     for (let steps = 0; steps < 20; steps++) {
       const step = (await this.#options.apiServers.steps(now, slot)).find(({ isFair }) => isFair);
@@ -86,10 +96,4 @@ export class Promises {
     }
     throw new Error('an honest request ends');
   }
-}
-
-/** The target is there and still the one that the approval names. */
-function isOfApproval(world: World, { target }: Scenario): boolean {
-  const { uid, isAbsent } = present(world);
-  return !isAbsent && uid === target.uid;
 }

@@ -49,6 +49,8 @@ export interface Scenario {
   readonly staleness: number;
   /** What caches of webhook replicas may hold: nothing, the first and the stored version, or any there ever was. */
   readonly caches: 'FirstAndStored' | 'Any';
+  /** Worlds with more uses are not followed: a stale watch cache may reserve and lose again and again. */
+  readonly mostUses: number;
   /** Whether calls, answers and API servers may fail anywhere. */
   readonly mayFail: boolean;
   readonly mayBeTooLarge: boolean;
@@ -101,6 +103,7 @@ export function scenario(options: ScenarioOptions): Scenario {
     operator: complete,
     staleness: 1,
     caches: 'FirstAndStored',
+    mostUses: 2,
     mayFail: true,
     mayBeTooLarge: false,
     isNeverDenied: false,

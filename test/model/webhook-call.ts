@@ -20,6 +20,7 @@ import { needsLiveTarget, readLiveTarget } from '../../src/webhook/live-target.t
 import { LiveViews } from '../../src/webhook/live-view.ts';
 import { UseMemory } from '../../src/webhook/use-memory.ts';
 import { at } from '../domain/builders.ts';
+import { versions } from './approval-storage.ts';
 import { Interner } from './interner.ts';
 
 /** What the call was told, and what the clock of its replica said then. */
@@ -67,7 +68,6 @@ export class WebhookCalls {
   readonly #setting: WebhookSetting;
   readonly #turns = new Map<string, Turn>();
   readonly #reviews = new Interner<AdmissionRequest>();
-  readonly #events = new Interner<CallEvent>();
   readonly #keys = new WeakMap<Call, string>();
 
   constructor(setting: WebhookSetting) {
@@ -78,7 +78,7 @@ export class WebhookCalls {
   keyOf(call: Call): string {
     let key = this.#keys.get(call);
     if (key === undefined) {
-      const events = call.events.map((event) => this.#events.idOf(event)).join('.');
+      const events = call.events.map(textOf).join(' ');
       key = `${this.#reviews.idOf(call.review)}:${call.skew}:${events}`;
       this.#keys.set(call, key);
     }
@@ -118,7 +118,10 @@ export class WebhookCalls {
   }
 }
 
-async function replay({ review, events }: Call, { policy, words }: Pick<WebhookSetting, 'policy' | 'words'>): Promise<Turn> {
+async function replay(
+  { review, events }: Call,
+  { policy, words }: Pick<WebhookSetting, 'policy' | 'words'>,
+): Promise<Turn> {
   const stopped = Promise.withResolvers<Turn>();
   let position = 0;
   let seconds = 0;
@@ -214,6 +217,14 @@ async function replay({ review, events }: Call, { policy, words }: Pick<WebhookS
     }
   };
   return Promise.race([stopped.promise, judge()]);
+}
+
+function textOf(event: CallEvent): string {
+  const { kind, seconds } = event;
+  const approvals = 'approvals' in event ? event.approvals.map((approval) => versions.idOf(approval)).join(',') : '';
+  const words = 'words' in event ? event.words : '';
+  const object = 'object' in event ? JSON.stringify(event.object) : '';
+  return `${kind}${approvals}/${words}/${object}@${seconds}`;
 }
 
 function turnOf(verdict: Verdict): Turn {

@@ -74,6 +74,11 @@ export class WebhookSteps {
         await told({ kind: 'Words', words: world.words }, { note: `reads ${world.words} decisions` });
         break;
       case 'Reserve': {
+        if (!isStored(world, turn.written)) {
+          const note = 'loses the swap';
+          outcomes.push(await this.#settled({ world, call, note, isFair: true, sights: ['gave up on conflicts'] }));
+          break;
+        }
         const after = writeStatus(world, turn.written, this.#scenario.caches);
         await told({ kind: 'Written' }, { world: after, note: `reserves as ${nameOf(stored(after))}` });
         if (this.#scenario.mayFail) {
@@ -95,7 +100,9 @@ export class WebhookSteps {
   async overtaken(world: World, call: Call): Promise<Call> {
     const turn = await this.#calls.turnOf(call);
     if (turn.kind !== 'Reserve' || isStored(world, turn.written)) return call;
-    return this.#calls.forgetting(this.#toldBy(call, { kind: 'Conflict' }, world));
+    const conflicted = this.#toldBy(call, { kind: 'Conflict' }, world);
+    const goesOn = (await this.#calls.turnOf(conflicted)).kind === 'ReadApprovals';
+    return goesOn ? this.#calls.forgetting(conflicted) : call;
   }
 
   /** What hangs on nobody else happens at once: a swap of an old version conflicts whenever it arrives. */
