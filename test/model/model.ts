@@ -11,14 +11,13 @@ import { Promises } from './promises.ts';
 import { firstWorld, type Scenario, secondsAt } from './scenario.ts';
 import { WebhookCalls } from './webhook-call.ts';
 import { WebhookSteps } from './webhook-steps.ts';
-import { type Flight, last, present, type Target, type World } from './world.ts';
+import { type Flight, keyOfTarget, last, present, type World } from './world.ts';
 
 export function modelOf(scenario: Scenario): Model<World> {
   const calls = new WebhookCalls(scenario);
   const webhook = new WebhookSteps(scenario, calls);
   const apiServers = new ApiServers(scenario, webhook);
   const operators = new Operators(scenario);
-  const keyOf = (world: World) => keyOfWorld(world, calls);
   const promises = new Promises({ scenario, apiServers, operators, keyOf });
 
   return {
@@ -31,7 +30,7 @@ export function modelOf(scenario: Scenario): Model<World> {
       const sent = new Set<string>();
       for (const [slot, flight] of world.flights.entries()) {
         // Of requests that are alike it does not matter which one moves.
-        const key = keyOfFlight(flight, calls);
+        const key = keyOfFlight(flight);
         if (sent.has(key)) continue;
         sent.add(key);
         for (const { note, ...step } of await apiServers.steps(world, slot)) {
@@ -83,16 +82,13 @@ function otherSteps(world: World, scenario: Scenario): readonly Step<World>[] {
   return steps;
 }
 
-function keyOfWorld(world: World, calls: WebhookCalls): string {
+function keyOf(world: World): string {
   const { targets, approvals, words, clock, flights, writes, left, effects, isBlind, broken } = world;
   return [
     targets.map(keyOfTarget).join(','),
     approvals.map((approval) => versions.idOf(approval)).join(','),
     `${words}.${clock}.${left.join('.')}.${effects}${isBlind ? 'b' : ''}`,
-    flights
-      .map((flight) => keyOfFlight(flight, calls))
-      .sort()
-      .join(','),
+    flights.map(keyOfFlight).sort().join(','),
     writes
       .map(({ written }) => versions.idOf(written))
       .sort()
@@ -101,12 +97,8 @@ function keyOfWorld(world: World, calls: WebhookCalls): string {
   ].join('|');
 }
 
-function keyOfFlight(flight: Flight, calls: WebhookCalls): string {
+function keyOfFlight(flight: Flight): string {
   if (flight.at === 'Idle') return `${flight.wish}`;
   const tried = `${flight.wish}${flight.isCurrent ? 'c' : 's'}${keyOfTarget(flight.orig)}>${keyOfTarget(flight.next)}`;
-  return flight.at === 'Admitted' ? `${tried}!${flight.use ?? '-'}` : `${tried}?${calls.keyOf(flight.call)}`;
-}
-
-function keyOfTarget({ resourceVersion, isAbsent, uid, generation, content, replicas, isGoing }: Target): string {
-  return `${resourceVersion}${isAbsent ? '-' : isGoing ? '~' : '+'}${uid.slice(4)}.${generation}${content}${replicas}`;
+  return flight.at === 'Admitted' ? `${tried}!${flight.use ?? '-'}` : `${tried}?${flight.call.id}`;
 }

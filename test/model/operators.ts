@@ -14,7 +14,7 @@ import { forgetting } from './etcd.ts';
 import { type Scenario, secondsAt } from './scenario.ts';
 import { objectOf } from './targets.ts';
 import { nameOf } from './webhook-steps.ts';
-import { last, stored, type Target, type World } from './world.ts';
+import { keyOfTarget, last, stored, type Target, type World } from './world.ts';
 
 export interface OperatorStep {
   readonly world: World;
@@ -30,6 +30,8 @@ interface Decided {
 
 interface Sight {
   readonly seen: Seen;
+  /** Equal for equal ones. */
+  readonly key: string;
   /** It has looked at everything there is, in order. */
   readonly isComplete: boolean;
   /** It has missed states. */
@@ -39,6 +41,7 @@ interface Sight {
 export class Operators {
   readonly #scenario: Scenario;
   readonly #plans = new Map<string, Decided>();
+  readonly #sightsOf = new Map<string, readonly Sight[]>();
 
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
@@ -55,9 +58,9 @@ export class Operators {
     const isAtOnce = operator.pendingWrites === 0;
     if (!isAtOnce && world.writes.length >= operator.pendingWrites) return [];
     const steps: OperatorStep[] = [];
-    for (const { seen, isComplete, isBlind } of this.#sights(world, approval)) {
+    for (const { seen, key, isComplete, isBlind } of this.#sights(world, approval)) {
       for (const { seconds, isNow } of this.#clocks(world)) {
-        const { written } = this.#decided(world, approval, seen, seconds);
+        const { written } = this.#decided(world, approval, { seen, key }, seconds);
         if (written === undefined || changesNothing(world, written)) continue;
         const phase = written.status?.phase;
         const note = `sees ${wordOf(seen)} and writes ${phase}`;
@@ -106,8 +109,13 @@ export class Operators {
     return [...all].map((seconds) => ({ seconds, isNow: seconds === now }));
   }
 
-  #decided(world: World, approval: StepUpApproval, seen: Seen, seconds: number): Decided {
-    const key = `${versions.idOf(approval)} ${world.words} ${seconds} ${JSON.stringify(seen)}`;
+  #decided(
+    world: World,
+    approval: StepUpApproval,
+    { seen, key: seenKey }: Pick<Sight, 'seen' | 'key'>,
+    seconds: number,
+  ): Decided {
+    const key = `${versions.idOf(approval)} ${world.words} ${seconds} ${seenKey}`;
     const known = this.#plans.get(key);
     if (known !== undefined) return known;
     const policy = policyOf(this.#scenario.policy);
@@ -130,12 +138,22 @@ export class Operators {
     return decided;
   }
 
-  /** All that a watch can have told of the open use by now (operator/target-watch.ts, target-follower.ts). */
   #sights(world: World, approval: StepUpApproval): readonly Sight[] {
-    const { operator, kind } = this.#scenario;
     const open = openUseOf(approvalOf(approval))?.use;
-    if (open === undefined || operator?.mayLook !== true)
-      return [{ seen: { kind: 'Nothing' }, isComplete: true, isBlind: false }];
+    if (open === undefined || this.#scenario.operator?.mayLook !== true) {
+      return [{ seen: { kind: 'Nothing' }, key: 'Nothing', isComplete: true, isBlind: false }];
+    }
+    const key = `${versions.idOf(approval)} ${world.targets.map(keyOfTarget).join(' ')}`;
+    const known = this.#sightsOf.get(key);
+    if (known !== undefined) return known;
+    const sights = this.#allSights(world, open);
+    this.#sightsOf.set(key, sights);
+    return sights;
+  }
+
+  /** All that a watch can have told of the open use by now (operator/target-watch.ts, target-follower.ts). */
+  #allSights(world: World, open: Use): readonly Sight[] {
+    const { operator, kind } = this.#scenario;
     const { targets } = world;
     const isUpdate = open.base.kind !== 'Creation' && open.base.kind !== 'Deletion';
     const base = targets.findIndex(({ resourceVersion }) => String(resourceVersion) === open.oldResourceVersion);
@@ -154,6 +172,7 @@ export class Operators {
         const known = found.get(key);
         found.set(key, {
           seen,
+          key,
           isComplete: isComplete || known?.isComplete === true,
           isBlind: isBlind && (known?.isBlind ?? true),
         });
@@ -163,7 +182,8 @@ export class Operators {
     if (!isUpdate) add(0, false, false);
     else if (base >= 0) add(base, true, false);
     // Or from a later one: history was compacted, or it began to look late.
-    if (operator.mayMiss) for (let from = 0; from < targets.length; from++) if (from !== base) add(from, false, true);
+    if (operator?.mayMiss === true)
+      for (let from = 0; from < targets.length; from++) if (from !== base) add(from, false, true);
     return [...found.values()];
   }
 }

@@ -128,7 +128,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'CREATE, deleted by others',
     wishes: [{ verb: 'CREATE', content: 'b' }],
     target: nothingThere,
-    others: [deletion(2), creation],
+    others: [deletion(), creation],
     instants: inTimeAndOver,
     mayBeTooLarge: true,
     operator: mayMiss,
@@ -152,7 +152,7 @@ export const scenarios: readonly Scenario[] = [
   }),
   scenario({
     name: 'two operators that miss steps',
-    others: [statusWrite(), otherContent()],
+    others: [otherContent()],
     instants: inTime,
     operator: { pendingWrites: 2, mayMiss: true, mayLook: true },
     sights: [...always, 'two operators conflict', 'settled on a missed step'],

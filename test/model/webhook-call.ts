@@ -34,6 +34,8 @@ export type CallEvent = { readonly seconds: number } & (
 );
 
 export interface Call {
+  /** The same for calls that can only go on in the same way. */
+  readonly id: number;
   readonly review: AdmissionRequest;
   /** How far the clock of its replica is off, in instants of the scenario. */
   readonly skew: number;
@@ -66,31 +68,29 @@ const liveReadMs = 2_000;
 
 export class WebhookCalls {
   readonly #setting: WebhookSetting;
-  readonly #turns = new Map<string, Turn>();
   readonly #reviews = new Interner<AdmissionRequest>();
-  readonly #keys = new WeakMap<Call, string>();
+  /** Calls that are equal are one, so that each runs once. */
+  readonly #calls = new Map<string, Call>();
+  readonly #turns = new Map<Call, Turn>();
+  readonly #shortened = new Map<Call, Call>();
 
   constructor(setting: WebhookSetting) {
     this.#setting = setting;
   }
 
-  /** Equal for calls that can only go on in the same way. */
-  keyOf(call: Call): string {
-    let key = this.#keys.get(call);
-    if (key === undefined) {
-      const events = call.events.map(textOf).join(' ');
-      key = `${this.#reviews.idOf(call.review)}:${call.skew}:${events}`;
-      this.#keys.set(call, key);
-    }
-    return key;
+  begin(review: AdmissionRequest, skew: number, asked: CallEvent): Call {
+    return this.#same(`new ${this.#reviews.idOf(review)} ${skew}`, { review, skew, events: [] }, asked);
+  }
+
+  told(call: Call, event: CallEvent): Call {
+    return this.#same(`${call.id}`, call, event);
   }
 
   async turnOf(call: Call): Promise<Turn> {
-    const key = this.keyOf(call);
-    const known = this.#turns.get(key);
+    const known = this.#turns.get(call);
     if (known !== undefined) return known;
     const turn = await replay(call, this.#setting);
-    this.#turns.set(key, turn);
+    this.#turns.set(call, turn);
     return turn;
   }
 
@@ -99,22 +99,44 @@ export class WebhookCalls {
    * often its swaps have lost still counts. Where the shorter past leads elsewhere, the call is left as it is.
    */
   async forgetting(call: Call): Promise<Call> {
-    const { approval } = this.#setting;
     if ((await this.turnOf(call)).kind !== 'ReadApprovals') return call;
-    const losses = call.events.filter(({ kind }) => kind === 'Conflict').length;
-    const seconds = this.#setting.instants[0] ?? 0;
-    const target = call.events.filter(({ kind }) => kind === 'Target');
-    const first: CallEvent = { kind: 'Asked', approvals: losses === 0 ? [] : [approval], words: 1, seconds };
+    const known = this.#shortened.get(call);
+    if (known !== undefined) return known;
+    const shorter = this.#shorter(call);
+    const same = (await this.turnOf(shorter)).kind === 'ReadApprovals' ? shorter : call;
+    this.#shortened.set(call, same);
+    return same;
+  }
+
+  #shorter({ review, skew, events }: Call): Call {
+    const { approval, instants } = this.#setting;
+    const seconds = instants[0] ?? 0;
+    const losses = events.filter(({ kind }) => kind === 'Conflict').length;
     const lost: CallEvent = { kind: 'Conflict', seconds };
-    const again: readonly CallEvent[] = [
+    const lostAgain: readonly CallEvent[] = [
       { kind: 'Approvals', approvals: [approval], seconds },
       { kind: 'Words', words: 1, seconds },
       lost,
     ];
-    const losing = losses === 0 ? [] : [lost, ...Array.from({ length: losses - 1 }, () => again).flat()];
-    const isSettling = call.events.at(-1)?.kind === 'Words';
-    const shorter = { ...call, events: [first, ...target, ...losing, ...(isSettling ? call.events.slice(-2) : [])] };
-    return (await this.turnOf(shorter)).kind === 'ReadApprovals' ? shorter : call;
+    const told = [
+      ...events.filter(({ kind }) => kind === 'Target'),
+      ...Array.from({ length: losses }, (_, before) => (before === 0 ? [lost] : lostAgain)).flat(),
+      ...(events.at(-1)?.kind === 'Words' ? events.slice(-2) : []),
+    ];
+    const approvals = losses === 0 ? [] : [approval];
+    return told.reduce(
+      (call, event) => this.told(call, event),
+      this.begin(review, skew, { kind: 'Asked', approvals, words: 1, seconds }),
+    );
+  }
+
+  #same(before: string, { review, skew, events }: Omit<Call, 'id'>, event: CallEvent): Call {
+    const key = `${before} ${textOf(event)}`;
+    const known = this.#calls.get(key);
+    if (known !== undefined) return known;
+    const made: Call = { id: this.#calls.size, review, skew, events: [...events, event] };
+    this.#calls.set(key, made);
+    return made;
   }
 }
 

@@ -20,7 +20,8 @@ export interface CallOutcome {
   readonly sights: readonly string[];
 }
 
-type Told = CallEvent extends infer E ? (E extends CallEvent ? Omit<E, 'seconds'> : never) : never;
+type WithoutClock<E> = E extends CallEvent ? Omit<E, 'seconds'> : never;
+type Told = WithoutClock<CallEvent>;
 
 const failed: Turn = { kind: 'Denied', reason: 'Failed' };
 
@@ -41,7 +42,7 @@ export class WebhookSteps {
       for (const words of new Set([world.words, 1])) {
         for (const skew of skews) {
           const seconds = secondsAt(this.#scenario, world.clock + skew);
-          const call: Call = { review, skew, events: [{ kind: 'Asked', approvals, words, seconds }] };
+          const call = this.#calls.begin(review, skew, { kind: 'Asked', approvals, words, seconds });
           const isFresh = approvals[0] === stored(world) && words === world.words;
           const isFair = isFresh && skew === 0;
           const note = `cache ${nameOf(approvals[0])}${skew === 0 ? '' : `, clock ${skew > 0 ? 'ahead' : 'behind'}`}`;
@@ -124,7 +125,7 @@ export class WebhookSteps {
 
   #toldBy(call: Call, event: Told, world: World): Call {
     const seconds = secondsAt(this.#scenario, world.clock + call.skew);
-    return { ...call, events: [...call.events, { ...event, seconds } as CallEvent] };
+    return this.#calls.told(call, { ...event, seconds });
   }
 }
 

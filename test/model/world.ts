@@ -89,3 +89,15 @@ export const stored = ({ approvals }: World): StepUpApproval => last(approvals);
 export function breaking(world: World, promise: string): World {
   return world.broken === undefined ? { ...world, broken: promise } : world;
 }
+
+export function keyOfTarget({
+  resourceVersion,
+  isAbsent,
+  uid,
+  generation,
+  content,
+  replicas,
+  isGoing,
+}: Target): string {
+  return `${resourceVersion}${isAbsent ? '-' : isGoing ? '~' : '+'}${uid.slice(4)}.${generation}${content}${replicas}`;
+}
