@@ -43,7 +43,7 @@ export class ApiServers {
       case 'Idle':
         return this.#starts(world, slot, flight.wish);
       case 'Asking':
-        return this.#afterCalls(slot, flight, await this.#webhook.next(world, flight.call));
+        return this.#afterCalls(slot, flight, await this.#webhook.next(world, flight));
       case 'Admitted':
         return this.#puts(world, slot, flight);
     }
@@ -90,7 +90,7 @@ export class ApiServers {
   }
 
   async #afterCall(slot: number, tried: Tried, outcome: CallOutcome): Promise<readonly FlightStep[]> {
-    const { world, call, turn, note, isFair, sights } = outcome;
+    const { world, call, turn, note, isFair, sights, answer } = outcome;
     const { wish, orig, next, isCurrent } = tried;
     const as = (flight: Flight, more: string, seen: readonly string[] = []): FlightStep => ({
       world: withFlight(world, slot, flight),
@@ -129,7 +129,20 @@ export class ApiServers {
         return [isWrong ? { ...step, world: breaking(step.world, 'nobody is refused for nothing') } : step];
       }
       default:
-        return [as({ wish, orig, next, isCurrent, at: 'Asking', call } satisfies Asking, '')];
+        return [
+          as(
+            {
+              wish,
+              orig,
+              next,
+              isCurrent,
+              at: 'Asking',
+              call,
+              ...(answer === undefined ? {} : { answer }),
+            } satisfies Asking,
+            '',
+          ),
+        ];
     }
   }
 

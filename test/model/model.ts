@@ -8,6 +8,7 @@ import { store } from './etcd.ts';
 import type { Model, Step } from './explorer.ts';
 import { Operators } from './operators.ts';
 import { Promises } from './promises.ts';
+import { started } from './replicas.ts';
 import { firstWorld, type Scenario, secondsAt } from './scenario.ts';
 import { WebhookCalls } from './webhook-call.ts';
 import { WebhookSteps } from './webhook-steps.ts';
@@ -67,6 +68,11 @@ function otherSteps(world: World, scenario: Scenario): readonly Step<World>[] {
     const after = store({ ...world, left: world.left.with(index, left - 1) }, target, scenario);
     steps.push({ label: () => `${name} writes r${present(after).resourceVersion}`, world: after, sights: [name] });
   }
+  for (const replica of scenario.mayFail ? world.replicas.keys() : []) {
+    const isIdle = world.flights.every((flight) => flight.at !== 'Asking' || flight.call.replica !== replica);
+    const after = { ...world, replicas: world.replicas.with(replica, started) };
+    if (isIdle) steps.push({ label: () => `replica ${replica} starts anew`, world: after });
+  }
   if (world.words < scenario.words.length) {
     const verdict = scenario.words[world.words]?.spec.verdict;
     steps.push({
@@ -83,12 +89,13 @@ function otherSteps(world: World, scenario: Scenario): readonly Step<World>[] {
 }
 
 function keyOf(world: World): string {
-  const { targets, approvals, words, clock, flights, writes, left, effects, isBlind, broken } = world;
+  const { targets, approvals, words, clock, flights, replicas, writes, left, effects, isBlind, broken } = world;
   return [
     targets.map(keyOfTarget).join(','),
     approvals.map((approval) => versions.idOf(approval)).join(','),
     `${words}.${clock}.${left.join('.')}.${effects}${isBlind ? 'b' : ''}`,
     flights.map(keyOfFlight).sort().join(','),
+    replicas.map(({ cached, known }) => `${cached}.${known === undefined ? '' : versions.idOf(known)}`).join(','),
     writes
       .map(({ written }) => versions.idOf(written))
       .sort()
@@ -100,5 +107,8 @@ function keyOf(world: World): string {
 function keyOfFlight(flight: Flight): string {
   if (flight.at === 'Idle') return `${flight.wish}`;
   const tried = `${flight.wish}${flight.isCurrent ? 'c' : 's'}${keyOfTarget(flight.orig)}>${keyOfTarget(flight.next)}`;
-  return flight.at === 'Admitted' ? `${tried}!${flight.use ?? '-'}` : `${tried}?${flight.call.id}`;
+  if (flight.at === 'Admitted') return `${tried}!${flight.use ?? '-'}`;
+  const { call, answer } = flight;
+  const known = answer?.knownBefore === undefined ? '' : versions.idOf(answer.knownBefore);
+  return `${tried}?${call.id}${answer === undefined ? '' : `=${versions.idOf(answer.approval)}.${known}`}`;
 }

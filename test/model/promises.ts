@@ -54,14 +54,13 @@ export class Promises {
     const latest = secondsAt(scenario, world.clock + Math.max(...scenario.operatorSkews));
     const isPlain = !world.isBlind && world.words === 1 && world.effects === 0;
     if (!isPlain || latest >= usableUntilSeconds || !this.#isServing(world)) return undefined;
-    const ends: World[] = [];
     for (const slot of world.flights.keys()) {
-      const after = await this.#retried(world, slot);
-      if (after === undefined) return undefined;
-      if (after.broken !== undefined) return after.broken;
-      ends.push(after);
+      const ends = await this.#retried(world, slot);
+      const broken = ends.find((end) => end.broken !== undefined);
+      if (broken !== undefined) return broken.broken;
+      // Nothing to do, or done whichever replica was asked.
+      if (ends.every(({ effects }) => effects === 1)) return undefined;
     }
-    if (ends.some(({ effects }) => effects === 1)) return undefined;
     return `an approval whose effect did not happen is not lost: ${stored(world).status?.phase}`;
   }
 
@@ -85,15 +84,19 @@ export class Promises {
     return { ...now, broken: 'an operator that sees everything comes to rest' };
   }
 
-  /** Undefined where the request has nothing to do. */
-  async #retried(world: World, slot: number): Promise<World | undefined> {
+  /** What comes of the request by way of each replica; nothing where it has nothing to do. */
+  async #retried(world: World, slot: number): Promise<readonly World[]> {
+    const starts = (await this.#options.apiServers.steps(world, slot)).filter(({ isFair }) => isFair);
+    return Promise.all(starts.map((start) => this.#ended(start.world, slot)));
+  }
+
+  async #ended(world: World, slot: number): Promise<World> {
     let now = world;
-    for (let steps = 0; steps < 20; steps++) {
+    for (let steps = 0; steps < 20 && now.flights[slot]?.at !== 'Idle'; steps++) {
       const step = (await this.#options.apiServers.steps(now, slot)).find(({ isFair }) => isFair);
-      if (step === undefined) return steps === 0 ? undefined : now;
+      if (step === undefined) throw new Error('an honest request goes on');
       now = step.world;
-      if (now.flights[slot]?.at === 'Idle') return now;
     }
-    throw new Error('an honest request ends');
+    return now;
   }
 }

@@ -8,6 +8,7 @@ import { plan } from '../../src/domain/plan.ts';
 import type { Action, Policy, PolicySpec } from '../../src/domain/policy.ts';
 import { approval, at, deploys, policy, situation, word } from '../domain/builders.ts';
 import { asStored } from './approval-storage.ts';
+import { started } from './replicas.ts';
 import { firstTarget, type Kind, reviewOf, type Wish, wished } from './targets.ts';
 import type { Target, World } from './world.ts';
 
@@ -47,6 +48,8 @@ export interface Scenario {
   readonly operator: OperatorSetting | undefined;
   /** How many states back an API server's watch cache may be. */
   readonly staleness: number;
+  /** Replicas with caches that only go on and with a memory; 0: any number of them, each just started. */
+  readonly replicas: number;
   /** What caches of webhook replicas may hold: nothing, the first and the stored version, or any there ever was. */
   readonly caches: 'FirstAndStored' | 'Any';
   /** Worlds with more uses are not followed: a stale watch cache may reserve and lose again and again. */
@@ -102,6 +105,7 @@ export function scenario(options: ScenarioOptions): Scenario {
     operatorSkews: [0],
     operator: complete,
     staleness: 1,
+    replicas: 0,
     caches: 'FirstAndStored',
     mostUses: 2,
     mayFail: true,
@@ -122,13 +126,14 @@ export function secondsAt({ instants }: Scenario, clock: number): number {
   return instants[Math.min(Math.max(clock, 0), instants.length - 1)] ?? 0;
 }
 
-export function firstWorld({ target, approval: filed, flights, others }: Scenario): World {
+export function firstWorld({ target, approval: filed, flights, others, replicas }: Scenario): World {
   return {
     targets: [target],
     approvals: [filed],
     words: 1,
     clock: 0,
     flights: flights.map((wish) => ({ at: 'Idle', wish })),
+    replicas: Array.from({ length: replicas }, () => started),
     writes: [],
     left: others.map(({ times }) => times),
     effects: 0,

@@ -18,6 +18,7 @@ const statusWrite = (times = 1) => writer('status write', (target) => ({ ...targ
 const oldContent = (times = 1) => writer('old content', (target) => withContent(target, { content: 'a' }), times);
 const otherContent = (times = 1) => writer('other content', (target) => withContent(target, { content: 'x' }), times);
 const oldReplicas = writer('old replicas', (target) => withContent(target, { replicas: 3 }));
+const autoscaler = writer('autoscaler', (target) => withContent(target, { replicas: target.replicas + 1 }));
 const deletion = (times = 1) => writer('deletion by others', absent, times);
 const creation: Other = {
   name: 'creation by others',
@@ -71,11 +72,20 @@ export const scenarios: readonly Scenario[] = [
     sights: always,
   }),
   scenario({
-    name: 'UPDATE, any cache',
-    others: [otherContent()],
+    name: 'UPDATE, an autoscaler, any cache',
+    others: [autoscaler],
     instants: inTime,
     caches: 'Any',
     sights: [...always, 'reservation conflict', 'stale approval cache'],
+  }),
+  scenario({
+    name: 'UPDATE, two replicas that remember',
+    instants: inTime,
+    replicas: 2,
+    caches: 'Any',
+    staleness: 0,
+    mostUses: 1,
+    sights: [...always, 'learned more during a live read', 'stale approval cache'],
   }),
   scenario({
     name: 'UPDATE with a resourceVersion',

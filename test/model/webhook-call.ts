@@ -24,10 +24,15 @@ import { versions } from './approval-storage.ts';
 import { Interner } from './interner.ts';
 
 /** What the call was told, and what the clock of its replica said then. */
-export type CallEvent = { readonly seconds: number } & (
+export type CallEvent = { readonly seconds: number; readonly known?: StepUpApproval } & (
   | { readonly kind: 'Asked'; readonly approvals: readonly StepUpApproval[]; readonly words: number }
   | { readonly kind: 'Target'; readonly object: JsonObject }
-  | { readonly kind: 'Approvals'; readonly approvals: readonly StepUpApproval[] }
+  | {
+      readonly kind: 'Approvals';
+      readonly approvals: readonly StepUpApproval[];
+      /** What the replica knew when it asked; known: when it was answered. */
+      readonly knownBefore?: StepUpApproval;
+    }
   | { readonly kind: 'Words'; readonly words: number }
   | { readonly kind: 'Written' }
   | { readonly kind: 'Conflict' }
@@ -37,6 +42,7 @@ export interface Call {
   /** The same for calls that can only go on in the same way. */
   readonly id: number;
   readonly review: AdmissionRequest;
+  readonly replica: number;
   /** How far the clock of its replica is off, in instants of the scenario. */
   readonly skew: number;
   readonly events: readonly CallEvent[];
@@ -78,8 +84,9 @@ export class WebhookCalls {
     this.#setting = setting;
   }
 
-  begin(review: AdmissionRequest, skew: number, asked: CallEvent): Call {
-    return this.#same(`new ${this.#reviews.idOf(review)} ${skew}`, { review, skew, events: [] }, asked);
+  begin(by: Pick<Call, 'review' | 'replica' | 'skew'>, asked: CallEvent): Call {
+    const key = `new ${this.#reviews.idOf(by.review)} ${by.replica} ${by.skew}`;
+    return this.#same(key, { ...by, events: [] }, asked);
   }
 
   told(call: Call, event: CallEvent): Call {
@@ -108,7 +115,8 @@ export class WebhookCalls {
     return same;
   }
 
-  #shorter({ review, skew, events }: Call): Call {
+  #shorter(given: Call): Call {
+    const { events } = given;
     const { approval, instants } = this.#setting;
     const seconds = instants[0] ?? 0;
     const losses = events.filter(({ kind }) => kind === 'Conflict').length;
@@ -126,15 +134,15 @@ export class WebhookCalls {
     const approvals = losses === 0 ? [] : [approval];
     return told.reduce(
       (call, event) => this.told(call, event),
-      this.begin(review, skew, { kind: 'Asked', approvals, words: 1, seconds }),
+      this.begin(given, { kind: 'Asked', approvals, words: 1, seconds }),
     );
   }
 
-  #same(before: string, { review, skew, events }: Omit<Call, 'id'>, event: CallEvent): Call {
+  #same(before: string, { review, replica, skew, events }: Omit<Call, 'id'>, event: CallEvent): Call {
     const key = `${before} ${textOf(event)}`;
     const known = this.#calls.get(key);
     if (known !== undefined) return known;
-    const made: Call = { id: this.#calls.size, review, skew, events: [...events, event] };
+    const made: Call = { id: this.#calls.size, review, replica, skew, events: [...events, event] };
     this.#calls.set(key, made);
     return made;
   }
@@ -148,6 +156,14 @@ async function replay(
   let position = 0;
   let seconds = 0;
   let monotonicMs = 0;
+  const memory = new UseMemory();
+  /** What other calls of the replica have noted by then; what came up during a live read, as after its beginning. */
+  const remember = (event: CallEvent) => {
+    const note = (approval: StepUpApproval | undefined, atMs: number) =>
+      approval && memory.note(approvalOf(approval), { now: at(event.seconds), monotonicMs: atMs });
+    if (event.kind === 'Approvals') note(event.knownBefore, monotonicMs - 1);
+    note(event.known, event.kind === 'Approvals' ? monotonicMs + 1 : monotonicMs - 1);
+  };
   /** What was answered to this question the last time; the first question that was not answered ends the run. */
   const ask = async <K extends CallEvent['kind']>(turn: Turn, ...kinds: readonly K[]) => {
     const event = events[position++];
@@ -157,6 +173,7 @@ async function replay(
     }
     if (!kinds.some((kind) => kind === event.kind)) throw new Error(`asked ${turn.kind}, was told ${event.kind}`);
     seconds = event.seconds;
+    remember(event);
     if (event.kind === 'Approvals') monotonicMs += liveReadMs;
     return event as Extract<CallEvent, { kind: K }>;
   };
@@ -170,6 +187,7 @@ async function replay(
   if (asked?.kind !== 'Asked') throw new Error('a call begins by being asked');
   position = 1;
   seconds = asked.seconds;
+  remember(asked);
 
   const list = async <T>(items: readonly T[]) => ({ metadata: { resourceVersion: '' }, items });
   const liveViews = new LiveViews(
@@ -212,7 +230,7 @@ async function replay(
       },
     },
     liveViews,
-    memory: new UseMemory(),
+    memory,
     firstTries: new FirstTries(clock),
     ownNamespace,
     clock,
@@ -246,7 +264,9 @@ function textOf(event: CallEvent): string {
   const approvals = 'approvals' in event ? event.approvals.map((approval) => versions.idOf(approval)).join(',') : '';
   const words = 'words' in event ? event.words : '';
   const object = 'object' in event ? JSON.stringify(event.object) : '';
-  return `${kind}${approvals}/${words}/${object}@${seconds}`;
+  const known = event.known === undefined ? '' : `k${versions.idOf(event.known)}`;
+  const before = event.kind === 'Approvals' && event.knownBefore ? `b${versions.idOf(event.knownBefore)}` : '';
+  return `${kind}${approvals}/${words}/${object}@${seconds}${known}${before}`;
 }
 
 function turnOf(verdict: Verdict): Turn {

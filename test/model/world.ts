@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything that exists in the model at one moment. Worlds are never changed; a step makes another one.
 import type { StepUpApproval } from '../../src/api/kinds.ts';
+import type { Replica } from './replicas.ts';
 import type { Call } from './webhook-call.ts';
 
 /** One state of the target in etcd; absent ones count, as a watch reports them. */
@@ -41,6 +42,14 @@ interface Try {
 export interface Asking extends Try {
   readonly at: 'Asking';
   readonly call: Call;
+  readonly answer?: Answer;
+}
+
+/** A live read that the API server has answered and the replica has not received. */
+export interface Answer {
+  readonly approval: StepUpApproval;
+  /** What the replica knew when it asked. */
+  readonly knownBefore?: StepUpApproval;
 }
 
 /** The webhook has allowed it, the compare-and-put is still to come. */
@@ -65,6 +74,7 @@ export interface World {
   /** Index in the scenario's instants. */
   readonly clock: number;
   readonly flights: readonly Flight[];
+  readonly replicas: readonly Replica[];
   readonly writes: readonly PendingWrite[];
   /** How often each other writer may still act. */
   readonly left: readonly number[];
