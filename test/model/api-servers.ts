@@ -6,7 +6,7 @@ import type { AdmissionRequest } from '../../src/domain/request.ts';
 import { commit, isLandable } from './etcd.ts';
 import { readmittedUntilSeconds, type Scenario, usableUntilSeconds } from './scenario.ts';
 import { reviewOf, type Wish, wished } from './targets.ts';
-import { type Call, lastViewOf, type Turn } from './webhook-call.ts';
+import { type Call, lastViewOf, storedWordsAt, type Turn } from './webhook-call.ts';
 import type { CallOutcome, WebhookSteps } from './webhook-steps.ts';
 import { type Admitted, type Asking, breaking, type Flight, present, type Target, type World } from './world.ts';
 
@@ -266,6 +266,8 @@ function problemOf(turn: Turn, call: Call): string | undefined {
   );
   if (approval === undefined || isEnd) return 'nothing is admitted by an approval that was seen to have ended';
   if (words > 1) return 'nothing is admitted once a denial was seen';
+  // A cache that has not seen the denial may still lead to a reservation; a re-admission writes nothing that could fail.
+  if (turn.reason === 'Readmitted' && storedWordsAt(call) > 1) return 'a denial ends re-admission at once';
   const until = turn.reason === 'Reserved' ? usableUntilSeconds : readmittedUntilSeconds;
   return seconds < until ? undefined : 'nothing is admitted when its time is over';
 }

@@ -25,7 +25,13 @@ import { Interner } from './interner.ts';
 
 /** What the call was told, and what the clock of its replica said then. */
 export type CallEvent = { readonly seconds: number; readonly known?: StepUpApproval } & (
-  | { readonly kind: 'Asked'; readonly approvals: readonly StepUpApproval[]; readonly words: number }
+  | {
+      readonly kind: 'Asked';
+      readonly approvals: readonly StepUpApproval[];
+      readonly words: number;
+      /** What was stored then, for promises alone: the call is not told. */
+      readonly storedWords: number;
+    }
   | { readonly kind: 'Target'; readonly object: JsonObject }
   | {
       readonly kind: 'Approvals';
@@ -134,7 +140,7 @@ export class WebhookCalls {
     const approvals = losses === 0 ? [] : [approval];
     return told.reduce(
       (call, event) => this.told(call, event),
-      this.begin(given, { kind: 'Asked', approvals, words: 1, seconds }),
+      this.begin(given, { kind: 'Asked', approvals, words: 1, storedWords: storedWordsAt(given), seconds }),
     );
   }
 
@@ -263,10 +269,11 @@ function textOf(event: CallEvent): string {
   const { kind, seconds } = event;
   const approvals = 'approvals' in event ? event.approvals.map((approval) => versions.idOf(approval)).join(',') : '';
   const words = 'words' in event ? event.words : '';
+  const storedWords = event.kind === 'Asked' ? event.storedWords : '';
   const object = 'object' in event ? JSON.stringify(event.object) : '';
   const known = event.known === undefined ? '' : `k${versions.idOf(event.known)}`;
   const before = event.kind === 'Approvals' && event.knownBefore ? `b${versions.idOf(event.knownBefore)}` : '';
-  return `${kind}${approvals}/${words}/${object}@${seconds}${known}${before}`;
+  return `${kind}${approvals}/${words}/${storedWords}/${object}@${seconds}${known}${before}`;
 }
 
 function turnOf(verdict: Verdict): Turn {
@@ -279,6 +286,11 @@ function turnOf(verdict: Verdict): Turn {
 function filled<T extends KubeObject, I extends string>(store: ObjectStore<T, I>, objects: readonly T[]) {
   for (const object of objects) store.set(object);
   return store;
+}
+
+/** How many decisions were stored when the call began. */
+export function storedWordsAt({ events: [asked] }: Call): number {
+  return asked?.kind === 'Asked' ? asked.storedWords : 0;
 }
 
 /** The last view that a call decided on, for promises about what was visible. */

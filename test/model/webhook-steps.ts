@@ -67,7 +67,7 @@ export class WebhookSteps {
     { cached, words }: { readonly cached: StepUpApproval | undefined; readonly words: number },
   ): Promise<CallOutcome> {
     const approvals = cached === undefined ? [] : [cached];
-    const asked: Told = { kind: 'Asked', approvals, words };
+    const asked: Told = { kind: 'Asked', approvals, words, storedWords: world.words };
     const call = this.#calls.begin(by, this.#withClock(asked, by, world));
     const isFresh = cached === stored(world) && words === world.words;
     const clock = by.skew === 0 ? '' : `, clock ${by.skew > 0 ? 'ahead' : 'behind'}`;
