@@ -10,7 +10,7 @@ help: ## Show this help
 		/^[a-z0-9-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 demo: build tools ## The main job on a real control plane, as a transcript (about a minute, the first time ten more)
 	@npm run --silent demo
-test: build tools ## Everything: lint, types, generated files, unit, control plane, chart, end to end
+test: build tools ## Everything: lint, types, generated files, unit, model, control plane, chart, end to end
 	@npm run --silent test
 up: build tools ## Leave a control plane with stepup running; writes .run/ (REPLICAS=n)
 	@npm run --silent up -- --replicas $(or $(REPLICAS),2)

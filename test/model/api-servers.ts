@@ -8,7 +8,16 @@ import { readmittedUntilSeconds, type Scenario, usableUntilSeconds } from './sce
 import { reviewOf, type Wish, wished } from './targets.ts';
 import { type Call, lastViewOf, storedWordsAt, type Turn } from './webhook-call.ts';
 import type { CallOutcome, WebhookSteps } from './webhook-steps.ts';
-import { type Admitted, type Asking, breaking, type Flight, present, type Target, type World } from './world.ts';
+import {
+  type Admitted,
+  type Asking,
+  breaking,
+  type Flight,
+  present,
+  stored,
+  type Target,
+  type World,
+} from './world.ts';
 
 /** What may happen to one request. */
 export interface FlightStep {
@@ -201,7 +210,12 @@ export class ApiServers {
     const sights =
       use === undefined
         ? []
-        : ['effect', ...(isLate ? ['landed after the window'] : []), ...(use > 0 ? ['landed by a later use'] : [])];
+        : [
+            'effect',
+            ...(isLate ? ['landed after the window'] : []),
+            ...(stored(world).status?.phase === 'Expired' ? ['landed after it had expired'] : []),
+            ...(use > 0 ? ['landed by a later use'] : []),
+          ];
     const landed: FlightStep = {
       world: after,
       note: `persisted as r${present(after).resourceVersion}`,

@@ -50,6 +50,7 @@ export const scenarios: readonly Scenario[] = [
     sights: [
       ...always,
       'landed after the window',
+      'landed after it had expired',
       'readmitted in the loop',
       'stale watch cache first',
       'settled Consumed',
@@ -177,6 +178,7 @@ export const scenarios: readonly Scenario[] = [
     laterWords: ['Deny'],
     others: [otherContent()],
     instants: inTime,
+    mostUses: 1,
     sights: [...always, 'denied by an approver', 'settled Denied'],
   }),
   scenario({
