@@ -66,6 +66,8 @@ function problemOf(before: StepUpApproval, after: StepUpApproval, world: World):
   if (!continues(old.releases, now.releases)) return 'releases are only ever added';
   if (now.phase === 'Consumed' && now.evidence === 'Observed' && world.effects === 0)
     return 'Consumed with evidence Observed means that the effect happened';
+  if (now.phase === 'Expired' && old.phase === 'Reserved' && world.effects > 0)
+    return 'Expired means that nothing had happened';
   return undefined;
 }
 

@@ -32,6 +32,8 @@ interface Sight {
   readonly seen: Seen;
   /** Equal for equal ones. */
   readonly key: string;
+  /** It has just looked. */
+  readonly isPresent: boolean;
   /** It has looked at everything there is, in order. */
   readonly isComplete: boolean;
   /** It has missed states. */
@@ -58,11 +60,13 @@ export class Operators {
     const isAtOnce = operator.pendingWrites === 0;
     if (!isAtOnce && world.writes.length >= operator.pendingWrites) return [];
     const steps: OperatorStep[] = [];
-    for (const { seen, key, isComplete, isBlind } of this.#sights(world, approval)) {
+    for (const { seen, key, isPresent, isComplete, isBlind } of this.#sights(world, approval)) {
       for (const { seconds, isNow } of this.#clocks(world)) {
         const { written } = this.#decided(world, approval, { seen, key }, seconds);
         if (written === undefined || changesNothing(world, written)) continue;
         const phase = written.status?.phase;
+        // Before time alone ends a use, the operator looks once more (approval-reconciler.ts).
+        if (phase === 'Expired' && !isPresent) continue;
         const note = `sees ${wordOf(seen)} and writes ${phase}`;
         const by = isBlind ? { ...world, isBlind: true } : world;
         const isFair = isComplete && isNow;
@@ -141,7 +145,7 @@ export class Operators {
   #sights(world: World, approval: StepUpApproval): readonly Sight[] {
     const open = openUseOf(approvalOf(approval))?.use;
     if (open === undefined || this.#scenario.operator?.mayLook !== true) {
-      return [{ seen: { kind: 'Nothing' }, key: 'Nothing', isComplete: true, isBlind: false }];
+      return [{ seen: { kind: 'Nothing' }, key: 'Nothing', isPresent: true, isComplete: true, isBlind: false }];
     }
     const key = `${versions.idOf(approval)} ${world.targets.map(keyOfTarget).join(' ')}`;
     const known = this.#sightsOf.get(key);
@@ -167,12 +171,14 @@ export class Operators {
             seenAs(target, { open, kind, isNext: isNext && index === 1, isLook: index === 0 }),
           ),
         );
-        const isComplete = !isBlind && to === targets.length - 1;
+        const isPresent = to === targets.length - 1;
+        const isComplete = !isBlind && isPresent;
         const key = JSON.stringify(seen);
         const known = found.get(key);
         found.set(key, {
           seen,
           key,
+          isPresent: isPresent || known?.isPresent === true,
           isComplete: isComplete || known?.isComplete === true,
           isBlind: isBlind && (known?.isBlind ?? true),
         });

@@ -17,7 +17,7 @@ export async function runScenario(scenario: Scenario, options: ExploreOptions = 
   return { ...exploration, scenario: scenario.name, unseen };
 }
 
-const widths = [42, 9, 11, 5, 7] as const;
+const widths = [52, 9, 11, 5, 7] as const;
 export const heading = row(['scenario', 'states', 'transitions', 'depth', 'seconds']);
 
 export function lineOf({ scenario, states, transitions, depth, seconds }: Run): string {
