@@ -4,7 +4,7 @@
 import { approvalOf } from '../../src/api/kinds.ts';
 import { openUseOf } from '../../src/domain/reservation.ts';
 import type { Scenario } from './scenario.ts';
-import { type Admitted, breaking, present, stored, type Target, type World } from './world.ts';
+import { type Admitted, breaking, oneEffect, present, stored, type Target, type World } from './world.ts';
 
 /** Stores a state of the target, and forgets those that nobody can look at any more. */
 export function store(world: World, target: Omit<Target, 'resourceVersion'>, { staleness }: Scenario): World {
@@ -34,7 +34,7 @@ export function commit(world: World, { orig, next, use }: Admitted, scenario: Sc
   // An object that was going already is gone by the same deletion.
   if (use === undefined || orig.isGoing) return after;
   const counted = { ...after, effects: world.effects + 1 };
+  if (counted.effects > 1) return breaking(counted, oneEffect);
   const releases = stored(world).status?.releases ?? [];
-  if (releases.some((release) => release.use === use)) return breaking(counted, 'a released use never lands');
-  return counted.effects > 1 ? breaking(counted, 'one approval, at most one effect') : counted;
+  return releases.some((release) => release.use === use) ? breaking(counted, 'a released use never lands') : counted;
 }

@@ -14,7 +14,8 @@ import { WebhookCalls } from './webhook-call.ts';
 import { WebhookSteps } from './webhook-steps.ts';
 import { type Flight, keyOfTarget, last, present, type World } from './world.ts';
 
-export function modelOf(scenario: Scenario): Model<World> {
+/** only: this promise alone, and on beyond worlds that break another. */
+export function modelOf(scenario: Scenario, { only }: { readonly only?: string } = {}): Model<World> {
   const calls = new WebhookCalls(scenario);
   const webhook = new WebhookSteps(scenario, calls);
   const apiServers = new ApiServers(scenario, webhook);
@@ -24,9 +25,9 @@ export function modelOf(scenario: Scenario): Model<World> {
   return {
     initial: firstWorld(scenario),
     keyOf,
-    broken: (world) => promises.broken(world),
+    broken: (world) => (only === undefined ? promises.broken(world) : world.broken === only ? only : undefined),
     async steps(world) {
-      if (world.broken !== undefined) return [];
+      if (world.broken !== undefined && only === undefined) return [];
       const steps: Step<World>[] = [];
       const sent = new Set<string>();
       for (const [slot, flight] of world.flights.entries()) {

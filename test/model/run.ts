@@ -11,8 +11,11 @@ export interface Run extends Exploration {
   readonly unseen: readonly string[];
 }
 
-export async function runScenario(scenario: Scenario, options: ExploreOptions = {}): Promise<Run> {
-  const exploration = await explore(modelOf(scenario), options);
+export async function runScenario(
+  scenario: Scenario,
+  options: ExploreOptions & { readonly only?: string } = {},
+): Promise<Run> {
+  const exploration = await explore(modelOf(scenario, options), options);
   const unseen = scenario.sights.filter((sight) => !exploration.sights.has(sight));
   return { ...exploration, scenario: scenario.name, unseen };
 }

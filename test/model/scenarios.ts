@@ -70,6 +70,12 @@ export const scenarios: readonly Scenario[] = [
     sights: [...always, 'landed after the window', 'settled Expired'],
   }),
   scenario({
+    name: 'UPDATE, time passes within the window',
+    others: [oldContent()],
+    instants: [120, 200],
+    sights: [...always, 'readmitted in the loop', 'settled Consumed'],
+  }),
+  scenario({
     name: 'UPDATE, target made anew',
     others: [deletion(), creation],
     instants: inTime,

@@ -95,9 +95,12 @@ export function last<T>(list: readonly T[]): T {
 export const present = ({ targets }: World): Target => last(targets);
 export const stored = ({ approvals }: World): StepUpApproval => last(approvals);
 
-/** The world after a promise was broken; the first one counts. */
+/** What everything else is for. */
+export const oneEffect = 'one approval, at most one effect';
+
+/** The world after a promise was broken; the first one counts, unless it is the one that counts most. */
 export function breaking(world: World, promise: string): World {
-  return world.broken === undefined ? { ...world, broken: promise } : world;
+  return world.broken === undefined || promise === oneEffect ? { ...world, broken: promise } : world;
 }
 
 export function keyOfTarget({

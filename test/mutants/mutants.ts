@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // make mutants: breaks a copy of the product in each named way and runs the model and one test on the real API server
-// there. Both must notice, for the right reason. Other words: only the mutations whose names contain one.
+// there. Both must notice, for the right reason. Other words: only the mutations whose names contain one; --model leaves
+// out the API server.
 import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,23 +11,27 @@ import { type Mutation, mutated, mutations } from './mutations.ts';
 
 const suite = 'test/mutants/mutants.controlplane.test.ts';
 const secondEffect = 'one approval has had a second effect';
+const asItIs = 'as it is';
 const leftOut = new Set(['node_modules', '.git', 'dist', '.run', 'test-results']);
 
 interface Finding {
-  readonly caught: boolean;
+  readonly outcome: 'caught' | 'passes' | 'not run';
   readonly detail: string;
 }
 
-const words = process.argv.slice(2);
+const args = process.argv.slice(2);
+const isModelOnly = args.includes('--model');
+const words = args.filter((arg) => !arg.startsWith('--'));
 const wanted = mutations.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
 const rows: (readonly [string, Finding, Finding])[] = [];
 
 if (words.length === 0) {
   await inCopy(undefined, async (dir) => {
-    const model = await modelIn(dir, 'as it is');
-    const real = await realIn(dir, 'as it is');
-    if (model.caught || real.caught) fail(`the product as it is: ${model.detail}; ${real.detail}`);
-    rows.push(['as it is', model, real]);
+    const model = await modelIn(dir, asItIs);
+    const real = await realIn(dir, asItIs);
+    if (model.outcome === 'caught' || real.outcome === 'caught')
+      fail(`the product as it is: ${model.detail}; ${real.detail}`);
+    rows.push([asItIs, model, real]);
   });
 }
 for (const mutation of wanted) {
@@ -43,12 +48,14 @@ const line = (cells: readonly string[]) =>
     .trimEnd()}\n`;
 process.stdout.write(line(['mutation', 'the model', 'the test on the real API server']));
 for (const row of rows) process.stdout.write(line(row.map(textOf)));
-const survivors = rows.filter(([name, model, real]) => name !== 'as it is' && !(model.caught && real.caught));
+const survivors = rows.filter(
+  ([name, ...found]) => name !== asItIs && found.some(({ outcome }) => outcome === 'passes'),
+);
 if (survivors.length > 0) fail(`survived: ${survivors.map(([name]) => name).join(', ')}`);
 
 function textOf(cell: string | Finding | undefined): string {
   if (cell === undefined || typeof cell === 'string') return cell ?? '';
-  return `${cell.caught ? 'caught' : 'passes'}: ${cell.detail}`;
+  return `${cell.outcome}: ${cell.detail}`;
 }
 
 /** A copy of the working tree, so that it is never changed itself. */
@@ -69,13 +76,16 @@ async function inCopy(mutation: Mutation | undefined, work: (dir: string) => Pro
 
 async function modelIn(dir: string, name: string): Promise<Finding> {
   progress(name, 'exploring the model');
-  const { code, stdout, stderr } = await run(dir, 'node', ['test/model/explore.ts', '--small']);
+  // As it is all promises hold; broken, it must come to a second effect.
+  const which = name === asItIs ? [] : ['--effects'];
+  const { code, stdout, stderr } = await run(dir, 'node', ['test/model/explore.ts', '--small', ...which]);
   const lines = stdout.trimEnd().split('\n');
   const broken = lines.findIndex((text) => text.startsWith('broken: '));
-  if (code === 0) return { caught: false, detail: `${lines.length - 1} scenarios` };
+  if (code === 0) return { outcome: 'passes', detail: `${lines.length - 1} scenarios` };
   if (broken < 1) fail(`the model did not run on "${name}": ${stderr}`);
   const [scenario, states] = (lines[broken - 1] ?? '').split(/ {2,}/);
-  return { caught: true, detail: `${lines[broken]?.slice('broken: '.length)} (${scenario}, ${states} states)` };
+  const detail = `${lines[broken]?.slice('broken: '.length)} (${scenario}, ${states} states)`;
+  return { outcome: 'caught', detail };
 }
 
 interface Report {
@@ -89,6 +99,7 @@ interface Report {
 }
 
 async function realIn(dir: string, name: string, mutation?: Mutation): Promise<Finding> {
+  if (isModelOnly) return { outcome: 'not run', detail: 'left out by --model' };
   progress(name, 'building');
   const built = await run(dir, 'npm', ['run', '--silent', 'build']);
   if (built.code !== 0) fail(`build "${name}": ${built.stderr}`);
@@ -103,12 +114,12 @@ async function realIn(dir: string, name: string, mutation?: Mutation): Promise<F
   const [first] = failed;
   if (first === undefined) {
     if (passed === 0) fail(`no test ran on "${name}": ${stderr}`);
-    return { caught: false, detail: `${passed} tests` };
+    return { outcome: 'passes', detail: `${passed} tests` };
   }
   const why = (first.failureMessages ?? []).join('\n');
   // A test that fails for another reason has noticed nothing.
   if (!why.includes(secondEffect)) fail(`"${first.title}" fails on "${name}" for another reason: ${why}`);
-  return { caught: true, detail: `${basename(suite)} › ${first.title}` };
+  return { outcome: 'caught', detail: `${basename(suite)} › ${first.title}` };
 }
 
 function progress(name: string, what: string): void {
