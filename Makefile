@@ -1,7 +1,7 @@
 # Two commands do everything: make demo, make test. Each installs and builds what it needs, shows progress, and caches.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down fmt lint typecheck generate verify test-unit test-controlplane build image tools bench clean kind-e2e
+.PHONY: help demo test up down fmt lint typecheck generate verify test-unit test-controlplane model mutants build image tools bench clean kind-e2e
 
 ##@ Start here
 help: ## Show this help
@@ -10,7 +10,7 @@ help: ## Show this help
 		/^[a-z0-9-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 demo: build tools ## The main job on a real control plane, as a transcript (about a minute, the first time ten more)
 	@npm run --silent demo
-test: build tools ## Everything: lint, types, generated files, unit, control plane, chart, end to end
+test: build tools ## Everything: lint, types, generated files, unit, model, control plane, chart, end to end
 	@npm run --silent test
 up: build tools ## Leave a control plane with stepup running; writes .run/ (REPLICAS=n)
 	@npm run --silent up -- --replicas $(or $(REPLICAS),2)
@@ -32,6 +32,10 @@ test-unit: node_modules ## Unit tests only (seconds)
 	@npm run --silent test-unit
 test-controlplane: build tools ## Tests on real control planes only
 	@npm run --silent test-controlplane
+model: node_modules ## Explore the promise of one effect per approval in large (WORDS="scenario …"; make test does it in small)
+	@npm run --silent model -- $(WORDS)
+mutants: build tools ## Break the product in five ways: the model and a test on the real API server must each notice
+	@npm run --silent mutants -- $(WORDS)
 tools: node_modules ## Build kube-apiserver, etcd, kubectl, helm from pinned Go modules (cached)
 	@npm run --silent tools
 bench: build tools ## Measure against the goals and always-allow webhooks; writes docs/benchmarks.md (quarter of an hour)

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Three projects, one after the other: unit tests, fast; the harness, which starts two control planes by itself; and
-// everything that needs one control plane, two files at a time.
+// Four projects, one after the other: unit tests, fast; the model, which explores the promise exhaustively; the harness,
+// which starts two control planes by itself; and everything that needs one control plane, two files at a time.
 import { defineConfig } from 'vitest/config';
 
+const modelTests = ['test/model/model.test.ts'];
 const harnessTests = ['test/controlplane/**/*.test.ts'];
 const controlPlaneTests = ['test/**/*.controlplane.test.ts', 'test/chart/**/*.test.ts', 'test/e2e/**/*.test.ts'];
 const slow = { testTimeout: 60_000, hookTimeout: 180_000 };
@@ -15,15 +16,18 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: [...harnessTests, ...controlPlaneTests],
+          exclude: [...modelTests, ...harnessTests, ...controlPlaneTests],
           sequence: { groupOrder: 0 },
         },
       },
       {
-        test: { ...slow, name: 'harness', include: harnessTests, maxWorkers: 1, sequence: { groupOrder: 1 } },
+        test: { ...slow, name: 'model', include: modelTests, testTimeout: 180_000, sequence: { groupOrder: 1 } },
       },
       {
-        test: { ...slow, name: 'control plane', include: controlPlaneTests, maxWorkers: 2, sequence: { groupOrder: 2 } },
+        test: { ...slow, name: 'harness', include: harnessTests, maxWorkers: 1, sequence: { groupOrder: 2 } },
+      },
+      {
+        test: { ...slow, name: 'control plane', include: controlPlaneTests, maxWorkers: 2, sequence: { groupOrder: 3 } },
       },
     ],
   },

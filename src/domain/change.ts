@@ -286,10 +286,13 @@ function scaleChange(request: AdmissionRequest, parent: JsonObject | undefined):
   const resourceVersion = textAt(oldObject, '/metadata/resourceVersion');
   const isParent = textAt(parent, '/metadata/uid') === uid;
   const isCurrent = isParent && textAt(parent, '/metadata/resourceVersion') === resourceVersion;
-  const generation = isCurrent ? generationOf(parent) : undefined;
-  // A custom resource may keep its replicas elsewhere (specReplicasPath); there the parent would never show the effect.
   const replicas = valueAt(parent, '/spec/replicas');
-  const isKeptThere = typeof replicas === 'number' && (!isCurrent || replicas === partOf(oldObject, content));
+  const isUnscaled = replicas === partOf(oldObject, content);
+  // A parent that has moved since, by a status say, proves that this very write cannot land. What is reserved is then
+  // its state now: the next call of the loop starts from it or from another one of its generation.
+  const generation = isCurrent || (isParent && isUnscaled) ? generationOf(parent) : undefined;
+  // A custom resource may keep its replicas elsewhere (specReplicasPath); there the parent would never show the effect.
+  const isKeptThere = typeof replicas === 'number' && (!isCurrent || isUnscaled);
   const kind = { operation: 'UPDATE', subresource: 'scale' } as const;
   return {
     ...kind,

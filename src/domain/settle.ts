@@ -47,6 +47,11 @@ export function settle(use: Use, seen: Seen): Settlement {
   }
 }
 
+/** True when nothing that is seen later can say otherwise. */
+export function isConclusive(settlement: Settlement): boolean {
+  return settlement === 'Happened' || settlement === 'Lost' || settlement === 'Untold';
+}
+
 /** That an object is marked proves something only where it was alive before: else the use says what does. */
 function isGoneOrGoing({ base, effect }: Use, seen: Seen): boolean {
   if (seen.kind !== 'State' || uidOf(seen.object) !== base.uid) return true;

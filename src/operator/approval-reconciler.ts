@@ -237,7 +237,7 @@ export class ApprovalReconciler {
 }
 
 /** A reservation says all that matters by its phase: a write about nothing but its conditions is left to the next one. */
-function isAtRest(approval: StepUpApproval, { status }: Plan): boolean {
+export function isAtRest(approval: Pick<StepUpApproval, 'status'>, { status }: Plan): boolean {
   const before = approval.status;
   const words = (decisions: readonly unknown[] = []) => decisions.length;
   return (

@@ -4,7 +4,7 @@
 import type { Approval, Use } from '../domain/approval.ts';
 import type { Json } from '../domain/json.ts';
 import { openUseOf } from '../domain/reservation.ts';
-import { type Seen, type Settlement, settle } from '../domain/settle.ts';
+import { isConclusive, type Seen, type Settlement, settle } from '../domain/settle.ts';
 import { type Clock, sleep } from '../kube/clock.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import type { ObjectKey } from '../kube/resource.ts';
@@ -158,10 +158,6 @@ export class TargetWatch {
 
 function settlementOf(use: Use, seen: Seen): Settlement {
   return settle(use, seen);
-}
-
-function isConclusive(settlement: Settlement): boolean {
-  return settlement === 'Happened' || settlement === 'Lost' || settlement === 'Untold';
 }
 
 /**

@@ -162,10 +162,16 @@ describe('settling', () => {
       state(replicas(5, 3)),
     ],
     [
-      'a scale whose parent moved before it was read, next state without it',
-      'Lost',
+      'a scale whose parent moved before it was read, as it was read',
+      'Stands',
       scale(3, 5, replicas(3, 2)),
       state(replicas(3, 2)),
+    ],
+    [
+      'a scale whose parent moved before it was read, next generation without it',
+      'Lost',
+      scale(3, 5, replicas(3, 2)),
+      state(replicas(7, 3)),
     ],
     ['data as it was', 'Stands', data, state(config('1', '5'))],
     ['data as admitted', 'Happened', data, state(config('2', '6'))],

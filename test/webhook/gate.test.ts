@@ -255,6 +255,28 @@ describe('an approved request', () => {
     expect(reasonIn(await webhook.ask(deletion()))).toBe('Allowed Reserved');
   });
 
+  test('by hand passes without a read where the cache has watched since before the stamp', async () => {
+    const original = await approved(deletion());
+    const spec = (nonce: string) => {
+      const createdBy = { username: 'ada', groups: ['approvers'], stampedAt: new Date().toISOString(), nonce };
+      return { ...original.spec, origin: 'Applied', createdBy } as const;
+    };
+    const { labels = {} } = original.metadata;
+    webhook.approvals.remove(original.metadata);
+    const put = (name: string, nonce: string) =>
+      webhook.approvals.put({ metadata: { name, namespace: 'prod', labels }, spec: spec(nonce) });
+    const first = put('deploys-0000000005', 'drawn');
+    webhook.unbrokenSinceMs = performance.now() - 61_000;
+    const readsBefore = webhook.approvals.count('list');
+    expect(reasonIn(await webhook.ask(deletion()))).toBe('Allowed Reserved');
+    expect(webhook.approvals.count('list')).toBe(readsBefore);
+    // What has gone from the cache is remembered, so a copy is held against it.
+    webhook.approvals.remove(first.metadata);
+    webhook.webhook.saw(first, true);
+    put('deploys-0000000006', 'drawn');
+    expect((await webhook.ask(deletion())).status?.message).toContain('it is a copy of deploys-0000000005');
+  });
+
   test('is remembered as a watch has shown it', async () => {
     const original = await approved(deletion());
     const createdBy = { username: 'ada', groups: ['approvers'], stampedAt: new Date().toISOString(), nonce: 'drawn' };
@@ -263,7 +285,7 @@ describe('an approved request', () => {
     webhook.approvals.remove(original.metadata);
     const { labels = {} } = original.metadata;
     webhook.approvals.put({ metadata: { name: 'deploys-0000000004', namespace: 'prod', labels }, spec });
-    webhook.webhook.saw(used);
+    webhook.webhook.saw(used, false);
     expect(reasonIn(await webhook.ask(deletion()))).toBe('Denied ApprovalRequired');
   });
 

@@ -1,0 +1,109 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// One approval, one effect, where the API server and two replicas with old caches make it hardest. Each test fails on one
+// of the mutations of make mutants; all pass on the product.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { eventually } from '../controlplane/eventually.ts';
+import type { CommandResult } from '../controlplane/run-command.ts';
+import { approveDenied, getApproval } from '../e2e/approvals.ts';
+import { type Installation, installStepup } from '../e2e/installation.ts';
+import { addPolicy } from '../e2e/test-policy.ts';
+import { about, type SideWebhook, startSideWebhook } from '../facts/side-webhook.ts';
+
+const deployments = {
+  operations: ['UPDATE'],
+  apiGroups: ['apps'],
+  apiVersions: ['v1'],
+  resources: ['deployments'],
+};
+let stepup: Installation;
+let side: SideWebhook;
+
+beforeAll(async () => {
+  stepup = await installStepup({ replicas: 2, values: ['extraArgs[0]=--cache-delay-ms=1000'] });
+  // The operator may not look at Secrets, so their uses stay unsettled.
+  await addPolicy(stepup, 'secret-changes', [
+    { operations: ['CREATE', 'UPDATE'], apiGroups: [''], resources: ['secrets'] },
+  ]);
+  side = await startSideWebhook(stepup.cluster.admin, 'side', { rules: [deployments] });
+});
+afterAll(async () => {
+  await side?.close();
+  await stepup?.stop();
+});
+
+test('a change that was undone does not pass again while its use is unsettled', async () => {
+  await asAdmin(['create', 'secret', 'generic', 'undone', '--from-literal=value=old']);
+  const change = () => asDeployer(['patch', 'secret', 'undone', '-p', '{"stringData":{"value":"new"}}']);
+  await approveDenied(stepup, await change());
+  expect(await change()).toMatchObject({ code: 0 });
+  await asAdmin(['patch', 'secret', 'undone', '-p', '{"stringData":{"value":"old"}}']);
+  expectNoSecondEffect([await change()]);
+});
+
+test('no replica admits again what another one has admitted, however old its cache', async () => {
+  await asAdmin(['create', 'secret', 'generic', 'shared', '--from-literal=value=old']);
+  const change = () => asDeployer(['patch', 'secret', 'shared', '-p', '{"stringData":{"value":"new"}}']);
+  await approveDenied(stepup, await change());
+  expect(await change()).toMatchObject({ code: 0 });
+  await asAdmin(['patch', 'secret', 'shared', '-p', '{"stringData":{"value":"old"}}']);
+  // At once, so that the calls need connections of their own and meet both replicas.
+  expectNoSecondEffect(await Promise.all(Array.from({ length: 8 }, change)));
+});
+
+test('a creation does not pass again after its object was deleted', async () => {
+  const create = () => asDeployer(['create', 'secret', 'generic', 'made', '--from-literal=value=new']);
+  await approveDenied(stepup, await create());
+  expect(await create()).toMatchObject({ code: 0 });
+  await asAdmin(['delete', 'secret', 'made']);
+  expectNoSecondEffect([await create()]);
+});
+
+test('a write that lands long after its answer has used its approval', async () => {
+  await landsAfterBeingHeld('long-after', 10_000);
+});
+
+test('a reservation is not given back while the write it admitted is under way', async () => {
+  await landsAfterBeingHeld('under-way', 4_000);
+});
+
+/** An approved change is admitted, lands so much later, and is undone: the same change must not pass again. */
+async function landsAfterBeingHeld(name: string, heldMs: number): Promise<void> {
+  await asAdmin(['create', 'deployment', name, '--image=web:1']);
+  const change = () => asDeployer(['set', 'image', `deployment/${name}`, 'web=web:2']);
+  const key = await approveDenied(stepup, await change());
+  const isOurs = about(name);
+  // The deployment controller writes to it too.
+  const hold = side.hold((review) => isOurs(review) && review.userInfo.username.endsWith(':deployer'));
+  const admitted = change();
+  await hold.arrived();
+  await isReservedFor(key, heldMs);
+  hold.release();
+  expect(await admitted).toMatchObject({ code: 0 });
+  await asAdmin(['set', 'image', `deployment/${name}`, 'web=web:1']);
+  expectNoSecondEffect([await change()]);
+}
+
+/** Waits for the reservation, then for something else to become of it; nothing should in this time. */
+async function isReservedFor(key: { readonly namespace: string; readonly name: string }, ms: number): Promise<void> {
+  const phase = async () => (await getApproval(stepup, key)).status?.phase;
+  await eventually(`${key.name} to be reserved`, async () => (await phase()) === 'Reserved');
+  const leaves = eventually(`${key.name} to leave`, async () => (await phase()) !== 'Reserved', { timeoutMs: ms });
+  await leaves.catch(() => undefined);
+}
+
+/** The words by which make mutants knows that a test failed for the right reason. */
+function expectNoSecondEffect(answers: readonly CommandResult[]): void {
+  const admitted = answers.filter(({ code }) => code === 0);
+  expect(admitted, 'one approval has had a second effect').toEqual([]);
+  for (const { stderr } of answers) expect(stderr).toContain('denied the request: stepup');
+}
+
+async function asAdmin(args: readonly string[]): Promise<void> {
+  const result = await stepup.kubectl('admin', ['-n', 'prod', ...args]);
+  if (result.code !== 0) throw new Error(`${args.join(' ')}: ${result.stderr}`);
+}
+
+function asDeployer(args: readonly string[]): Promise<CommandResult> {
+  return stepup.kubectl('deployer', ['-n', 'prod', ...args]);
+}
