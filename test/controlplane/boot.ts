@@ -25,6 +25,7 @@ export interface Booted {
   readonly admin: AdminClient;
   readonly auditLogs: readonly string[];
   readonly etcd: Component;
+  readonly etcdUrl: string;
   readonly apiServers: readonly Component[];
   readonly controllerManager: Component | undefined;
 }
@@ -68,7 +69,8 @@ export async function boot(binaries: Binaries, files: ClusterFiles, options: Boo
       await waitForDefaultAccount(admin);
     }
     const adminKubeconfig = kubeconfig('admin', files.admin);
-    return { servers, adminKubeconfig, admin, auditLogs, etcd, apiServers, controllerManager };
+    const etcdUrl = `https://127.0.0.1:${etcdPort}`;
+    return { servers, adminKubeconfig, admin, auditLogs, etcd, etcdUrl, apiServers, controllerManager };
   } catch (cause) {
     await Promise.all(started.map((component) => component.kill()));
     rmSync(files.path('etcd'), { recursive: true, force: true }); // another attempt starts afresh; the logs stay
