@@ -1,0 +1,151 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// One round: an approval, requests that race for it while something is disturbed, and what etcd's history says of it.
+import { type DisturbanceName, disturb, disturbanceOf } from './disturbances.ts';
+import { insist } from './insist.ts';
+import { judge, type Rules } from './judge.ts';
+import type { Kind, Place } from './kinds.ts';
+import type { Lab } from './lab.ts';
+import type { Prepared } from './prepare.ts';
+import type { Request, Told } from './requests.ts';
+
+export interface Outcome {
+  readonly round: number;
+  readonly kind: Kind['name'];
+  readonly disturbance: DisturbanceName;
+  /** What of the disturbance took place. */
+  readonly notes: readonly string[];
+  readonly answers: Readonly<Record<Told['kind'], number>>;
+  /** By claim, how often its effect was persisted. */
+  readonly effects: readonly number[];
+  /** Effects that came about only when the request was sent again. */
+  readonly late: number;
+  readonly uncovered: readonly string[];
+  readonly lost: readonly string[];
+  readonly wronglyDenied: readonly string[];
+  /** Creations that may have been spent without effect, as documented. */
+  readonly unconfirmed: number;
+  /** To judge once more, when all is over. */
+  readonly rules: Rules;
+  readonly keys: readonly string[];
+  /** What explains a violation. */
+  readonly trace: readonly string[];
+}
+
+export async function runRound(lab: Lab, prepared: Prepared): Promise<Outcome> {
+  const { kind, place, random, approvals, round, requests: count } = prepared;
+  const disturbance = disturbanceOf(round);
+  const requests = kind.mix(place, count, random);
+  const keys = [place.key(place.name), place.key(place.other)];
+  const claims = kind.claims(place).map((claim, index) => ({ ...claim, approval: approvals[index] ?? '' }));
+  const rules: Rules = { claims, ofAdmin: kind.ofAdmin, strangers: ['stranger'] };
+  const notes: string[] = [];
+  const trace: string[] = [];
+  const judged = async () => {
+    await lab.history.caughtUp();
+    return judge(lab.ledger.statesOf(keys), rules);
+  };
+
+  // In every second round the race begins while caches may not know of the vote yet.
+  if (random.next() < 0.5) await isApproved(lab, approvals);
+  const over = new AbortController();
+  const scene = { lab, kind, place, approvals, random, over: over.signal, note: (what: string) => notes.push(what) };
+  const disturbing = disturb(disturbance, scene);
+  const racing = Promise.all(requests.map((request, index) => lab.clients.send(request, index)));
+  const told = await racing.finally(() => over.abort());
+  await disturbing;
+  if (isStriking(disturbance)) await lab.calm();
+
+  const calm = isCalm(disturbance, requests, told);
+  const first = await judged();
+  const lost: string[] = [];
+  let unconfirmed = 0;
+  for (const [index, claim] of claims.entries()) {
+    if ((first.effects[index]?.length ?? 0) > 0) continue;
+    const again = kind.again(requests, index);
+    const end = await insist(
+      lab,
+      again,
+      claim.approval,
+      async () => ((await judged()).effects[index]?.length ?? 0) > 0,
+    );
+    if (end === 'passed') continue;
+    if (kind.name === 'creation' && !calm) unconfirmed += 1;
+    else lost.push(`round ${round}, ${kind.name}, ${disturbance}: ${claim.approval}: ${end}`);
+  }
+  const second = await judged();
+  await replay(lab, prepared, requests);
+  const last = await judged();
+  const closedAt = await lab.history.caughtUp();
+  await removeObjects(lab, place);
+
+  const answers = { passed: 0, denied: 0, undecided: 0, conflict: 0, failed: 0 };
+  for (const { kind: of } of told) answers[of] += 1;
+  for (const [index, claim] of claims.entries()) trace.push(JSON.stringify({ claim, at: last.effects[index] }));
+  trace.push(...lab.ledger.statesOf(keys).map((state) => JSON.stringify(state)));
+  for (const name of approvals)
+    trace.push(...lab.ledger.livesOf(name).map((life) => JSON.stringify({ name, ...life })));
+  trace.push(...requests.map((request, index) => JSON.stringify({ server: index % 2, request, told: told[index] })));
+  return {
+    ...{ round, kind: kind.name, disturbance, notes, answers, lost, unconfirmed, keys, trace },
+    effects: last.effects.map((revisions) => revisions.length),
+    late: sum(second.effects.map((revisions, index) => revisions.length - (first.effects[index]?.length ?? 0))),
+    uncovered: last.uncovered,
+    wronglyDenied: calm ? wronglyDenied(prepared, requests, told, first.effects) : [],
+    rules: { ...rules, closedAt },
+  };
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((all, one) => all + one, 0);
+}
+
+function isStriking(disturbance: DisturbanceName): boolean {
+  return /killed|frozen/.test(disturbance);
+}
+
+async function isApproved(lab: Lab, approvals: readonly string[]): Promise<void> {
+  const isThere = () => approvals.every((name) => lab.ledger.livesOf(name).some(({ phase }) => phase === 'Approved'));
+  // While nobody leads, nobody writes it down either.
+  await lab.ledger.until(isThere, AbortSignal.timeout(1_000));
+}
+
+/** Puts the old content back and sends what was approved again: a second effect would show. */
+async function replay(lab: Lab, { kind, place, random }: Prepared, requests: readonly Request[]): Promise<void> {
+  await kind.undo(lab.admin(random.between(0, 1)), place).catch(() => {}); // already as it was
+  const again = random.shuffled(requests.filter(({ isIdentical }) => isIdentical)).slice(0, 6);
+  await Promise.all(again.map((request, index) => lab.clients.send(request, index)));
+}
+
+async function removeObjects(lab: Lab, { path, name, other }: Place): Promise<void> {
+  for (const one of [name, other])
+    await lab
+      .admin(0)
+      .send('DELETE', `${path}/${one}`)
+      .catch(() => {});
+}
+
+/** True when every request that was approved got an answer that decides: nothing disturbed them, and no overload either. */
+function isCalm(disturbance: DisturbanceName, requests: readonly Request[], told: readonly Told[]): boolean {
+  const isUnanswered = ({ kind }: Told, index: number) =>
+    requests[index]?.isIdentical === true && (kind === 'undecided' || kind === 'failed');
+  return disturbance === 'none' && !told.some(isUnanswered);
+}
+
+/** In a calm round what is approved comes about at once, and none that changes nothing more is refused. */
+function wronglyDenied(
+  { kind, round }: Prepared,
+  requests: readonly Request[],
+  told: readonly Told[],
+  effects: readonly (readonly number[])[],
+): readonly string[] {
+  const without = effects.filter((revisions) => revisions.length === 0).length;
+  const absent = `round ${round}, ${kind.name}: ${without} of ${effects.length} approved changes did not come about`;
+  const refused = kind.isIdempotent
+    ? told.filter((one, index) => requests[index]?.isIdentical && one.kind === 'denied')
+    : [];
+  return [
+    ...(without > 0 ? [absent] : []),
+    ...refused.map(({ message }) => `round ${round}, ${kind.name}: ${message}`),
+  ];
+}
