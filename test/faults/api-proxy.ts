@@ -4,6 +4,7 @@
 
 import { connect, createServer, type Socket } from 'node:net';
 import { Transform } from 'node:stream';
+import { resetSocket } from '../controlplane/reset-socket.ts';
 
 export interface ApiProxy {
   readonly port: number;
@@ -38,7 +39,7 @@ export async function startApiProxy(...servers: readonly URL[]): Promise<ApiProx
   let turn = 0;
   const listener = createServer({ noDelay: true }, (client) => {
     if (mode === 'refusing') {
-      client.resetAndDestroy();
+      resetSocket(client);
       return;
     }
     const server = servers[turn++ % servers.length];
@@ -50,7 +51,7 @@ export async function startApiProxy(...servers: readonly URL[]): Promise<ApiProx
       [client, upstream],
       [upstream, client],
     ] as const) {
-      one.on('error', () => other.resetAndDestroy());
+      one.on('error', () => resetSocket(other));
       one.on('close', () => {
         pairs.delete(pair);
         other.destroySoon();
@@ -68,8 +69,8 @@ export async function startApiProxy(...servers: readonly URL[]): Promise<ApiProx
   if (address === null || typeof address === 'string') throw new Error('listen on a port: there is none');
   const cut = () => {
     for (const { client, upstream } of pairs) {
-      client.resetAndDestroy();
-      upstream.resetAndDestroy();
+      resetSocket(client);
+      resetSocket(upstream);
     }
   };
   return {
