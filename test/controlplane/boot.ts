@@ -17,6 +17,7 @@ export interface BootOptions {
   readonly controllerManager: boolean;
   readonly compaction: 'off' | '5m';
   readonly apiServerArgs: readonly string[];
+  readonly wayToEtcd: (url: URL, apiServer: number) => Promise<URL>;
 }
 
 export interface Booted {
@@ -42,14 +43,16 @@ export async function boot(binaries: Binaries, files: ClusterFiles, options: Boo
       3 + options.apiServers,
     );
     const etcd = await start(etcdSpec(binaries, files, { client: etcdPort, peer: peerPort }, options.compaction));
+    const etcdUrl = `https://127.0.0.1:${etcdPort}`;
     const apiServers: Component[] = [];
     const auditLogs: string[] = [];
     for (const [index, port] of apiPorts.entries()) {
       const suffix = index === 0 ? '' : `-${index + 1}`;
       const name = `kube-apiserver${suffix}`;
       const auditLog = files.path(`audit${suffix}.log`);
-      const extraArgs = options.apiServerArgs;
-      apiServers.push(await start(apiServerSpec(binaries, files, { name, port, etcdPort, auditLog, extraArgs })));
+      const way = await options.wayToEtcd(new URL(etcdUrl), index);
+      const parts = { name, port, etcdPort: Number(way.port), auditLog, extraArgs: options.apiServerArgs };
+      apiServers.push(await start(apiServerSpec(binaries, files, parts)));
       auditLogs.push(auditLog);
     }
 
@@ -69,7 +72,6 @@ export async function boot(binaries: Binaries, files: ClusterFiles, options: Boo
       await waitForDefaultAccount(admin);
     }
     const adminKubeconfig = kubeconfig('admin', files.admin);
-    const etcdUrl = `https://127.0.0.1:${etcdPort}`;
     return { servers, adminKubeconfig, admin, auditLogs, etcd, etcdUrl, apiServers, controllerManager };
   } catch (cause) {
     await Promise.all(started.map((component) => component.kill()));

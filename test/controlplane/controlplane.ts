@@ -24,6 +24,8 @@ export interface ControlPlaneOptions {
   /** Off (the default) keeps etcd's whole history, which tests count. */
   readonly etcd?: { readonly compaction: 'off' | '5m' };
   readonly apiServerArgs?: readonly string[];
+  /** Puts something between an API server (counted from 0) and etcd: its address on loopback. Default: nothing. */
+  readonly wayToEtcd?: (url: URL, apiServer: number) => Promise<URL>;
 }
 
 /** What any cluster offers to a test, be it ours or an existing one. */
@@ -144,6 +146,7 @@ async function bootIn(files: ClusterFiles, binaries: Binaries, options: ControlP
         controllerManager: options.controllerManager ?? true,
         compaction: options.etcd?.compaction ?? 'off',
         apiServerArgs: options.apiServerArgs ?? [],
+        wayToEtcd: options.wayToEtcd ?? (async (url) => url),
       }),
     );
   } catch (cause) {

@@ -67,7 +67,6 @@ async function main(): Promise<void> {
     const minutes = (performance.now() - startedAtMs) / 60_000;
     if (values.json) process.stdout.write(`${JSON.stringify({ ...options, minutes, ...totals })}\n`);
     else process.stdout.write(summaryOf(totals, options.seed, minutes));
-    say(`reviews that each replica has answered since it started: ${Object.values(await lab.reviews()).join(', ')}`);
     if (totals.violations.length > 0) process.exitCode = 1;
   } finally {
     clearInterval(timer);
@@ -87,6 +86,7 @@ function summaryOf(totals: Totals, seed: number, minutes: number): string {
     `storm: kinds: ${list(totals.kinds)}`,
     `storm: disturbances: ${list(totals.disturbances)}`,
     `storm: died between reservation and answer ${totals.diedReserving}; came about when sent again ${totals.late}`,
+    `storm: reviews by replica since it started, at most ${Object.values(totals.reviews).join(', ')}`,
     ...totals.violations.map((violation) => `storm: WRONG: ${violation}`),
     '',
   ].join('\n');

@@ -3,8 +3,9 @@
 // What happens around the requests of a round while they race.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubeObject } from '../controlplane/admin-client.ts';
-import type { Kind, Place } from './kinds.ts';
+import type { Kind } from './kinds.ts';
 import { type Lab, leasePath } from './lab.ts';
+import type { Place } from './mix.ts';
 import type { Random } from './random.ts';
 
 export const disturbanceNames = [
@@ -14,6 +15,8 @@ export const disturbanceNames = [
   'other writers',
   'watches cut',
   'etcd paused',
+  'API server frozen',
+  'API server behind',
   'one replica killed',
   'all replicas killed',
   'Lease handed over',
@@ -24,12 +27,14 @@ export type DisturbanceName = (typeof disturbanceNames)[number];
 
 /** Fifty rounds, mixed: a share of each. The leader is killed in every second turn, for nobody leads for 15 s then. */
 const shares: Readonly<Record<DisturbanceName, number>> = {
-  none: 12,
-  undone: 12,
-  'status writes': 7,
-  'other writers': 7,
-  'watches cut': 4,
+  none: 11,
+  undone: 10,
+  'status writes': 6,
+  'other writers': 6,
+  'watches cut': 3,
   'etcd paused': 3,
+  'API server frozen': 3,
+  'API server behind': 3,
   'one replica killed': 1,
   'all replicas killed': 1,
   'Lease handed over': 1,
@@ -46,7 +51,7 @@ export function disturbanceOf(round: number): DisturbanceName {
 /** The same order always, and no share in one heap. */
 function spread(): readonly DisturbanceName[] {
   const dates = disturbanceNames.flatMap((name, offset) =>
-    Array.from({ length: shares[name] }, (_, index) => ({ name, date: (index + (offset + 1) / 12) / shares[name] })),
+    Array.from({ length: shares[name] }, (_, index) => ({ name, date: (index + (offset + 1) / 14) / shares[name] })),
   );
   return dates.sort((a, b) => a.date - b.date).map(({ name }) => name);
 }
@@ -63,8 +68,13 @@ export interface Scene {
   readonly note: (what: string) => void;
 }
 
-/** Resolves when the disturbance has ended, whatever it has left behind. */
+/** Resolves when the disturbance has ended, whatever it has left behind. In every third round effects are undone as well. */
 export async function disturb(name: DisturbanceName, scene: Scene): Promise<void> {
+  const isUndone = name !== 'none' && name !== 'undone' && scene.random.next() < 1 / 3;
+  await Promise.all([happen(name, scene), isUndone ? undoEach(scene) : undefined]);
+}
+
+async function happen(name: DisturbanceName, scene: Scene): Promise<void> {
   switch (name) {
     case 'none':
       return;
@@ -78,6 +88,10 @@ export async function disturb(name: DisturbanceName, scene: Scene): Promise<void
       return cutWatches(scene);
     case 'etcd paused':
       return pauseEtcd(scene);
+    case 'API server frozen':
+      return freezeApiServer(scene);
+    case 'API server behind':
+      return fallBehind(scene);
     case 'one replica killed':
     case 'all replicas killed':
       return killReserving(scene, name === 'all replicas killed');
@@ -135,6 +149,24 @@ async function pauseEtcd({ lab, random, note }: Scene): Promise<void> {
   note('paused');
   await sleep(random.between(200, 2_000));
   lab.cluster.etcd.resume();
+}
+
+/** Requests in it are admitted, and go on to etcd when others have long been answered. */
+async function freezeApiServer({ lab, random, note }: Scene): Promise<void> {
+  const frozen = lab.cluster.apiServers[1];
+  await sleep(random.between(0, 150));
+  frozen?.pause();
+  note('frozen');
+  await sleep(random.between(200, 2_500));
+  frozen?.resume();
+}
+
+/** What etcd says reaches one API server late: its cache is stale, and it learns last what it has written. */
+async function fallBehind({ lab, random, over, note }: Scene): Promise<void> {
+  lab.etcdProxy.delay(random.between(20, 200));
+  note('behind');
+  await Promise.race([sleep(5_000), lab.ledger.until(() => false, over)]);
+  lab.etcdProxy.delay(0);
 }
 
 /** What the API server answers takes so long that a replica dies after it has reserved and before it has answered. */

@@ -4,10 +4,10 @@
 import type { AdminClient, KubeObject } from '../controlplane/admin-client.ts';
 import { adminName, type Claim } from './judge.ts';
 import type { Stored } from './ledger.ts';
+import { identicalOnes, isPlain, mixOf, oneOfEachContent, type Place, request, type Variants } from './mix.ts';
 import type { Random } from './random.ts';
-import type { Account, Request } from './requests.ts';
+import type { Request } from './requests.ts';
 import {
-  applyType,
   containers,
   creationWrites,
   deletionWrites,
@@ -17,7 +17,6 @@ import {
   scaleWrites,
   service,
   serviceWrites,
-  type Write,
 } from './writes.ts';
 
 export const namespaces = { content: 'storm', target: 'storm-target' } as const;
@@ -47,15 +46,6 @@ export interface Kind {
   readonly writeRest?: (admin: AdminClient, place: Place, turn: number) => Promise<void>;
 }
 
-/** The targets of one round: the one that is approved, and another one that is not. */
-export interface Place {
-  readonly id: string;
-  readonly path: string;
-  readonly name: string;
-  readonly other: string;
-  readonly key: (name: string) => string;
-}
-
 const named = `fieldManager=${adminName}`;
 
 const deployments =
@@ -71,42 +61,6 @@ const services = (id: string): Place => ({
   path: `/api/v1/namespaces/${namespaces.content}/services`,
   key: (name) => `/registry/services/specs/${namespaces.content}/${name}`,
 });
-
-interface Variants {
-  readonly identical: (place: Place) => readonly Write[];
-  readonly otherContent: (place: Place) => readonly Write[];
-  readonly otherName: (place: Place) => readonly Write[];
-}
-
-function request(by: Account, place: Place, name: string, write: Write, isIdentical: boolean): Request {
-  const { subresource, ...rest } = write;
-  const object = write.method === 'POST' ? place.path : `${place.path}/${name}`;
-  return { by, path: subresource === undefined ? object : `${object}/${subresource}`, isIdentical, ...rest };
-}
-
-/** Seven of ten identical, and one of ten each of another content, of another name, and by another account. */
-function mixOf({ identical, otherContent, otherName }: Variants) {
-  return (place: Place, count: number, random: Random): readonly Request[] => {
-    const requests = Array.from({ length: count }, (_, index) => {
-      switch (index % 10) {
-        case 7:
-          return request('deployer', place, place.name, random.pick(otherContent(place)), false);
-        case 8:
-          return request('deployer', place, place.other, random.pick(otherName(place)), false);
-        case 9:
-          return request('stranger', place, place.name, random.pick(identical(place).filter(isPlain)), false);
-        default:
-          return request('deployer', place, place.name, random.pick(identical(place)), true);
-      }
-    });
-    return random.shuffled(requests);
-  };
-}
-
-/** Writes nothing but the change: by replacing or applying a stranger would be seen in the history for less. */
-const isPlain = ({ method, contentType }: Write) => method !== 'PUT' && contentType !== applyType;
-
-const identicalOnes = (requests: readonly Request[]) => requests.filter(({ isIdentical }) => isIdentical);
 
 function kindOf(
   name: Kind['name'],
@@ -256,6 +210,9 @@ const creation = kindOf(
   },
 );
 
+/** Not more, for each that is refused files an approval of its own. */
+const contentsOfTarget = 9;
+
 /** One approval for any content: many contents race, and each of them may be the one. */
 const target: Kind = {
   ...image,
@@ -265,7 +222,7 @@ const target: Kind = {
   claims: ({ key, name }) => [{ key: key(name), effect: 'AnyContent' }],
   mix: (place, count, random) => {
     const requests = Array.from({ length: count }, (_, index) => {
-      const writes = (name: string) => imageWrites(`new:${index + 2}`, name);
+      const writes = (name: string) => imageWrites(`new:${(index % contentsOfTarget) + 2}`, name);
       const write = (name: string) => random.pick(writes(name));
       if (index % 10 === 8) return request('deployer', place, place.other, write(place.other), false);
       if (index % 10 === 9)
@@ -274,7 +231,7 @@ const target: Kind = {
     });
     return random.shuffled(requests);
   },
-  again: (requests) => identicalOnes(requests),
+  again: oneOfEachContent,
 };
 
 /** Two contents of one target, each approved, race: each may come about once, in either order. */

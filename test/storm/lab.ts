@@ -19,6 +19,8 @@ export interface Lab {
   readonly node: StandinNode;
   /** Between the replicas and both API servers. */
   readonly proxy: ApiProxy;
+  /** Between the second API server and etcd. */
+  readonly etcdProxy: ApiProxy;
   readonly clients: Clients;
   readonly ledger: Ledger;
   readonly history: EtcdHistory;
@@ -35,22 +37,33 @@ const replicas = 3;
 const selector = 'storm';
 
 export async function startLab(progress: (line: string) => void = () => {}): Promise<Lab> {
+  let etcdProxy: ApiProxy | undefined;
   const stepup = await installStepup({
     replicas,
     apiServers: 2,
     // Of built-in kinds etcd holds protobuf otherwise, which nothing here can read.
-    apiServerArgs: ['--storage-media-type=application/json'],
+    // Audit logs of all that the replicas read would cost more than the storm itself.
+    apiServerArgs: ['--storage-media-type=application/json', '--audit-log-path='],
+    wayToEtcd: async (url, apiServer) => {
+      if (apiServer === 0) return url;
+      etcdProxy?.close(); // of a boot that did not succeed
+      etcdProxy = await startApiProxy(url);
+      return new URL(`https://127.0.0.1:${etcdProxy.port}`);
+    },
     // Ended approvals would only pile up.
     values: ['retentionSeconds=180'],
     progress,
   });
   const { cluster, node } = stepup;
   if (!isOwn(cluster) || node === undefined) throw new Error('a storm needs a control plane of our own');
+  if (etcdProxy === undefined) throw new Error('a storm needs a second API server');
+  const toEtcd: ApiProxy = etcdProxy;
   const ledger = new Ledger();
   const proxy = await startApiProxy(...cluster.servers.map((server) => new URL(server)));
   const stop = async () => {
     await stepup.stop();
     proxy.close();
+    toEtcd.close();
   };
   try {
     progress('putting both API servers behind one address for the replicas');
@@ -69,7 +82,7 @@ export async function startLab(progress: (line: string) => void = () => {}): Pro
     const history = await followHistory(cluster.etcdAccess, (revision) => ledger.tell(revision));
     await history.caughtUp();
     return {
-      ...{ cluster, node, proxy, clients, ledger, history, calm },
+      ...{ cluster, node, proxy, etcdProxy: toEtcd, clients, ledger, history, calm },
       admin: (server) => cluster.adminOf(cluster.servers[server % cluster.servers.length] ?? ''),
       reviews: () => reviewsOf(node),
       stop: async () => {
@@ -137,7 +150,12 @@ async function areServing(node: StandinNode): Promise<void> {
 
 async function reviewsOf(node: StandinNode): Promise<Readonly<Record<string, number>>> {
   const counts = node.pods().map(async ({ name, ip }) => {
-    const text = await (await fetch(`http://${ip}:8080/metrics`)).text();
+    const limit = { signal: AbortSignal.timeout(2_000) };
+    // One that is just being started answers nothing.
+    const text = await fetch(`http://${ip}:8080/metrics`, limit).then(
+      (answer) => answer.text(),
+      () => '',
+    );
     const gate = /^stepup_reviews_total\{[^}]*"gate"[^}]*\} (\d+)$/m.exec(text);
     return [name, Number(gate?.[1] ?? 0)] as const;
   });

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Makes ready what a round is about: its objects, and approvals in the way that every approval comes about.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createObject, type Kind, kinds, type Place } from './kinds.ts';
+import { createObject, type Kind, kinds } from './kinds.ts';
 import type { Lab } from './lab.ts';
+import type { Place } from './mix.ts';
 import { type Random, randomOf } from './random.ts';
 import type { Request } from './requests.ts';
 

@@ -4,8 +4,9 @@
 import { type DisturbanceName, disturb, disturbanceOf } from './disturbances.ts';
 import { insist } from './insist.ts';
 import { judge, type Rules } from './judge.ts';
-import type { Kind, Place } from './kinds.ts';
+import type { Kind } from './kinds.ts';
 import type { Lab } from './lab.ts';
+import type { Place } from './mix.ts';
 import type { Prepared } from './prepare.ts';
 import type { Request, Told } from './requests.ts';
 

@@ -29,5 +29,5 @@ test('one approval never has two effects, none is lost, and nothing is wrongly d
   expect(Object.keys(totals.disturbances).sort()).toEqual([...disturbanceNames].sort());
   expect(Object.keys(totals.kinds).sort()).toEqual(kinds.map(({ name }) => name).sort());
   expect(totals.diedReserving).toBeGreaterThan(0);
-  for (const reviews of Object.values(await lab.reviews())) expect(reviews).toBeGreaterThan(0);
+  expect(Object.values(totals.reviews).filter((count) => count > 0).length).toBe(3);
 });

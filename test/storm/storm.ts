@@ -45,6 +45,8 @@ export interface Totals {
   readonly answers: Record<string, number>;
   readonly disturbances: Record<string, number>;
   readonly kinds: Record<string, number>;
+  /** By pod, the most reviews that it was seen to have answered since it started. */
+  readonly reviews: Record<string, number>;
   /** Each violation in a sentence. */
   readonly violations: string[];
 }
@@ -62,6 +64,7 @@ export async function runStorm(lab: Lab, options: StormOptions): Promise<Totals>
     const before = totals.violations.length;
     add(totals, outcome);
     if (totals.violations.length > before) writeTrace(lab, options.traces, outcome);
+    if (round % 10 === 0) await countReviews(lab, totals);
     options.progress?.(totals);
   }
   await lab.history.caughtUp();
@@ -75,6 +78,11 @@ export async function runStorm(lab: Lab, options: StormOptions): Promise<Totals>
     }
   }
   return totals;
+}
+
+/** A replica that was started anew counts from 0 again: what is kept is the most. */
+async function countReviews(lab: Lab, { reviews }: Totals): Promise<void> {
+  for (const [pod, count] of Object.entries(await lab.reviews())) reviews[pod] = Math.max(reviews[pod] ?? 0, count);
 }
 
 /** A round that cannot be run to its end is a violation of its own; three of them end the storm. */
@@ -97,6 +105,7 @@ function noTotals(): Totals {
       late: 0,
       diedReserving: 0,
       broken: 0,
+      reviews: {},
       answers: {},
       disturbances: {},
       kinds: {},
