@@ -85,7 +85,7 @@ function summaryOf(totals: Totals, seed: number, minutes: number): string {
     `storm: answers: ${list(totals.answers)}`,
     `storm: kinds: ${list(totals.kinds)}`,
     `storm: disturbances: ${list(totals.disturbances)}`,
-    `storm: died between reservation and answer ${totals.diedReserving}; came about when sent again ${totals.late}`,
+    `storm: died between reservation and answer ${totals.diedReserving}; came about when sent again ${totals.late}; overtaken ${totals.overtaken}`,
     `storm: reviews by replica since it started, at most ${Object.values(totals.reviews).join(', ')}`,
     ...totals.violations.map((violation) => `storm: WRONG: ${violation}`),
     '',

@@ -24,6 +24,8 @@ export interface Outcome {
   readonly uncovered: readonly string[];
   readonly lost: readonly string[];
   readonly wronglyDenied: readonly string[];
+  /** Identical requests of a calm round that were refused since another one had spent the approval meanwhile. */
+  readonly overtaken: number;
   /** Creations that may have been spent without effect, as documented. */
   readonly unconfirmed: number;
   /** To judge once more, when all is over. */
@@ -74,6 +76,9 @@ export async function runRound(lab: Lab, prepared: Prepared): Promise<Outcome> {
     if (kind.name === 'creation' && !calm) unconfirmed += 1;
     else lost.push(`round ${round}, ${kind.name}, ${disturbance}: ${claim.approval}: ${end}`);
   }
+  const wrong = calm ? await wronglyDenied(lab, prepared, requests, told, first.effects) : [];
+  const isOvertaken = ({ kind: of }: Told, index: number) => of === 'denied' && requests[index]?.isIdentical === true;
+  const overtaken = calm && kind.isIdempotent ? told.filter(isOvertaken).length : 0;
   const second = await judged();
   await replay(lab, prepared, requests);
   const last = await judged();
@@ -92,7 +97,8 @@ export async function runRound(lab: Lab, prepared: Prepared): Promise<Outcome> {
     effects: last.effects.map((revisions) => revisions.length),
     late: sum(second.effects.map((revisions, index) => revisions.length - (first.effects[index]?.length ?? 0))),
     uncovered: last.uncovered,
-    wronglyDenied: calm ? wronglyDenied(prepared, requests, told, first.effects) : [],
+    wronglyDenied: wrong,
+    overtaken,
     rules: { ...rules, closedAt },
   };
 }
@@ -133,20 +139,26 @@ function isCalm(disturbance: DisturbanceName, requests: readonly Request[], told
   return disturbance === 'none' && !told.some(isUnanswered);
 }
 
-/** In a calm round what is approved comes about at once, and none that changes nothing more is refused. */
-function wronglyDenied(
-  { kind, round }: Prepared,
+/**
+ * In a calm round what is approved comes about at once, and who is refused was overtaken: another approval is asked of
+ * him than the one that an identical request has spent, and where the change repeats nothing he passes on the next try.
+ */
+async function wronglyDenied(
+  lab: Lab,
+  { kind, round, approvals }: Prepared,
   requests: readonly Request[],
   told: readonly Told[],
   effects: readonly (readonly number[])[],
-): readonly string[] {
+): Promise<readonly string[]> {
   const without = effects.filter((revisions) => revisions.length === 0).length;
-  const absent = `round ${round}, ${kind.name}: ${without} of ${effects.length} approved changes did not come about`;
-  const refused = kind.isIdempotent
-    ? told.filter((one, index) => requests[index]?.isIdentical && one.kind === 'denied')
-    : [];
-  return [
-    ...(without > 0 ? [absent] : []),
-    ...refused.map(({ message }) => `round ${round}, ${kind.name}: ${message}`),
-  ];
+  const absent = `${without} of ${effects.length} approved changes did not come about`;
+  const denied = requests.flatMap((request, index) => {
+    const answer = told[index];
+    return request.isIdentical && answer?.kind === 'denied' ? [{ request, answer }] : [];
+  });
+  const early = denied.filter(({ answer }) => approvals.includes(answer.approval)).map(({ answer }) => answer.message);
+  const overtaken = kind.isIdempotent ? denied.slice(0, 5) : [];
+  const again = await Promise.all(overtaken.map(({ request }, index) => lab.clients.send(request, index)));
+  const late = again.filter(({ kind: of }) => of === 'denied').map(({ message }) => `again: ${message}`);
+  return [...(without > 0 ? [absent] : []), ...early, ...late].map((what) => `round ${round}, ${kind.name}: ${what}`);
 }

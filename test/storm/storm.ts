@@ -36,6 +36,8 @@ export interface Totals {
   wrongDenials: number;
   /** Creations spent without effect, which is documented. */
   unconfirmed: number;
+  /** Identical requests of calm rounds that were refused since another one had spent the approval meanwhile. */
+  overtaken: number;
   /** Effects that came about only when the request was sent again after the disturbance. */
   late: number;
   /** Replicas that died with an approval reserved and the answer not given. */
@@ -103,6 +105,7 @@ function noTotals(): Totals {
     ...{
       unconfirmed: 0,
       late: 0,
+      overtaken: 0,
       diedReserving: 0,
       broken: 0,
       reviews: {},
@@ -123,6 +126,7 @@ function add(totals: Totals, outcome: Outcome): void {
   totals.uncovered += uncovered.length;
   totals.unconfirmed += outcome.unconfirmed;
   totals.late += outcome.late;
+  totals.overtaken += outcome.overtaken;
   totals.diedReserving += notes.some((note) => note.startsWith('killed between')) ? 1 : 0;
   const where = `round ${round}, ${kind}, ${disturbance}`;
   totals.violations.push(...lost, ...wronglyDenied, ...uncovered.map((what) => `${where}: not covered: ${what}`));
