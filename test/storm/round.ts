@@ -36,49 +36,31 @@ export interface Outcome {
 }
 
 export async function runRound(lab: Lab, prepared: Prepared): Promise<Outcome> {
-  const { kind, place, random, approvals, round, requests: count } = prepared;
+  const { kind, place, approvals, round } = prepared;
   const disturbance = disturbanceOf(round);
-  const requests = kind.mix(place, count, random);
+  const requests = kind.mix(place, prepared.requests, prepared.random);
   const keys = [place.key(place.name), place.key(place.other)];
   const claims = kind.claims(place).map((claim, index) => ({ ...claim, approval: approvals[index] ?? '' }));
   const rules: Rules = { claims, ofAdmin: kind.ofAdmin, strangers: ['stranger'] };
-  const notes: string[] = [];
-  const trace: string[] = [];
   const judged = async () => {
     await lab.history.caughtUp();
     return judge(lab.ledger.statesOf(keys), rules);
   };
 
-  // In every second round the race begins while caches may not know of the vote yet.
-  if (random.next() < 0.5) await isApproved(lab, approvals);
-  const over = new AbortController();
-  const scene = { lab, kind, place, approvals, random, over: over.signal, note: (what: string) => notes.push(what) };
-  const disturbing = disturb(disturbance, scene);
-  const racing = Promise.all(requests.map((request, index) => lab.clients.send(request, index)));
-  const told = await racing.finally(() => over.abort());
-  await disturbing;
-  if (isStriking(disturbance)) await lab.calm();
-
+  const { told, notes } = await race(lab, prepared, disturbance, requests);
   const calm = isCalm(disturbance, requests, told);
   const first = await judged();
-  const lost: string[] = [];
-  let unconfirmed = 0;
-  for (const [index, claim] of claims.entries()) {
-    if ((first.effects[index]?.length ?? 0) > 0) continue;
-    const again = kind.again(requests, index);
-    const end = await insist(
-      lab,
-      again,
-      claim.approval,
-      async () => ((await judged()).effects[index]?.length ?? 0) > 0,
-    );
-    if (end === 'passed') continue;
-    if (kind.name === 'creation' && !calm) unconfirmed += 1;
-    else lost.push(`round ${round}, ${kind.name}, ${disturbance}: ${claim.approval}: ${end}`);
-  }
+  const ends = await Promise.all(
+    claims.map(async ({ approval }, index) => {
+      const hasCome = async () => ((await judged()).effects[index]?.length ?? 0) > 0;
+      return (await hasCome()) ? 'passed' : insist(lab, kind.again(requests, index), approval, hasCome);
+    }),
+  );
+  const without = ends.flatMap((end, index) =>
+    end === 'passed' ? [] : [`round ${round}, ${kind.name}, ${disturbance}: ${approvals[index]}: ${end}`],
+  );
+  const mayBeUnconfirmed = kind.name === 'creation' && !calm;
   const wrong = calm ? await wronglyDenied(lab, prepared, requests, told, first.effects) : [];
-  const isOvertaken = ({ kind: of }: Told, index: number) => of === 'denied' && requests[index]?.isIdentical === true;
-  const overtaken = calm && kind.isIdempotent ? told.filter(isOvertaken).length : 0;
   const second = await judged();
   await replay(lab, prepared, requests);
   const last = await judged();
@@ -87,28 +69,39 @@ export async function runRound(lab: Lab, prepared: Prepared): Promise<Outcome> {
 
   const answers = { passed: 0, denied: 0, undecided: 0, conflict: 0, failed: 0 };
   for (const { kind: of } of told) answers[of] += 1;
-  for (const [index, claim] of claims.entries()) trace.push(JSON.stringify({ claim, at: last.effects[index] }));
-  trace.push(...lab.ledger.statesOf(keys).map((state) => JSON.stringify(state)));
-  for (const name of approvals)
-    trace.push(...lab.ledger.livesOf(name).map((life) => JSON.stringify({ name, ...life })));
-  trace.push(...requests.map((request, index) => JSON.stringify({ server: index % 2, request, told: told[index] })));
   return {
-    ...{ round, kind: kind.name, disturbance, notes, answers, lost, unconfirmed, keys, trace },
+    ...{ round, kind: kind.name, disturbance, notes, answers, keys },
     effects: last.effects.map((revisions) => revisions.length),
-    late: sum(second.effects.map((revisions, index) => revisions.length - (first.effects[index]?.length ?? 0))),
+    late: second.effects.flat().length - first.effects.flat().length,
     uncovered: last.uncovered,
+    lost: mayBeUnconfirmed ? [] : without,
+    unconfirmed: mayBeUnconfirmed ? without.length : 0,
     wronglyDenied: wrong,
-    overtaken,
+    overtaken: calm && kind.isIdempotent ? deniedOnes(requests, told).length : 0,
     rules: { ...rules, closedAt },
+    trace: [
+      ...claims.map((claim, index) => ({ claim, at: last.effects[index] })),
+      ...lab.ledger.statesOf(keys),
+      ...approvals.flatMap((name) => lab.ledger.livesOf(name).map((life) => ({ name, ...life }))),
+      ...requests.map((request, index) => ({ server: index % 2, request, told: told[index] })),
+    ].map((one) => JSON.stringify(one)),
   };
 }
 
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((all, one) => all + one, 0);
-}
-
-function isStriking(disturbance: DisturbanceName): boolean {
-  return /killed|frozen/.test(disturbance);
+/** All requests at once, spread over the API servers, while something is disturbed; until both are over. */
+async function race(lab: Lab, prepared: Prepared, disturbance: DisturbanceName, requests: readonly Request[]) {
+  const { kind, place, approvals, random } = prepared;
+  // In every second round the race begins while caches may not know of the vote yet.
+  if (random.next() < 0.5) await isApproved(lab, approvals);
+  const notes: string[] = [];
+  const over = new AbortController();
+  const scene = { lab, kind, place, approvals, random, over: over.signal, note: (what: string) => notes.push(what) };
+  const disturbing = disturb(disturbance, scene);
+  const racing = Promise.all(requests.map((request, index) => lab.clients.send(request, index)));
+  const told = await racing.finally(() => over.abort());
+  await disturbing;
+  if (/killed|frozen/.test(disturbance)) await lab.calm();
+  return { told, notes };
 }
 
 async function isApproved(lab: Lab, approvals: readonly string[]): Promise<void> {
@@ -152,13 +145,18 @@ async function wronglyDenied(
 ): Promise<readonly string[]> {
   const without = effects.filter((revisions) => revisions.length === 0).length;
   const absent = `${without} of ${effects.length} approved changes did not come about`;
-  const denied = requests.flatMap((request, index) => {
-    const answer = told[index];
-    return request.isIdentical && answer?.kind === 'denied' ? [{ request, answer }] : [];
-  });
+  const denied = deniedOnes(requests, told);
   const early = denied.filter(({ answer }) => approvals.includes(answer.approval)).map(({ answer }) => answer.message);
   const overtaken = kind.isIdempotent ? denied.slice(0, 5) : [];
   const again = await Promise.all(overtaken.map(({ request }, index) => lab.clients.send(request, index)));
   const late = again.filter(({ kind: of }) => of === 'denied').map(({ message }) => `again: ${message}`);
   return [...(without > 0 ? [absent] : []), ...early, ...late].map((what) => `round ${round}, ${kind.name}: ${what}`);
+}
+
+/** Identical requests that were refused for want of an approval. */
+function deniedOnes(requests: readonly Request[], told: readonly Told[]) {
+  return requests.flatMap((request, index) => {
+    const answer = told[index];
+    return request.isIdentical && answer?.kind === 'denied' ? [{ request, answer }] : [];
+  });
 }
