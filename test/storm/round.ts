@@ -47,20 +47,22 @@ export async function runRound(lab: Lab, prepared: Prepared): Promise<Outcome> {
     return judge(lab.ledger.statesOf(keys), rules);
   };
 
-  const { told, notes } = await race(lab, prepared, disturbance, requests);
+  const hasCome = async (index: number) => ((await judged()).effects[index]?.length ?? 0) > 0;
+
+  const { told, notes, early } = await race(lab, prepared, requests, hasCome);
   const calm = isCalm(disturbance, requests, told);
   const first = await judged();
   const ends = await Promise.all(
     claims.map(async ({ approval }, index) => {
-      const hasCome = async () => ((await judged()).effects[index]?.length ?? 0) > 0;
-      return (await hasCome()) ? 'passed' : insist(lab, kind.again(requests, index), approval, hasCome);
+      if (await hasCome(index)) return 'passed';
+      return insist(lab, kind.again(requests, index), approval, () => hasCome(index));
     }),
   );
   const without = ends.flatMap((end, index) =>
     end === 'passed' ? [] : [`round ${round}, ${kind.name}, ${disturbance}: ${approvals[index]}: ${end}`],
   );
   const mayBeUnconfirmed = kind.name === 'creation' && !calm;
-  const wrong = calm ? await wronglyDenied(lab, prepared, requests, told, first.effects) : [];
+  const wrong = calm ? [...early, ...(await wronglyDenied(lab, prepared, requests, told, first.effects))] : [];
   const second = await judged();
   await replay(lab, prepared, requests);
   const last = await judged();
@@ -88,20 +90,35 @@ export async function runRound(lab: Lab, prepared: Prepared): Promise<Outcome> {
   };
 }
 
-/** All requests at once, spread over the API servers, while something is disturbed; until both are over. */
-async function race(lab: Lab, prepared: Prepared, disturbance: DisturbanceName, requests: readonly Request[]) {
-  const { kind, place, approvals, random } = prepared;
+/**
+ * All requests at once, spread over the API servers, while something is disturbed; until both are over. Early is who was
+ * refused before the change had come about: nothing can have overtaken him.
+ */
+async function race(
+  lab: Lab,
+  { kind, place, approvals, random, round }: Prepared,
+  requests: readonly Request[],
+  hasCome: (index: number) => Promise<boolean>,
+) {
+  const disturbance = disturbanceOf(round);
   // In every second round the race begins while caches may not know of the vote yet.
   if (random.next() < 0.5) await isApproved(lab, approvals);
   const notes: string[] = [];
   const over = new AbortController();
   const scene = { lab, kind, place, approvals, random, over: over.signal, note: (what: string) => notes.push(what) };
   const disturbing = disturb(disturbance, scene);
-  const racing = Promise.all(requests.map((request, index) => lab.clients.send(request, index)));
+  const early: string[] = [];
+  const send = async (request: Request, server: number) => {
+    const answer = await lab.clients.send(request, server);
+    const isDoubtful = answer.kind === 'denied' && request.isIdentical && kind.isIdempotent && disturbance === 'none';
+    if (isDoubtful && !(await hasCome(0))) early.push(`round ${round}, ${kind.name}: early: ${answer.message}`);
+    return answer;
+  };
+  const racing = Promise.all(requests.map(send));
   const told = await racing.finally(() => over.abort());
   await disturbing;
   if (/killed|frozen/.test(disturbance)) await lab.calm();
-  return { told, notes };
+  return { told, notes, early };
 }
 
 async function isApproved(lab: Lab, approvals: readonly string[]): Promise<void> {
@@ -146,11 +163,11 @@ async function wronglyDenied(
   const without = effects.filter((revisions) => revisions.length === 0).length;
   const absent = `${without} of ${effects.length} approved changes did not come about`;
   const denied = deniedOnes(requests, told);
-  const early = denied.filter(({ answer }) => approvals.includes(answer.approval)).map(({ answer }) => answer.message);
+  const misled = denied.filter(({ answer }) => approvals.includes(answer.approval)).map(({ answer }) => answer.message);
   const overtaken = kind.isIdempotent ? denied.slice(0, 5) : [];
   const again = await Promise.all(overtaken.map(({ request }, index) => lab.clients.send(request, index)));
   const late = again.filter(({ kind: of }) => of === 'denied').map(({ message }) => `again: ${message}`);
-  return [...(without > 0 ? [absent] : []), ...early, ...late].map((what) => `round ${round}, ${kind.name}: ${what}`);
+  return [...(without > 0 ? [absent] : []), ...misled, ...late].map((what) => `round ${round}, ${kind.name}: ${what}`);
 }
 
 /** Identical requests that were refused for want of an approval. */
