@@ -1,7 +1,7 @@
 # Two commands do everything: make demo, make test. Each installs and builds what it needs, shows progress, and caches.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down fmt lint typecheck generate verify test-unit test-controlplane model mutants build image tools bench clean kind-e2e
+.PHONY: help demo test up down fmt lint typecheck generate verify test-unit test-controlplane model mutants build image tools bench storm clean kind-e2e
 
 ##@ Start here
 help: ## Show this help
@@ -40,6 +40,8 @@ tools: node_modules ## Build kube-apiserver, etcd, kubectl, helm from pinned Go 
 	@npm run --silent tools
 bench: build tools ## Measure against the goals and always-allow webhooks; writes docs/benchmarks.md (quarter of an hour)
 	@npm run --silent bench
+storm: build tools ## Race requests for approvals while things break, judged by etcd's history (ROUNDS=2000 REQUESTS=100 SEED=n; an hour or more)
+	@npm run --silent storm -- --rounds $(or $(ROUNDS),2000) --requests $(or $(REQUESTS),100) $(if $(SEED),--seed $(SEED))
 
 ##@ Shipping
 build: node_modules ## Bundle src/ into dist/

@@ -3,10 +3,8 @@
 // Objects of our kinds written straight into etcd, as the API server stores them (custom resources are JSON there): a
 // hundred thousand in half a minute. Only for what is to be there before anything is measured.
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
-import { join } from 'node:path';
 import type { KubeObject } from '../controlplane/admin-client.ts';
 import type { ControlPlane } from '../controlplane/controlplane.ts';
 
@@ -21,9 +19,9 @@ export class Etcd {
   readonly #url: string;
   readonly #agent: Agent;
 
-  constructor({ etcdUrl, dir, ca }: ControlPlane) {
-    const [cert, key] = ['crt', 'key'].map((kind) => readFileSync(join(dir, `etcd-client.${kind}`)));
-    this.#url = etcdUrl;
+  constructor({ etcdAccess }: ControlPlane) {
+    const { url, ca, cert, key } = etcdAccess;
+    this.#url = url;
     this.#agent = new Agent({ ca, cert, key, keepAlive: true, maxSockets: connections });
   }
 

@@ -13,14 +13,14 @@ import { freePorts } from './free-ports.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 
 /** How etcd is reached by those who may. */
-export interface EtcdAccess {
+export interface EtcdEndpoint {
   readonly port: number;
   /** Path of a file of the control plane, such as `etcd-client.crt`. */
   file(name: string): string;
 }
 
 /** The port by which an API server (0 is the first) reaches etcd. */
-export type EtcdPortFor = (etcd: EtcdAccess, apiServer: number) => Promise<number>;
+export type EtcdPortFor = (etcd: EtcdEndpoint, apiServer: number) => Promise<number>;
 
 export interface BootOptions {
   readonly apiServers: 1 | 2;
@@ -53,6 +53,7 @@ export async function boot(binaries: Binaries, files: ClusterFiles, options: Boo
       3 + options.apiServers,
     );
     const etcd = await start(etcdSpec(binaries, files, { client: etcdPort, peer: peerPort }, options.compaction));
+    const etcdUrl = `https://127.0.0.1:${etcdPort}`;
     const apiServers: Component[] = [];
     const auditLogs: string[] = [];
     for (const [index, port] of apiPorts.entries()) {
@@ -82,7 +83,6 @@ export async function boot(binaries: Binaries, files: ClusterFiles, options: Boo
       await waitForDefaultAccount(admin);
     }
     const adminKubeconfig = kubeconfig('admin', files.admin);
-    const etcdUrl = `https://127.0.0.1:${etcdPort}`;
     return { servers, adminKubeconfig, admin, auditLogs, etcd, etcdUrl, apiServers, controllerManager };
   } catch (cause) {
     await Promise.all(started.map((component) => component.kill()));

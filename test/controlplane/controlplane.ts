@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A real control plane on loopback for tests, demo and benchmarks: etcd, kube-apiserver, kube-controller-manager.
 
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { basename, isAbsolute } from 'node:path';
 import { type AdminClient, createAdminClient } from './admin-client.ts';
 import { type Binaries, ensureBinaries } from './binaries.ts';
@@ -10,6 +10,7 @@ import { type Booted, boot, bootRetryingPorts, type EtcdPortFor } from './boot.t
 import { type ClusterFiles, writeClusterFiles } from './cluster-files.ts';
 import { commandEnv } from './command-env.ts';
 import type { Component } from './component.ts';
+import type { EtcdAccess } from './etcd-history.ts';
 import { type KubeconfigUser, writeKubeconfig } from './kubeconfig.ts';
 import { adoptFolder, releaseFolder } from './reaper.ts';
 import { type CommandOptions, type CommandResult, runCommand } from './run-command.ts';
@@ -69,8 +70,8 @@ export interface ControlPlane extends Cluster {
   /** The admin's client of one API server, when it matters which. */
   adminOf(server: string): AdminClient;
   readonly etcd: Component;
-  /** etcd's own API; the certificate that it asks for is `etcd-client` in the cluster's folder. */
-  readonly etcdUrl: string;
+  /** With which etcd's own history can be read, past every API server. */
+  readonly etcdAccess: EtcdAccess;
   readonly apiServers: readonly Component[];
   /** Undefined when started without. */
   readonly controllerManager: Component | undefined;
@@ -106,7 +107,12 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     adminOf,
     auditLogs,
     etcd,
-    etcdUrl,
+    etcdAccess: {
+      url: etcdUrl,
+      ca: files.ca.cert,
+      cert: readFileSync(files.path('etcd-client.crt'), 'utf8'),
+      key: readFileSync(files.path('etcd-client.key'), 'utf8'),
+    },
     apiServers,
     controllerManager,
     userKubeconfig: async (name, user) => {

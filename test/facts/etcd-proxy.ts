@@ -14,7 +14,7 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2';
-import type { EtcdAccess } from '../controlplane/boot.ts';
+import type { EtcdEndpoint } from '../controlplane/boot.ts';
 import { eventually } from '../controlplane/eventually.ts';
 
 export interface HeldWrites {
@@ -42,7 +42,7 @@ const watchPath = '/etcdserverpb.Watch/Watch';
 const writePath = '/etcdserverpb.KV/Txn';
 
 /** Speaks gRPC, which is HTTP/2 with trailers, to both sides; what is not held passes as it is. */
-export async function startEtcdProxy(etcd: EtcdAccess): Promise<EtcdProxy> {
+export async function startEtcdProxy(etcd: EtcdEndpoint): Promise<EtcdProxy> {
   const file = (name: string) => readFileSync(etcd.file(name));
   const upstream = connect(`https://127.0.0.1:${etcd.port}`, {
     ca: file('ca.crt'),

@@ -3,6 +3,8 @@
 // The way from the replicas to the API server, as something that a test can cut, block or let go silent.
 
 import { connect, createServer, type Socket } from 'node:net';
+import { Transform } from 'node:stream';
+import { resetSocket } from '../controlplane/reset-socket.ts';
 
 export interface ApiProxy {
   readonly port: number;
@@ -17,30 +19,48 @@ export interface ApiProxy {
   /** Resets every connection and refuses new ones until `admit`. */
   refuse(): void;
   admit(): void;
+  /** What the API server says arrives so much later, piece by piece; 0 ends that. */
+  delay(ms: number): void;
   close(): void;
+}
+
+interface Pair {
+  readonly client: Socket;
+  readonly upstream: Socket;
+  /** Lies between what the API server says and the client. */
+  readonly late: Transform;
 }
 
 type Mode = 'open' | 'silent' | 'deaf' | 'refusing';
 
-export async function startApiProxy(server: URL): Promise<ApiProxy> {
-  const pairs = new Set<readonly [Socket, Socket]>();
+/** With several API servers, each connection goes to the next one, as a balancer in front of them does it. */
+export async function startApiProxy(...servers: readonly URL[]): Promise<ApiProxy> {
+  const pairs = new Set<Pair>();
   let mode: Mode = 'open';
+  let delayMs = 0;
+  let turn = 0;
   const listener = createServer({ noDelay: true }, (client) => {
     if (mode === 'refusing') {
-      client.resetAndDestroy();
+      resetSocket(client);
       return;
     }
-    const upstream = connect({ host: server.hostname, port: Number(server.port), noDelay: true });
-    const pair = [client, upstream] as const;
+    const server = servers[turn++ % servers.length];
+    const upstream = connect({ host: server?.hostname, port: Number(server?.port), noDelay: true });
+    const late = lateBy(() => delayMs);
+    const pair = { client, upstream, late };
     pairs.add(pair);
-    for (const [one, other] of [pair, [upstream, client] as const]) {
-      one.on('error', () => other.resetAndDestroy());
+    for (const [one, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      one.on('error', () => resetSocket(other));
       one.on('close', () => {
         pairs.delete(pair);
         other.destroySoon();
       });
-      one.pipe(other);
     }
+    client.pipe(upstream);
+    upstream.pipe(late).pipe(client);
     if (mode === 'silent') mute(pair);
     if (mode === 'deaf') deafen(pair);
   });
@@ -51,9 +71,9 @@ export async function startApiProxy(server: URL): Promise<ApiProxy> {
   const address = listener.address();
   if (address === null || typeof address === 'string') throw new Error('listen on a port: there is none');
   const cut = () => {
-    for (const [client, upstream] of pairs) {
-      client.resetAndDestroy();
-      upstream.resetAndDestroy();
+    for (const { client, upstream } of pairs) {
+      resetSocket(client);
+      resetSocket(upstream);
     }
   };
   return {
@@ -77,6 +97,9 @@ export async function startApiProxy(server: URL): Promise<ApiProxy> {
     admit: () => {
       mode = 'open';
     },
+    delay: (ms) => {
+      delayMs = ms;
+    },
     close: () => {
       listener.close();
       cut();
@@ -95,14 +118,25 @@ export function throughProxy({ port }: ApiProxy): readonly string[] {
 }
 
 /** What arrives is neither read nor passed on: not even the end of a connection is noticed. */
-function mute([client, upstream]: readonly [Socket, Socket]): void {
+function mute({ client, upstream, late }: Pair): void {
   client.unpipe(upstream);
-  upstream.unpipe(client);
+  upstream.unpipe(late);
+  late.unpipe(client);
   client.pause();
   upstream.pause();
 }
 
-function deafen([client, upstream]: readonly [Socket, Socket]): void {
-  upstream.unpipe(client);
+function deafen({ upstream, late }: Pair): void {
+  upstream.unpipe(late);
   upstream.pause();
+}
+
+function lateBy(delayMs: () => number): Transform {
+  return new Transform({
+    transform: (chunk, _encoding, done) => {
+      const ms = delayMs();
+      if (ms === 0) done(null, chunk);
+      else setTimeout(done, ms, null, chunk);
+    },
+  });
 }

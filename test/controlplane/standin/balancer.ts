@@ -3,6 +3,7 @@
 // Forwards TCP connections on a Service's address to its ready pods in turn, as kube-proxy would.
 
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { resetSocket } from '../reset-socket.ts';
 
 export interface Target {
   readonly host: string;
@@ -21,7 +22,7 @@ export function startBalancer(listenOn: Target, targets: () => readonly Target[]
     const candidates = targets();
     const target = candidates[turn++ % candidates.length];
     if (!target) {
-      client.resetAndDestroy();
+      resetSocket(client);
       return;
     }
     forward(client, target, open);
@@ -51,7 +52,7 @@ function forward(client: Socket, target: Target, open: Set<Socket>): void {
     [upstream, client],
   ] as const) {
     open.add(socket);
-    socket.on('error', () => other.resetAndDestroy());
+    socket.on('error', () => resetSocket(other));
     socket.on('close', () => {
       open.delete(socket);
       other.destroySoon();

@@ -40,6 +40,8 @@ export interface ContainerRunnerParts {
 
 /** Much shorter than the kubelet's 10 s to 5 min, so that tests of crashes take seconds. The first restart is at once. */
 const backoffMs = { first: 500, longest: 10_000 };
+/** Who has run for so long did not crash in a loop, as after the kubelet's 10 minutes. */
+const soundAfterMs = 10_000;
 
 export function createContainerRunner(parts: ContainerRunnerParts): ContainerRunner {
   const { container, onChange } = parts;
@@ -113,10 +115,12 @@ export function createContainerRunner(parts: ContainerRunnerParts): ContainerRun
     },
     run: async () => {
       for (let delayMs = 0; ; delayMs = Math.min(backoffMs.longest, delayMs * 2 || backoffMs.first)) {
+        const startedAtMs = performance.now();
         const exitCode = await runUntilConfigured(runOnce, set, stopping.signal);
         const isDone = parts.restartPolicy === 'Never' || (parts.restartPolicy === 'OnFailure' && exitCode === 0);
         if (isDone || stopping.signal.aborted) return exitCode;
         lastState = state;
+        if (performance.now() - startedAtMs > soundAfterMs) delayMs = 0;
         if (delayMs > 0) set({ state: { kind: 'waiting', reason: 'CrashLoopBackOff' } });
         await pause(delayMs, stopping.signal);
         if (stopping.signal.aborted) return exitCode;
