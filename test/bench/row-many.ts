@@ -139,19 +139,23 @@ async function put(etcd: Etcd, stories: Iterable<Pick<Stored, 'approval' | 'deci
 
 type LikeOne = ReturnType<typeof likeOne> extends Generator<infer T> ? T : never;
 
-/** Waits until stepup has heard of everything and has nothing left to write. */
-async function settled({ stepup }: Lab): Promise<void> {
+/** Waits until the API server and stepup have heard of everything that was written behind their backs. */
+async function settled({ cluster, stepup }: Lab): Promise<void> {
   let before = -1;
   await eventually(
-    'stepup to have nothing to do',
+    'everybody to know what is stored',
     async () => {
+      const beganMs = performance.now();
+      // A consistent read waits until the API server's own copy is as new as etcd.
+      await cluster.admin.list('/apis/stepup.dev/v1alpha1/namespaces/none/stepupapprovals');
+      const readMs = performance.now() - beganMs;
       const approvals = await stepup.counted('stepup_approvals');
-      const isStill = approvals === before;
+      const isStill = approvals === before && readMs < 500;
       before = approvals;
       await pause(2_000);
       return isStill;
     },
-    { timeoutMs: 120_000 },
+    { timeoutMs: 180_000 },
   );
 }
 
