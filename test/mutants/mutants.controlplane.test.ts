@@ -8,7 +8,7 @@ import type { CommandResult } from '../controlplane/run-command.ts';
 import { approveDenied, getApproval } from '../e2e/approvals.ts';
 import { type Installation, installStepup } from '../e2e/installation.ts';
 import { addPolicy } from '../e2e/test-policy.ts';
-import { about, type SideWebhook, startSideWebhook } from '../facts/side-webhook.ts';
+import { about, type SideReview, type SideWebhook, startSideWebhook } from '../facts/side-webhook.ts';
 
 const deployments = {
   operations: ['UPDATE'],
@@ -60,28 +60,43 @@ test('a creation does not pass again after its object was deleted', async () => 
 });
 
 test('a write that lands long after its answer has used its approval', async () => {
-  await landsAfterBeingHeld('long-after', 10_000);
+  const { key, change, isOurs } = await approvedChange('long-after');
+  const hold = side.hold(isOurs);
+  const admitted = change();
+  await hold.arrived();
+  await isReservedFor(key, 10_000);
+  hold.release();
+  expect(await admitted).toMatchObject({ code: 0 });
+  await asAdmin(['set', 'image', 'deployment/long-after', 'web=web:1']);
+  expectNoSecondEffect([await change()]);
 });
 
 test('a reservation is not given back while the write it admitted is under way', async () => {
-  await landsAfterBeingHeld('under-way', 4_000);
+  const { key, change, isOurs } = await approvedChange('under-way');
+  const firstTry = side.hold(isOurs);
+  const admitted = change();
+  await firstTry.arrived();
+  // A label leaves the generation: the write loses to it, and its next try is admitted again at the same base.
+  await asAdmin(['label', 'deployment', 'under-way', 'touched=true']);
+  const nextTry = side.hold(isOurs);
+  firstTry.release();
+  await nextTry.arrived();
+  await isReservedFor(key, 4_000);
+  nextTry.release();
+  expect(await admitted).toMatchObject({ code: 0 });
+  await asAdmin(['set', 'image', 'deployment/under-way', 'web=web:1']);
+  expectNoSecondEffect([await change()]);
 });
 
-/** An approved change is admitted, lands so much later, and is undone: the same change must not pass again. */
-async function landsAfterBeingHeld(name: string, heldMs: number): Promise<void> {
+/** A Deployment whose new image is approved and not yet sent again. */
+async function approvedChange(name: string) {
   await asAdmin(['create', 'deployment', name, '--image=web:1']);
   const change = () => asDeployer(['set', 'image', `deployment/${name}`, 'web=web:2']);
   const key = await approveDenied(stepup, await change());
-  const isOurs = about(name);
+  const isAbout = about(name);
   // The deployment controller writes to it too.
-  const hold = side.hold((review) => isOurs(review) && review.userInfo.username.endsWith(':deployer'));
-  const admitted = change();
-  await hold.arrived();
-  await isReservedFor(key, heldMs);
-  hold.release();
-  expect(await admitted).toMatchObject({ code: 0 });
-  await asAdmin(['set', 'image', `deployment/${name}`, 'web=web:1']);
-  expectNoSecondEffect([await change()]);
+  const isOurs = (review: SideReview) => isAbout(review) && review.userInfo.username.endsWith(':deployer');
+  return { key, change, isOurs };
 }
 
 /** Waits for the reservation, then for something else to become of it; nothing should in this time. */
