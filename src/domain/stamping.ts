@@ -82,10 +82,6 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
   if (spec.createdBy !== undefined && (isStamped || claimed !== caller.username)) return refused(copySentence);
   if (policy === undefined) return refused(`there is no StepUpPolicy ${read.policyName}`);
 
-  // Under the name that somebody else's refused request will print, it would be approved in its place.
-  const names = policies.map(({ metadata }) => metadata.name);
-  if (isNameOfAttempt(textAt(object, '/metadata/name'), names)) return refused(nameSentence);
-
   const home = (action.namespace ?? '') || ownNamespace;
   if (namespace !== home) return refused(homeSentence(action, home));
   const unbound = problemOfBinding(spec, policy);
@@ -97,6 +93,9 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
     origin === 'Asked' ? undefined : objectionTo(caller, { spec: { requester: { username } } }, policy, policies);
   if (objection !== undefined) return refused(objection);
   if (spec.origin !== undefined && spec.origin !== origin) return refused(copySentence);
+  // Under the name that somebody else's refused request will print, it would be approved in its place.
+  const names = policies.map(({ metadata }) => metadata.name);
+  if (isNameOfAttempt(textAt(object, '/metadata/name'), names)) return refused(nameSentence);
   if (origin === 'Asked' && submitted.pending >= requestRulesOf(policy).maxPendingPerRequester) {
     return refused(`${deniedReasons.TooManyPending}; have some decided, or wait until they time out`);
   }
