@@ -11,7 +11,7 @@ import { startLab } from './lab.ts';
 import { findGenerator, installWrk } from './load.ts';
 import { describeMachine } from './machine.ts';
 import { documentOf, goalTable } from './report.ts';
-import type { Row } from './row.ts';
+import type { Row, RowResult } from './row.ts';
 import { consuming } from './row-consuming.ts';
 import { direct } from './row-direct.ts';
 import { expiry } from './row-expiry.ts';
@@ -74,7 +74,7 @@ async function main(): Promise<void> {
     const results = [];
     for (const row of rows.filter(({ id }) => wanted.includes(id))) {
       say(`row ${row.id}: ${row.title}`);
-      results.push({ row, result: await row.run(lab) });
+      results.push({ row, result: await row.run(lab).catch(notMeasured) });
     }
     const isWhole = wanted.length === rows.length && !isQuick;
     const folder = isWhole ? `${root}docs/` : `${root}test-results/bench/`;
@@ -95,6 +95,15 @@ async function main(): Promise<void> {
   } finally {
     await lab.stop();
   }
+}
+
+/** What the other rows have told is not lost with one of them. */
+function notMeasured(error: unknown): RowResult {
+  const [why = ''] = String(error).split('\n');
+  say(`not measured: ${why}`);
+  process.exitCode = 1;
+  const goal = { what: 'the whole row', goal: 'measured', measured: 'no', isMet: false, otherwise: why.slice(0, 300) };
+  return { goals: [goal], tables: [], raw: { error: why } };
 }
 
 function say(line: string): void {

@@ -67,21 +67,13 @@ async function atOnce(lab: Lab): Promise<Storm> {
   const etcd = new Etcd(cluster);
   const agent = agentOf(connections);
   try {
-    const [early, late] = [
-      await written(lab, etcd, policy, 'early', asked, endsAt),
-      await written(lab, etcd, policy, 'late', asked, endsAt),
-    ];
+    const [early, late] = [made(lab, policy, 'early', asked, endsAt), made(lab, policy, 'late', asked, endsAt)];
     const [one] = late;
-    if (one === undefined) throw new Error('nothing was written');
-    const others = [...likeOne(one, count - 2 * asked, () => namespace)];
-    await etcd.put(
-      'stepupdecisions',
-      others.flatMap(({ decision }) => (decision === undefined ? [] : [decision])),
-    );
-    await etcd.put(
-      'stepupapprovals',
-      others.map(({ approval }) => approval),
-    );
+    if (one === undefined) throw new Error('nothing was made');
+    const all = [...early, ...late, ...likeOne(one, count - 2 * asked, () => namespace)];
+    await etcd.put('stepupdecisions', all.map(({ decision }) => decision) as never[]);
+    await known(lab);
+    await etcd.put('stepupapprovals', all.map(({ approval }) => approval) as never[]);
     say(`7: ${count} written ${shown((endsAt.getTime() - Date.now()) / 1000, 0)} s before their end`);
     await eventually(
       'stepup to know them all',
@@ -144,21 +136,26 @@ async function atOnce(lab: Lab): Promise<Storm> {
 
 const approved = ({ stepup }: Lab) => stepup.counted('stepup_approvals', { phase: 'Approved' });
 
-async function written(
-  lab: Lab,
-  etcd: Etcd,
-  policy: Policy,
-  kind: string,
-  count: number,
-  endsAt: Date,
-): Promise<readonly Stored[]> {
+function made(lab: Lab, policy: Policy, kind: string, count: number, endsAt: Date): readonly Stored[] {
   const decidedAt = after(endsAt, -grantOf(policy).ttlSeconds);
-  const made = Array.from({ length: count }, (_, index) =>
+  return Array.from({ length: count }, (_, index) =>
     stored(lab.review, policy, { namespace, name: `${kind}-${index}`, createdAt: after(decidedAt, -10), decidedAt }),
   );
-  await etcd.put('stepupdecisions', made.map(({ decision }) => decision) as never[]);
-  await etcd.put('stepupapprovals', made.map(({ approval }) => approval) as never[]);
-  return made;
+}
+
+/** Waits until the decisions are known: of an approval that is known before them, the operator would write that it lacks votes. */
+async function known({ cluster }: Lab): Promise<void> {
+  await eventually(
+    'the API server to know the decisions',
+    async () => {
+      const beganMs = performance.now();
+      // A consistent read waits until the API server's own copy is as new as etcd.
+      await cluster.admin.list('/apis/stepup.dev/v1alpha1/namespaces/none/stepupdecisions');
+      return performance.now() - beganMs < 500;
+    },
+    { timeoutMs: 60_000, intervalMs: 1_000 },
+  );
+  await pause(3_000);
 }
 
 async function approvalsIn({ cluster }: Lab): Promise<readonly StepUpApproval[]> {
