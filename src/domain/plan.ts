@@ -190,7 +190,7 @@ function settled(
       if (!isOver) return { phase: 'Reserved', message: 'reserved for one request', nextAt: until };
       if (use.base.kind !== 'Creation') {
         return votes.stopped === undefined
-          ? { phase: 'Expired', message: 'admitted, but nothing had happened when its time was over' }
+          ? { phase: 'Expired', message: 'admitted, but the change was not seen to happen' }
           : stoppedBy(votes.stopped);
       }
       return { phase: 'Consumed', evidence: 'Unconfirmed', message: 'admitted; the object was never seen' };
