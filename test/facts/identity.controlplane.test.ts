@@ -105,9 +105,9 @@ test('B18 an owner that does not exist has the garbage collector delete a pod, s
   expect(doneTo('b18')).toContain(`${controller('generic-garbage-collector')} DELETE pods`);
   expect(await endOf(lab, key)).toEqual(observedOnce);
   expect((await approvalsOn(lab, 'b18')).length).toBe(1);
-  // A label is no owner.
+  // An annotation is no owner.
   await lab.admin.post(core('pods'), pod('b18-free'));
-  expect((await patch(lab, core('pods', 'b18-free'), { metadata: { labels: { any: 'thing' } } })).code).toBe(200);
+  expect((await patch(lab, core('pods', 'b18-free'), { metadata: { annotations: { any: 'thing' } } })).code).toBe(200);
 });
 
 test('B19 whoever impersonates is judged as the impersonated: as a person he is not gated, as an account he is', async () => {
