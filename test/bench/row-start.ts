@@ -121,6 +121,8 @@ export async function startOnce(lab: Lab): Promise<Start> {
   const restarted = lab.restart().then(() => {
     readyMs = performance.now() - beganMs;
   });
+  // Where it does not come up the loop says so first.
+  restarted.catch(() => undefined);
   for (;;) {
     const said = await ask(url, review);
     if (said === 'denied: approval required') break;
