@@ -82,8 +82,8 @@ async function run(lab: Lab): Promise<RowResult> {
         measured: list((one) => one.informed, 2),
         isMet: storms.every((one) => one.informed > 0.99),
         otherwise:
-          'Not known for certain. The others were refused as well, but for another reason; live reads that wait for a busy ' +
-          "API server longer than the gate's 3 s are the suspect.",
+          'The others were refused as well, for want of a decision in time: a denial waits for a live read that began after it asked, so for ' +
+          "up to two, of two round trips each, and on a saturated API server that can be longer than the gate's 3 s.",
       },
       {
         what: 'live reads a second (straight / API server / straight)',
