@@ -1,7 +1,7 @@
 # Two commands do everything: make demo, make test. Each installs and builds what it needs, shows progress, and caches.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down fmt lint typecheck generate verify test-unit test-controlplane test-faults model mutants build image tools bench storm clean kind-e2e
+.PHONY: help demo test up down fmt lint typecheck generate verify test-unit test-controlplane model mutants build image tools bench storm clean kind-e2e
 
 ##@ Start here
 help: ## Show this help
@@ -32,8 +32,6 @@ test-unit: node_modules ## Unit tests only (seconds)
 	@npm run --silent test-unit
 test-controlplane: build tools ## Tests on real control planes only
 	@npm run --silent test-controlplane
-test-faults: build tools ## Faults under traffic (five minutes; not part of make test yet)
-	@STEPUP_TEST_FAULTS=true npm run --silent test-controlplane -- --project 'control plane'
 model: node_modules ## Explore the promise of one effect per approval in large (WORDS="scenario …"; make test does it in small)
 	@npm run --silent model -- $(WORDS)
 mutants: build tools ## Break the product in five ways: the model and a test on the real API server must each notice

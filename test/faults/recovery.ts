@@ -69,7 +69,10 @@ export async function recoverFrom(
     passing.then(() => performance.now() - endedAtMs),
     since('ungated traffic to pass', () => ledger.ungated.lastPassedAtMs > endedAtMs),
     since('an unapproved change to be denied', () => ledger.intruder.lastDeniedAtMs > endedAtMs),
-    since('an approved change to pass', () => ledger.updates.lastPassedAtMs > endedAtMs),
+    since('an approved change to pass', () => {
+      if (ledger.updates.lastPassedAtMs > endedAtMs) return true;
+      throw new Error(`the last one was told: ${ledger.updates.lastTold}`);
+    }),
     since('all replicas to be Ready', () => areReady(node, replicas)),
   ]);
   clearTimeout(timer);

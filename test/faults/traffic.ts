@@ -61,9 +61,15 @@ export async function ask(client: AdminClient, method: 'POST' | 'PATCH', path: s
 
 /** Approves with what the approval itself says, as often as it takes. Returns the phase that it is in then. */
 export async function approve(clients: Clients, key: ApprovalKey, signal: AbortSignal): Promise<string> {
+  return decide(clients, key, 'Approve', signal);
+}
+
+type Verdict = 'Approve' | 'Deny';
+
+async function decide(clients: Clients, key: ApprovalKey, verdict: Verdict, signal: AbortSignal): Promise<string> {
   while (!signal.aborted) {
     try {
-      const phase = await approveOnce(clients, key);
+      const phase = await decideOnce(clients, key, verdict);
       if (phase !== 'Pending') return phase;
     } catch {
       // The API server is away; it comes back.
@@ -73,7 +79,7 @@ export async function approve(clients: Clients, key: ApprovalKey, signal: AbortS
   return 'Pending';
 }
 
-async function approveOnce(clients: Clients, { namespace, name }: ApprovalKey): Promise<string> {
+async function decideOnce(clients: Clients, { namespace, name }: ApprovalKey, verdict: Verdict): Promise<string> {
   const path = `/apis/stepup.dev/v1alpha1/namespaces/${namespace}`;
   const { code, body } = await clients.approve('GET', `${path}/stepupapprovals/${name}`);
   const status = code === 200 ? fieldOf(body, 'status') : undefined;
@@ -81,8 +87,11 @@ async function approveOnce(clients: Clients, { namespace, name }: ApprovalKey): 
   // An earlier try, whose answer was lost, may have counted.
   const phase = textAt(status, 'phase') || 'Pending';
   if (decision === '' || phase !== 'Pending') return phase;
-  const made = await clients.approve('POST', `${path}/stepupdecisions`, JSON.parse(decision));
-  return made.code === 201 ? 'Approved' : 'Pending';
+  const approval: { readonly spec: object } = JSON.parse(decision);
+  const decided = { ...approval, spec: { ...approval.spec, verdict } };
+  const made = await clients.approve('POST', `${path}/stepupdecisions`, decided);
+  if (made.code !== 201) return 'Pending';
+  return verdict === 'Approve' ? 'Approved' : 'Denied';
 }
 
 export function fieldOf(value: unknown, field: string): unknown {
@@ -131,7 +140,14 @@ export interface Ledger {
   /** A change that nobody approves: each that passes is a wrong allow. */
   readonly intruder: { denied: number; passed: number; readonly refusals: Failure[]; lastDeniedAtMs: number };
   /** Updates of one Deployment, each to an image of its own, each approved once. */
-  readonly updates: { approved: number; passed: number; readonly lost: string[]; lastPassedAtMs: number };
+  readonly updates: {
+    approved: number;
+    passed: number;
+    readonly lost: string[];
+    lastPassedAtMs: number;
+    /** What the last attempt was told: why none passes, when none does. */
+    lastTold: string;
+  };
   /** Pods with generated names, each approval tried by several clients at once. */
   readonly creations: { approved: number; passed: number; readonly spent: string[] };
   /** What must never happen, each a sentence. */
@@ -149,7 +165,7 @@ export function startTraffic(clients: Clients): Traffic {
   const ledger: Ledger = {
     ungated: { passed: 0, failures: [], lastPassedAtMs: 0 },
     intruder: { denied: 0, passed: 0, refusals: [], lastDeniedAtMs: 0 },
-    updates: { approved: 0, passed: 0, lost: [], lastPassedAtMs: 0 },
+    updates: { approved: 0, passed: 0, lost: [], lastPassedAtMs: 0, lastTold: '' },
     creations: { approved: 0, passed: 0, spent: [] },
     wrong: [],
   };
@@ -199,7 +215,11 @@ async function intrude({ deployer }: Clients, ledger: Ledger['intruder']): Promi
 }
 
 async function update(clients: Clients, ledger: Ledger['updates'], turn: number, signal: AbortSignal): Promise<void> {
-  const attempt = () => ask(clients.deployer, 'PATCH', `${deployments('prod')}/worked`, imagePatch(`nginx:${turn}`));
+  const attempt = async () => {
+    const told = await ask(clients.deployer, 'PATCH', `${deployments('prod')}/worked`, imagePatch(`nginx:${turn}`));
+    ledger.lastTold = `nginx:${turn}: ${told.kind === 'passed' ? 'passed' : told.message}`;
+    return told;
+  };
   const key = await deniedWith(attempt, signal);
   if (key === undefined) return;
   const phase = await approve(clients, key, signal);
@@ -223,8 +243,12 @@ async function create(clients: Clients, ledger: Ledger['creations'], turn: numbe
   if (key === undefined || (await approve(clients, key, signal)) !== 'Approved') return;
   ledger.approved += 1;
   const ends = await Promise.all([1, 2, 3].map(() => passes(attempt, key, signal)));
+  const others = ends.filter((end) => typeof end === 'object');
   if (ends.includes('passed')) ledger.passed += 1;
-  else if (ends.some((end) => typeof end === 'object')) ledger.spent.push(key.name);
+  else if (others.length > 0) ledger.spent.push(key.name);
+  // Who came too late has asked for one more, which nobody needs: left pending, they would fill what a requester may have.
+  const unneeded = new Map(others.map(({ approval }) => [approval.name, approval]));
+  await Promise.all([...unneeded.values()].map((approval) => decide(clients, approval, 'Deny', signal)));
 }
 
 /** Asks until the gate names an approval to wait for. */
@@ -243,12 +267,15 @@ export async function passes(
   attempt: () => Promise<Told>,
   key: ApprovalKey,
   signal: AbortSignal,
-): Promise<'passed' | 'stopped' | { readonly lost: string }> {
+): Promise<'passed' | 'stopped' | { readonly lost: string; readonly approval: ApprovalKey }> {
   while (!signal.aborted) {
     const told = await attempt();
     if (told.kind === 'passed') return 'passed';
     if (told.kind === 'denied' && told.approval.name !== key.name) {
-      return { lost: `${key.name} at ${new Date().toISOString()}: ${told.message}` };
+      return {
+        lost: `${key.name} at ${new Date().toISOString()}: ${told.message}`,
+        approval: told.approval,
+      };
     }
     await sleep(150);
   }
