@@ -8,9 +8,7 @@ import { Agent, request } from 'node:https';
 import type { KubeObject } from '../controlplane/admin-client.ts';
 import type { ControlPlane } from '../controlplane/controlplane.ts';
 
-/** etcd takes so many operations in one transaction (--max-txn-ops). */
-const mostAtOnce = 100;
-const connections = 4;
+const connections = 16;
 
 const prefixOf = (plural: string) => `/registry/stepup.dev/${plural}/`;
 const base64 = (text: string) => Buffer.from(text).toString('base64');
@@ -25,28 +23,20 @@ export class Etcd {
     this.#agent = new Agent({ ca, cert, key, keepAlive: true, maxSockets: connections });
   }
 
-  /** Writes objects that are complete: name, namespace, UID and all. */
-  async put(plural: string, objects: Iterable<KubeObject>): Promise<number> {
-    let written = 0;
-    const running = new Set<Promise<unknown>>();
-    let batch: object[] = [];
-    const flush = async () => {
-      if (batch.length === 0) return;
-      const sent: Promise<unknown> = this.#call('/v3/kv/txn', { success: batch }).finally(() => running.delete(sent));
-      running.add(sent);
-      batch = [];
-      if (running.size >= connections) await Promise.race(running);
+  /**
+   * Writes objects that are complete: name, namespace, UID and all. Each gets a revision of its own, as from the API
+   * server: of several with one revision, a watch that is resumed in between never tells the rest.
+   */
+  async put(plural: string, objects: Iterable<KubeObject>): Promise<void> {
+    const left = objects[Symbol.iterator]();
+    const work = async () => {
+      for (let next = left.next(); !next.done; next = left.next()) {
+        const { namespace = '', name } = next.value.metadata;
+        const key = base64(`${prefixOf(plural)}${namespace}/${name}`);
+        await this.#call('/v3/kv/put', { key, value: base64(JSON.stringify(next.value)) });
+      }
     };
-    for (const object of objects) {
-      const { namespace = '', name } = object.metadata;
-      const key = base64(`${prefixOf(plural)}${namespace}/${name}`);
-      batch.push({ requestPut: { key, value: base64(JSON.stringify(object)) } });
-      written += 1;
-      if (batch.length === mostAtOnce) await flush();
-    }
-    await flush();
-    await Promise.all(running);
-    return written;
+    await Promise.all(Array.from({ length: connections }, work));
   }
 
   /** Removes all whose namespace begins like this. */

@@ -63,8 +63,10 @@ const like = (one: Parameters<typeof likeOne>[0]) =>
     readonly decision?: StepUpDecision;
   }[];
 
-test('nothing is left to write on it', () => {
-  for (const one of [pending, approved, ...like(pending), ...like(approved)]) {
+test('nothing is left to write on it, whoever asked', () => {
+  const userInfo = { username: 'grace.hopper', groups: ['system:authenticated'] };
+  const person = stored({ ...recorded, request: { ...recorded.request, userInfo } } as Review, policy, wanted);
+  for (const one of [pending, approved, person, ...like(pending), ...like(approved), ...like(person)]) {
     expect(planned(one)).toMatchObject({ events: [], isToBeRemoved: false });
     expect(planned(one).status).toBeUndefined();
   }

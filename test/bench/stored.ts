@@ -10,7 +10,7 @@ import { targetLabel, targetLabelOf } from '../../src/domain/attempt.ts';
 import { describe } from '../../src/domain/describe.ts';
 import { draftOf } from '../../src/domain/draft.ts';
 import type { Json, JsonObject } from '../../src/domain/json.ts';
-import { plan } from '../../src/domain/plan.ts';
+import { plan, summaryOf } from '../../src/domain/plan.ts';
 import type { Policy } from '../../src/domain/policy.ts';
 import { previewOf } from '../../src/domain/preview.ts';
 import { previewHeader } from '../../src/domain/preview-header.ts';
@@ -118,14 +118,14 @@ export function* likeOne(
       [`:${one.metadata.namespace}/`, `:${namespaceOf(index)}/`],
       [`"${one.metadata.namespace}"`, `"${namespaceOf(index)}"`],
       [`\\"${one.metadata.namespace}\\"`, `\\"${namespaceOf(index)}\\"`],
-      [`"${one.status?.summary?.requester}"`, `"teams/team-${index % 1000}"`],
       [target, `t-${uid.slice(19)}`],
     ];
     const renamed = (whole: string) => own.reduce((so, [from, to]) => so.replaceAll(from, to), whole);
     const approval = JSON.parse(renamed(text)) as StepUpApproval;
     const labels = { [targetLabel]: targetLabelOf(approval.spec) };
+    const status = { ...approval.status, summary: summaryOf(approvalOf(approval)) };
     yield {
-      approval: { ...approval, metadata: { ...approval.metadata, labels } } as unknown as KubeObject,
+      approval: { ...approval, metadata: { ...approval.metadata, labels }, status } as unknown as KubeObject,
       ...(voted === undefined ? {} : { decision: JSON.parse(renamed(voted)) as KubeObject }),
     };
   }
