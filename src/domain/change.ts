@@ -1,18 +1,18 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What a request changes: is it privileged, what is its digest, and on which state of the target can it succeed.
-import type { Base, Content, Effect } from './approval.ts';
+import type { Base, Effect } from './approval.ts';
 import { type ChangeDigests, changeDigests } from './change-digest.ts';
-import { differs, effectOf, partOf } from './content.ts';
+import { partOf } from './content.ts';
 import type { CoverageRow } from './coverage.ts';
 import { type Deletion, deletion, isDeletionByUpdate } from './deletion.ts';
-import { type Json, type JsonObject, joined, pointerToken, sameJson, textAt, valueAt, without } from './json.ts';
+import { type Json, type JsonObject, textAt, valueAt, without } from './json.ts';
 import { isMisleadingApply, lastApplied } from './last-applied.ts';
-import { approvalPlain, isApprovalOfCertificate, normalisedCreation, ofControllers } from './normalise.ts';
-import { once } from './once.ts';
+import { normalisedCreation } from './normalise.ts';
 import type { AdmissionRequest, Operation } from './request.ts';
-import { generationOf, settledBy } from './settled-by.ts';
+import { scaleChange } from './scale.ts';
 import { isTokenSecret, tokenOwners } from './token-secret.ts';
+import { labelChange, updateOfFields, updateOfObject } from './update.ts';
 
 /** A privileged change, described so that another try of the same change describes itself the same. */
 export interface Change extends ChangeDigests {
@@ -178,129 +178,5 @@ function tokenRequest(request: AdmissionRequest): Change {
       },
     }),
     base: { kind: 'Request', requestUID: request.uid },
-  };
-}
-
-function labelChange(request: AdmissionRequest, keys: readonly string[]): Change {
-  const content: Content = { kind: 'Labels', pointers: keys };
-  return ofUpdate(request, content, {
-    digest: { change: 'labels', labels: partOf(request.object ?? {}, content) },
-    fields: keys.map((key) => `/metadata/labels/${pointerToken(key)}`),
-  });
-}
-
-function updateOfObject(request: AdmissionRequest, ignored: readonly string[]): Change | Harmless {
-  const { object = {}, oldObject = {} } = request;
-  const written = ofControllers(request);
-  const ignore = joined(ignored, written);
-  const isMain = request.subresource === '';
-  // The API server resets status on the main resource of kinds that have a status subresource; where a request does
-  // not change it, it is no part of the change (measured: in kinds without one, status is content).
-  const kind = isMain && sameJson(object.status, oldObject.status) ? 'Object' : 'ObjectAndStatus';
-  const content: Content = { kind, ...(ignore.length === 0 ? {} : { ignore }) };
-  const [before, after] = [partOf(oldObject, content, written), partOf(object, content, written)];
-  if (sameJson(before, after)) return 'NoChange';
-  if (onlyLosesFinalizers(request)) return 'AlreadyDeleting';
-  const rest = approvalPlain(without(after, ignored) ?? null, request);
-  const isTouch = sameJson(rest, approvalPlain(without(before, ignored) ?? null, request));
-  const digest: Json = isTouch
-    ? { change: 'touch', pointers: touched(request, ignored), of: kind, rest }
-    : { change: 'update', of: kind, content: rest };
-  return ofUpdate(request, recognisedBy(content, request), { digest });
-}
-
-/**
- * What tells the written state: never what another try of the same change writes differently, or that try, admitted
- * again on the same state, would be taken for lost and its approval serve twice.
- */
-function recognisedBy(content: Content, request: AdmissionRequest): Content {
-  if (!isApprovalOfCertificate(request)) return content;
-  return { ...content, ignore: [...(content.ignore ?? []), '/status/conditions'] };
-}
-
-/** An object that is being deleted is let go; a policy that governs deletion has a row of its own for that. */
-function onlyLosesFinalizers({ object = {}, oldObject = {} }: AdmissionRequest): boolean {
-  if (textAt(oldObject, '/metadata/deletionTimestamp') === '') return false;
-  const place = '/metadata/finalizers';
-  const [had, left] = [valueAt(oldObject, place) ?? [], valueAt(object, place) ?? []];
-  if (!Array.isArray(had) || !Array.isArray(left) || !left.every((name) => had.includes(name))) return false;
-  const rest = (whole: JsonObject) => partOf(whole, { kind: 'ObjectAndStatus' }, [place]);
-  return sameJson(rest(object), rest(oldObject));
-}
-
-function updateOfFields(
-  request: AdmissionRequest,
-  fields: readonly string[],
-  ignore: readonly string[],
-): Change | Harmless {
-  const { object = {}, oldObject = {} } = request;
-  const changed = fields.filter((field) => !sameJson(valueAt(object, field), valueAt(oldObject, field))).sort();
-  if (changed.length === 0) return 'OutsideFields';
-  const content: Content = { kind: 'Fields', pointers: changed, ...(ignore.length === 0 ? {} : { ignore }) };
-  const rest = partOf(object, content, ignore);
-  const isTouch = sameJson(rest, partOf(oldObject, content, ignore));
-  const digest: Json = isTouch
-    ? { change: 'touch', pointers: touched(request, ignore), rest }
-    : { change: 'fields', fields: rest };
-  return ofUpdate(request, content, { digest, fields: changed });
-}
-
-/** The ignored places that a touch changes; their values do not bind. */
-function touched(request: AdmissionRequest, ignore: readonly string[]): Json {
-  const { object, oldObject } = request;
-  return ignore.filter((place) => !sameJson(valueAt(object, place), valueAt(oldObject, place))).sort();
-}
-
-function ofUpdate(
-  request: AdmissionRequest,
-  content: Content,
-  described: { readonly digest: JsonObject; readonly fields?: readonly string[] },
-): Change {
-  const { oldObject = {} } = request;
-  const uid = textAt(oldObject, '/metadata/uid');
-  const oldResourceVersion = textAt(oldObject, '/metadata/resourceVersion');
-  // A reservation needs them, a dry run does not: they cost twice what the digest costs.
-  const settled = once(() => settledBy(request, content));
-  const kind = { operation: 'UPDATE', subresource: request.subresource } as const;
-  return {
-    ...kind,
-    ...changeDigests(request, { ...kind, content: { ...described.digest, uid } }),
-    ...(described.fields === undefined ? {} : { fields: described.fields }),
-    objectUID: uid,
-    oldResourceVersion,
-    get base() {
-      return settled().base;
-    },
-    get effect() {
-      return settled().effect;
-    },
-  };
-}
-
-/** A Scale carries UID and resourceVersion of its parent, and no generation (admission.md, B13). */
-function scaleChange(request: AdmissionRequest, parent: JsonObject | undefined): Change | Harmless {
-  const { object = {}, oldObject = {} } = request;
-  const content: Content = { kind: 'Replicas' };
-  if (!differs(oldObject, object, content)) return 'NoChange';
-  const uid = textAt(oldObject, '/metadata/uid');
-  const resourceVersion = textAt(oldObject, '/metadata/resourceVersion');
-  const isParent = textAt(parent, '/metadata/uid') === uid;
-  const isCurrent = isParent && textAt(parent, '/metadata/resourceVersion') === resourceVersion;
-  const replicas = valueAt(parent, '/spec/replicas');
-  const isUnscaled = replicas === partOf(oldObject, content);
-  // A parent that has moved since, by a status say, proves that this very write cannot land. What is reserved is then
-  // its state now: the next call of the loop starts from it or from another one of its generation.
-  const generation = isCurrent || (isParent && isUnscaled) ? generationOf(parent) : undefined;
-  // A custom resource may keep its replicas elsewhere (specReplicasPath); there the parent would never show the effect.
-  const isKeptThere = typeof replicas === 'number' && (!isCurrent || isUnscaled);
-  const kind = { operation: 'UPDATE', subresource: 'scale' } as const;
-  return {
-    ...kind,
-    ...changeDigests(request, { ...kind, content: { change: 'scale', replicas: partOf(object, content), uid } }),
-    fields: ['/spec/replicas'],
-    objectUID: uid,
-    oldResourceVersion: resourceVersion,
-    base: { kind: 'Scale', uid, resourceVersion, ...(generation === undefined ? {} : { generation }) },
-    ...(isParent && isKeptThere ? { effect: effectOf(oldObject, object, content) } : {}),
   };
 }

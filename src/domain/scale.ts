@@ -1,0 +1,38 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What a Scale changes: the replicas of its parent, another object, in which the effect will be seen.
+import type { Content } from './approval.ts';
+import type { Change, Harmless } from './change.ts';
+import { changeDigests } from './change-digest.ts';
+import { differs, effectOf, partOf } from './content.ts';
+import { type JsonObject, textAt, valueAt } from './json.ts';
+import type { AdmissionRequest } from './request.ts';
+import { generationOf } from './settled-by.ts';
+
+/** A Scale carries UID and resourceVersion of its parent, and no generation (admission.md, B13). */
+export function scaleChange(request: AdmissionRequest, parent: JsonObject | undefined): Change | Harmless {
+  const { object = {}, oldObject = {} } = request;
+  const content: Content = { kind: 'Replicas' };
+  if (!differs(oldObject, object, content)) return 'NoChange';
+  const uid = textAt(oldObject, '/metadata/uid');
+  const resourceVersion = textAt(oldObject, '/metadata/resourceVersion');
+  const isParent = textAt(parent, '/metadata/uid') === uid;
+  const isCurrent = isParent && textAt(parent, '/metadata/resourceVersion') === resourceVersion;
+  const replicas = valueAt(parent, '/spec/replicas');
+  const isUnscaled = replicas === partOf(oldObject, content);
+  // A parent that has moved since, by a status say, proves that this very write cannot land. What is reserved is then
+  // its state now: the next call of the loop starts from it or from another one of its generation.
+  const generation = isCurrent || (isParent && isUnscaled) ? generationOf(parent) : undefined;
+  // A custom resource may keep its replicas elsewhere (specReplicasPath); there the parent would never show the effect.
+  const isKeptThere = typeof replicas === 'number' && (!isCurrent || isUnscaled);
+  const kind = { operation: 'UPDATE', subresource: 'scale' } as const;
+  return {
+    ...kind,
+    ...changeDigests(request, { ...kind, content: { change: 'scale', replicas: partOf(object, content), uid } }),
+    fields: ['/spec/replicas'],
+    objectUID: uid,
+    oldResourceVersion: resourceVersion,
+    base: { kind: 'Scale', uid, resourceVersion, ...(generation === undefined ? {} : { generation }) },
+    ...(isParent && isKeptThere ? { effect: effectOf(oldObject, object, content) } : {}),
+  };
+}
