@@ -1,25 +1,15 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What happens to an approval next? From what was seen and an instant to a status, events, and when to look again.
-import {
-  type Approval,
-  type ApprovalStatus,
-  type Condition,
-  type Decision,
-  type End,
-  type Evidence,
-  isEnded,
-  type Phase,
-} from './approval.ts';
+import { type Approval, type ApprovalStatus, type Decision, type End, isEnded } from './approval.ts';
+import { type Outcome, statusOf, summaryOf } from './approval-status.ts';
 import { targetKeyOf } from './attempt.ts';
 import { sameJson } from './json.ts';
 import { after, type Life, lifeOf, requestCapSeconds } from './life.ts';
 import { grantOf, type Policy } from './policy.ts';
 import { openUseOf } from './reservation.ts';
 import { type Seen, settle } from './settle.ts';
-import { serviceAccountOf } from './subject.ts';
 import { type Tally, tally } from './tally.ts';
-import { contentCondition } from './verification.ts';
 
 export interface Situation {
   readonly approval: Approval;
@@ -53,14 +43,6 @@ export interface PlannedEvent {
   readonly note: string;
 }
 
-interface Outcome {
-  readonly phase: Phase;
-  readonly message: string;
-  readonly nextAt?: Date;
-  readonly evidence?: Evidence;
-  readonly releases?: ApprovalStatus['releases'];
-}
-
 export function plan(situation: Situation): Plan {
   const { approval, now, retentionSeconds } = situation;
   if (isEnded(approval)) {
@@ -74,7 +56,7 @@ export function plan(situation: Situation): Plan {
   const votes = tally(approval, situation.decisions, policy, situation.policies, situation.siblings);
   const life = lifeOf(approval, votes, policy);
   const outcome = outcomeOf(situation, votes, life);
-  return planned(situation, statusOf(situation, outcome, votes, life), outcome);
+  return planned(situation, statusOf(approval, outcome, { votes, life, now }), outcome);
 }
 
 /** Without its policy nobody can say who approves, so nothing is decided; a reservation is still settled. */
@@ -97,11 +79,11 @@ function withoutPolicy(situation: Situation): Plan {
       usableUntil: until,
       readmittedUntil: after(until, requestCapSeconds),
     });
-    return planned(situation, statusOf(situation, outcome, none, life), outcome);
+    return planned(situation, statusOf(approval, outcome, { votes: none, life, now }), outcome);
   }
   const isOver = now >= overAt;
   const outcome: Outcome = isOver ? { phase: 'TimedOut', message } : { phase: 'Pending', message, nextAt: overAt };
-  return planned(situation, statusOf(situation, outcome, none, life), outcome);
+  return planned(situation, statusOf(approval, outcome, { votes: none, life, now }), outcome);
 }
 
 function outcomeOf(situation: Situation, votes: Tally, life: Life): Outcome {
@@ -210,79 +192,6 @@ function afterRelease(votes: Tally, life: Life, now: Date): Outcome {
     message: 'approved again: the admitted change lost to another one',
     nextAt: life.usableUntil,
   };
-}
-
-function statusOf(situation: Situation, outcome: Outcome, votes: Tally, life: Life): ApprovalStatus {
-  const { approval, now } = situation;
-  const before = approval.status;
-  const isEnd = isEnded({ ...approval, status: { phase: outcome.phase } });
-  return {
-    ...before,
-    phase: outcome.phase,
-    votes: `${votes.received}/${votes.required}`,
-    required: votes.required,
-    received: votes.received,
-    missing: votes.missing,
-    summary: summaryOf(approval),
-    pendingUntil: life.pendingUntil.toISOString(),
-    ...(life.approvedAt === undefined ? {} : { approvedAt: life.approvedAt.toISOString() }),
-    ...(life.usableUntil === undefined ? {} : { usableUntil: life.usableUntil.toISOString() }),
-    ...(isEnd ? { endedAt: now.toISOString() } : {}),
-    ...(outcome.evidence === undefined ? {} : { evidence: outcome.evidence }),
-    ...(outcome.releases === undefined ? {} : { releases: outcome.releases }),
-    decisions: votes.decisions,
-    approveWith: approveWithOf(approval),
-    conditions: [
-      ...conditionsOf(outcome, before?.conditions ?? [], now),
-      contentCondition(approval, before?.preview !== undefined, now),
-    ],
-  };
-}
-
-/** Requester and action in a few words, for columns and messages. */
-export function summaryOf(approval: Pick<Approval, 'spec'>): { readonly requester: string; readonly action: string } {
-  const { requester, action } = approval.spec;
-  const account = serviceAccountOf(requester.username);
-  const resource = action.subresource ? `${action.resource}/${action.subresource}` : action.resource;
-  return {
-    requester: account === undefined ? requester.username : `${account.namespace}/${account.name}`,
-    action: `${action.operation} ${resource} ${action.name}`,
-  };
-}
-
-/** The complete decision that approves, as one line of JSON: approving then needs nothing but kubectl. */
-export function approveWithOf(approval: Approval): string {
-  const { name, namespace, uid } = approval.metadata;
-  const { digest } = approval.spec.change ?? {};
-  return JSON.stringify({
-    apiVersion: 'stepup.dev/v1alpha1',
-    kind: 'StepUpDecision',
-    metadata: { generateName: `${name}-`, namespace },
-    spec: { approval: { name, uid, ...(digest === undefined ? {} : { digest }) }, verdict: 'Approve' },
-  });
-}
-
-const conditionOf: Record<string, readonly Phase[]> = {
-  Ready: ['Approved', 'Reserved', 'Consumed'],
-  Approved: ['Approved', 'Reserved', 'Consumed', 'Expired'],
-  Denied: ['Denied', 'Revoked'],
-  Consumed: ['Consumed'],
-  Expired: ['Expired', 'TimedOut'],
-};
-
-function conditionsOf(outcome: Outcome, before: readonly Condition[], now: Date): readonly Condition[] {
-  return Object.entries(conditionOf).map(([type, phases]) => {
-    const status = phases.includes(outcome.phase) ? 'True' : 'False';
-    const earlier = before.find((condition) => condition.type === type);
-    const isSame = earlier?.status === status;
-    return {
-      type,
-      status,
-      reason: outcome.evidence ?? outcome.phase,
-      message: outcome.message,
-      lastTransitionTime: isSame ? earlier.lastTransitionTime : now.toISOString(),
-    };
-  });
 }
 
 const warnings: readonly End[] = ['Denied', 'Revoked', 'TimedOut', 'Expired'];
