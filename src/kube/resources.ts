@@ -29,11 +29,6 @@ export const mutatingWebhookConfigurations = cluster(
   'mutatingwebhookconfigurations',
   'MutatingWebhookConfiguration',
 );
-export const customResourceDefinitions = cluster(
-  { group: 'apiextensions.k8s.io', version: 'v1' },
-  'customresourcedefinitions',
-  'CustomResourceDefinition',
-);
 export const apiServices = cluster({ group: 'apiregistration.k8s.io', version: 'v1' }, 'apiservices', 'APIService');
 
 /** Create-only: the answer is the returned object. */
@@ -41,12 +36,6 @@ export const selfSubjectReviews = cluster(
   { group: 'authentication.k8s.io', version: 'v1' },
   'selfsubjectreviews',
   'SelfSubjectReview',
-);
-/** Create-only: the answer is the returned object. */
-export const subjectAccessReviews = cluster(
-  { group: 'authorization.k8s.io', version: 'v1' },
-  'subjectaccessreviews',
-  'SubjectAccessReview',
 );
 
 type GroupVersion = Pick<Resource, 'group' | 'version'>;

@@ -62,30 +62,28 @@ describe('stepup itself', () => {
         apiGroups: [''],
         resources: ['secrets'],
         resourceNames: ['stepup-tls'],
-        verbs: ['get', 'list', 'watch', 'update', 'patch'],
+        verbs: ['get', 'list', 'watch', 'update'],
       },
       { apiGroups: [''], resources: ['configmaps'], resourceNames: ['stepup-packs'], verbs: ['get', 'list', 'watch'] },
     ]);
   });
 
-  test('writes nothing but its own kinds, webhook configurations, events and reviews', () => {
+  test('writes nothing but its own kinds, webhook configurations, events and the question who it is', () => {
     const writes = clusterRole('stepup').filter(({ verbs }) => verbs.some((verb) => !isRead(verb)));
     expect(writes.map(({ apiGroups, resources }) => `${apiGroups}: ${resources}`)).toEqual([
       'stepup.dev: stepuppolicies',
       'stepup.dev: stepuppolicies/status,stepupapprovals/status',
       'stepup.dev: stepupapprovals',
-      'stepup.dev: stepupdecisions',
       'admissionregistration.k8s.io: validatingwebhookconfigurations,mutatingwebhookconfigurations',
       'events.k8s.io: events',
       'authentication.k8s.io: selfsubjectreviews',
-      'authorization.k8s.io: subjectaccessreviews',
     ]);
   });
 
-  test('never writes the spec of an approval, and never changes or deletes a decision', () => {
+  test('never writes the spec of an approval, and never any decision', () => {
     expect(verbsOn(clusterRole('stepup'), 'stepup.dev', 'stepupapprovals')).not.toContain('update');
     expect(verbsOn(clusterRole('stepup'), 'stepup.dev', 'stepupapprovals')).not.toContain('patch');
-    expect(verbsOn(clusterRole('stepup'), 'stepup.dev', 'stepupdecisions')).toEqual(['get', 'list', 'watch', 'create']);
+    expect(verbsOn(clusterRole('stepup'), 'stepup.dev', 'stepupdecisions')).toEqual(['get', 'list', 'watch']);
   });
 
   test('reads what settle.resources lists, no more', async () => {
