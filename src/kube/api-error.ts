@@ -83,11 +83,8 @@ export const isAlreadyExists = (error: unknown): boolean => hasStatus(error, 409
 /** The resourceVersion or continue token is older than what the API server keeps: list again. */
 export const isGone = (error: unknown): boolean => hasStatus(error, 410);
 export const isForbidden = (error: unknown): boolean => hasStatus(error, 403);
-export const isUnauthorized = (error: unknown): boolean => hasStatus(error, 401);
 /** The object is not valid: trying again cannot help. */
 export const isInvalid = (error: unknown): boolean => hasStatus(error, 422) || hasStatus(error, 400);
-export const isTooManyRequests = (error: unknown): boolean => hasStatus(error, 429);
-export const isAborted = (error: unknown): boolean => error instanceof ApiError && error.kind === 'aborted';
 /** Nobody can tell whether the call took effect: read before it is tried again. */
 export const isUncertain = (error: unknown): boolean =>
   error instanceof ApiError && (error.kind === 'network' || error.kind === 'deadline' || error.kind === 'aborted');

@@ -47,9 +47,6 @@ export interface Credentials {
   headers(options?: { readonly reload?: boolean }): Promise<Readonly<Record<string, string>>>;
 }
 
-/** Where Kubernetes mounts the service account of a pod. */
-export const SERVICE_ACCOUNT_FOLDER = '/var/run/secrets/kubernetes.io/serviceaccount';
-
 /** Bound tokens are replaced at 80 % of their life, an hour by default, so seconds are early enough. */
 const REREAD_MS = 10_000;
 
