@@ -16,7 +16,14 @@ const program = new Command('stepup')
   .version(version)
   .showHelpAfterError('(run with --help for all options)');
 
-const shared = new Set(['--namespace', '--service-account-dir', '--kubeconfig', '--lease', '--log-level']);
+const shared = new Set([
+  '--namespace',
+  '--service-account-dir',
+  '--kubeconfig',
+  '--tls-secret',
+  '--lease',
+  '--log-level',
+]);
 const serveCommand = program.command('serve').description('serve the webhook, and work as the operator when leading');
 const uninstallCommand = program.command('uninstall').description('take the gate away before the chart goes');
 for (const option of serveOptions()) {

@@ -9,11 +9,11 @@ import { connect } from './connect.ts';
 
 export async function runUninstall(options: ServeOptions, log: Log, signal: AbortSignal): Promise<void> {
   const rest = await connect(options);
+  const { namespace } = options;
+  const lease = { namespace, name: options.lease };
+  const tlsSecret = { namespace, name: options.tlsSecret };
   try {
-    await uninstall(
-      { rest, lease: { namespace: options.namespace, name: options.lease }, log, clock: systemClock },
-      signal,
-    );
+    await uninstall({ rest, lease, tlsSecret, log, clock: systemClock }, signal);
   } finally {
     rest.close();
   }

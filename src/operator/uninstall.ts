@@ -7,7 +7,7 @@ import { type Clock, sleep } from '../kube/clock.ts';
 import type { Lease } from '../kube/lease.ts';
 import { formatMicroTime } from '../kube/microtime.ts';
 import type { KubeObject } from '../kube/objects.ts';
-import type { ObjectKey, Resource } from '../kube/resource.ts';
+import type { ObjectKey } from '../kube/resource.ts';
 import { ResourceClient } from '../kube/resource-client.ts';
 import * as resources from '../kube/resources.ts';
 import type { RestClient } from '../kube/rest.ts';
@@ -19,6 +19,8 @@ export interface UninstallDependencies {
   readonly rest: RestClient;
   /** The operator's Lease, taken so that no leader puts back what is removed. */
   readonly lease: ObjectKey;
+  /** The Secret with the keys of the certificates, which no release owns. */
+  readonly tlsSecret: ObjectKey;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -28,9 +30,12 @@ const holdSeconds = 30;
 const quietMs = 3_000;
 const mostRounds = 10;
 
-/** Removes every gate, then the stamp, then the packs' policies. Rejects when something comes back again and again. */
+/**
+ * Removes every gate and the stamp, then the packs' policies, then the certificates. The Lease stays, held: without it a
+ * pod that still runs would lead, and put all back. Rejects when something comes back again and again.
+ */
 export async function uninstall(
-  { rest, lease, log, clock }: UninstallDependencies,
+  { rest, lease, tlsSecret, log, clock }: UninstallDependencies,
   signal: AbortSignal,
 ): Promise<void> {
   const gates = new ResourceClient<KubeObject>(rest, resources.validatingWebhookConfigurations);
@@ -42,6 +47,8 @@ export async function uninstall(
     const removed = (await removeAll(gates, isGate, log, signal)) + (await removeAll(stamps, isStamp, log, signal));
     if (removed === 0 && (round > 1 || !wasLed)) {
       await removePacks(rest, log, signal);
+      // Last: nobody calls the webhook any more. Its authority's key must not outlive what trusted it.
+      await new ResourceClient<KubeObject>(rest, resources.secrets).delete(tlsSecret, { signal }).catch(unlessGone);
       log.info({}, 'stepup governs nothing any more');
       return;
     }
@@ -89,7 +96,7 @@ async function removeAll(
 }
 
 async function removePacks(rest: RestClient, log: Log, signal: AbortSignal): Promise<void> {
-  const policies = new ResourceClient<StepUpPolicy>(rest, resources.stepUpPolicies as Resource);
+  const policies = new ResourceClient<StepUpPolicy>(rest, resources.stepUpPolicies);
   try {
     const { items } = await policies.list({ labelSelector: packLabel, signal });
     for (const { kind, metadata } of items) {

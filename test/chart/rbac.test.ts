@@ -94,7 +94,7 @@ describe('stepup itself', () => {
     expect(verbsOn(rules, '', 'pods')).toEqual(['get']);
   });
 
-  test('uninstalls by listing and deleting, and by taking the Lease, no more', () => {
+  test('uninstalls by listing and deleting, and by taking the Lease over, no more', () => {
     expect(clusterRole('stepup-uninstall')).toEqual([
       {
         apiGroups: ['admissionregistration.k8s.io'],
@@ -108,7 +108,7 @@ describe('stepup itself', () => {
         apiGroups: ['coordination.k8s.io'],
         resources: ['leases'],
         resourceNames: ['stepup'],
-        verbs: ['get', 'update', 'delete'],
+        verbs: ['get', 'update'],
       },
       { apiGroups: [''], resources: ['secrets'], resourceNames: ['stepup-tls'], verbs: ['delete'] },
     ]);
