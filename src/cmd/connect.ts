@@ -10,17 +10,15 @@ import { RestClient } from '../kube/rest.ts';
 
 export async function connect(options: ServeOptions): Promise<RestClient> {
   const { kubeconfig, serviceAccountDir: folder } = options;
-  const credentials = await loadCredentials(
-    kubeconfig === undefined
-      ? {
-          kind: 'inCluster',
-          host: process.env.KUBERNETES_SERVICE_HOST ?? '',
-          port: process.env.KUBERNETES_SERVICE_PORT ?? 443,
-          folder,
-        }
-      : { kind: 'kubeconfig', paths: [kubeconfig] },
-  );
-  return new RestClient({ credentials });
+  if (kubeconfig !== undefined) {
+    return new RestClient({ credentials: await loadCredentials({ kind: 'kubeconfig', paths: [kubeconfig] }) });
+  }
+  const host = process.env.KUBERNETES_SERVICE_HOST;
+  if (host === undefined) {
+    throw new Error('find the API server: KUBERNETES_SERVICE_HOST is not set; run in a pod, or give --kubeconfig');
+  }
+  const port = process.env.KUBERNETES_SERVICE_PORT ?? 443;
+  return new RestClient({ credentials: await loadCredentials({ kind: 'inCluster', host, port, folder }) });
 }
 
 interface SelfSubjectReview extends KubeObject {

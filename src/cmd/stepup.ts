@@ -9,12 +9,16 @@ import { serve } from './serve.ts';
 import { runUninstall } from './uninstall.ts';
 import { version } from './version.ts';
 
+const badCommandLine = 2;
+
 const program = new Command('stepup')
   .description(
     'Step-up approval for Kubernetes: a privileged change by a machine passes once, when someone approved it.',
   )
   .version(version)
-  .showHelpAfterError('(run with --help for all options)');
+  .showHelpAfterError('(run with --help for all options)')
+  // Commands inherit it: one exit code for every command line that cannot be read.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : badCommandLine));
 
 const shared = new Set([
   '--namespace',
@@ -55,5 +59,5 @@ try {
 } catch (error) {
   if (!(error instanceof BadOptionError)) throw error;
   process.stderr.write(`${error.message}\n(run with --help for all options)\n`);
-  process.exit(2);
+  process.exit(badCommandLine);
 }

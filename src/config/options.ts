@@ -23,12 +23,39 @@ export interface ServeOptions {
   readonly clockOffsetMs: number;
 }
 
+/** How a text is read: undefined where it is not what is expected. */
+interface Reader {
+  readonly expects: string;
+  readonly read: (text: string) => unknown;
+}
+
+const wholeNumber: Reader = {
+  expects: 'a whole number of at most nine digits',
+  read: (text) => (/^\d{1,9}$/.test(text) ? Number(text) : undefined),
+};
+const integer: Reader = {
+  expects: 'a whole number of at most nine digits, which may be negative',
+  read: (text) => (/^-?\d{1,9}$/.test(text) ? Number(text) : undefined),
+};
+const port: Reader = {
+  expects: 'a port, at most 65535',
+  read: (text) => (/^\d{1,5}$/.test(text) && Number(text) <= 65535 ? Number(text) : undefined),
+};
+const list: Reader = {
+  expects: 'a list, separated by commas',
+  read: (text) =>
+    text
+      .split(',')
+      .map((item) => item.trim())
+      .filter((item) => item !== ''),
+};
+
 interface Row {
   readonly flag: string;
   readonly env: string;
   readonly help: string;
   readonly default?: string | number;
-  readonly parse?: (text: string) => unknown;
+  readonly parse?: Reader;
   readonly choices?: readonly string[];
 }
 
@@ -156,30 +183,12 @@ export function optionRows(): readonly Row[] {
 
 export class BadOptionError extends Error {}
 
-function readAs(parse: (text: string) => unknown, flag: string): (text: string) => unknown {
+function readAs({ read, expects }: Reader, flag: string): (text: string) => unknown {
   return (text) => {
-    const value = parse(text);
-    if (value === undefined) throw new BadOptionError(`${flag.split(' ')[0]}: cannot read ${JSON.stringify(text)}`);
+    const value = read(text);
+    if (value === undefined) {
+      throw new BadOptionError(`${flag.split(' ')[0]}: must be ${expects}, not ${JSON.stringify(text)}`);
+    }
     return value;
   };
-}
-
-function wholeNumber(text: string): number | undefined {
-  return /^\d{1,9}$/.test(text) ? Number(text) : undefined;
-}
-
-function integer(text: string): number | undefined {
-  return /^-?\d{1,9}$/.test(text) ? Number(text) : undefined;
-}
-
-function port(text: string): number | undefined {
-  const number = wholeNumber(text);
-  return number !== undefined && number <= 65535 ? number : undefined;
-}
-
-function list(text: string): readonly string[] {
-  return text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
 }
