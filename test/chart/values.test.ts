@@ -14,7 +14,7 @@ const everything = {
     pullPolicy: 'Always',
   },
   imagePullSecrets: [{ name: 'pull' }],
-  commonLabels: { team: 'platform' },
+  commonLabels: { team: 'platform', 'app.kubernetes.io/created-by': 'platform' },
   service: { port: 8444 },
   webhook: { port: 9443 },
   statusPort: 9080,
@@ -71,6 +71,17 @@ describe('values', () => {
     ['an unknown key of crds', { crds: { install: true } }, 'install'],
     ['an argument without dashes', { extraArgs: ['debug'] }, 'extraArgs/0'],
     ['a number for a label', { commonLabels: { year: 2026 } }, 'commonLabels/year'],
+    [
+      'a label that the chart sets itself',
+      { commonLabels: { 'app.kubernetes.io/name': 'x' } },
+      'commonLabels/app.kubernetes',
+    ],
+    [
+      'a label that the Service selects by',
+      { podLabels: { 'app.kubernetes.io/component': 'x' } },
+      'podLabels/app.kubernetes',
+    ],
+    ['a switch taken away', { uninstallHook: null }, 'uninstallHook'],
   ])('%s: refused by name', async (_, values, name) => {
     const { code, stdout, stderr } = await lint(values);
     expect(code).not.toBe(0);
@@ -107,6 +118,12 @@ describe('values', () => {
       '--log-level=debug',
       '--cache-delay-ms=1000',
     ]);
+  });
+
+  test('cannot give both servers of a pod the same port', async () => {
+    const { code, stderr } = await template({ webhook: { port: 9000 }, statusPort: 9000 });
+    expect(code).not.toBe(0);
+    expect(stderr).toContain('webhook.port and statusPort are both 9000; choose two');
   });
 
   test('keep large numbers whole', async () => {
