@@ -67,6 +67,17 @@ describe('repository', () => {
     expect({ missingReasons, missingOptions }).toEqual({ missingReasons: [], missingOptions: [] });
   });
 
+  test('the docs name every metric, and none that is not there', () => {
+    const counted = texts
+      .filter((path) => path.startsWith('src/'))
+      .flatMap((path) => [...textOf(path).matchAll(/'(stepup_[a-z_]+)'/g)].map(([, name]) => name));
+    const told = [...textOf('docs/operations.md').matchAll(/^\| \x60(stepup_[a-z_]+)\x60 \|/gm)].map(
+      ([, name]) => name,
+    );
+    expect(counted.length).toBeGreaterThan(0);
+    expect(told.sort()).toEqual([...new Set(counted)].sort());
+  });
+
   test('links between the documents lead somewhere', () => {
     const files = new Set(repositoryFiles());
     const broken = texts
