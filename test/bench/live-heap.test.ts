@@ -30,4 +30,4 @@ test('counts what is kept, and no garbage', async () => {
   const mib = await liveHeapMiB(await holding(100, 60));
   expect(mib).toBeGreaterThan(60);
   expect(mib).toBeLessThan(100);
-});
+}, 30_000);
