@@ -112,7 +112,7 @@ export interface SeenDecision {
   readonly why?: string;
 }
 
-/** One reservation. Without a release it is spent (design, section 4). */
+/** One reservation. Without a release it is spent (ADR 0003). */
 export interface Use {
   readonly attemptKey: string;
   readonly digest: string;

@@ -9,7 +9,7 @@ import type { Requester } from './request.ts';
 /** The schema's bound. */
 const mostGroups = 64;
 
-/** What the API server tells about a bound service-account token (admission.md, B20). */
+/** What the API server tells about a bound service-account token (docs/facts.md, B20). */
 export const extraKeys = {
   podName: 'authentication.kubernetes.io/pod-name',
   podUID: 'authentication.kubernetes.io/pod-uid',

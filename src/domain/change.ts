@@ -136,7 +136,7 @@ function creation(request: AdmissionRequest, ignore: readonly string[]): Change 
   return {
     ...kind,
     ...changeDigests(request, { ...kind, content: { change: 'create', content } }),
-    // The UID is final at validating admission and not choosable by clients (experiments.md, Q2).
+    // The UID is final at validating admission and not choosable by clients (measured).
     ...(uid === '' ? {} : { objectUID: uid }),
     base: uid === '' ? { kind: 'Request', requestUID: request.uid } : { kind: 'Creation', uid },
   };

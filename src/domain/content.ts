@@ -111,7 +111,7 @@ export function differs(oldObject: JsonObject, object: JsonObject, content: Cont
   return !sameJson(partOf(oldObject, content), partOf(object, content));
 }
 
-/** True when a state carries the content that was admitted and is not the old one (design, section 4). */
+/** True when a state carries the content that was admitted and is not the old one (ADR 0003). */
 export function showsEffect({ content, before, after }: Effect, state: JsonObject): boolean {
   // As it is, too: effects that were noted before there was a stored form are of that kind.
   return [asStored(state), plain(state)].some(

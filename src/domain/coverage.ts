@@ -24,7 +24,7 @@ export interface CoverageRow {
   readonly isOutsideExempt?: boolean;
 }
 
-/** Why a row is there. Action is the policy's own; the others are doors to the same effect (design, section 3). */
+/** Why a row is there. Action is the policy's own; the others are doors to the same effect (docs/coverage.md). */
 export type Shape =
   | 'Action'
   | 'Scale'

@@ -107,7 +107,7 @@ function isRepeatedDeletion(target: JsonObject | undefined, propagation: string,
 }
 
 /** True when an UPDATE takes away a finalizer of an object being deleted, or gives it an owner: either can end it
- *  without a DELETE (admission.md, B12 and B18). */
+ *  without a DELETE (docs/facts.md, B12 and B18). */
 export function isDeletionByUpdate(request: AdmissionRequest): boolean {
   const { object, oldObject } = request;
   const isTerminating = textAt(oldObject, '/metadata/deletionTimestamp') !== '';

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Approvals of one request under several policies form a group: none is reserved before all are there. Else the calls,
-// asked in parallel, reserve and deny in turn for ever (experiments.md, H1), or spend one approval for nothing.
+// asked in parallel, reserve and deny in turn for ever (ADR 0006), or spend one approval for nothing.
 import type { Approval } from './approval.ts';
 import { type Attempt, attemptOf, isNamespaceObject } from './attempt.ts';
 import { type Candidate, covers, isOfSameAttempt, type Question, unfiled, weigh } from './candidate.ts';

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // kubectl's record of what was applied: written over with what the object does not say, it makes the next
-// kubectl apply of somebody else delete fields (experiments.md, M5).
+// kubectl apply of somebody else delete fields (docs/clients.md).
 import { isObject, type Json, type JsonObject, mayBeMisread, sameJson, valueAt } from './json.ts';
 import type { AdmissionRequest } from './request.ts';
 

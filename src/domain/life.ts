@@ -5,7 +5,7 @@ import type { Approval } from './approval.ts';
 import { grantOf, type Policy, requestRulesOf } from './policy.ts';
 import type { Tally } from './tally.ts';
 
-/** After this the API server has given up on any request (its cap; experiments.md, section 7). */
+/** After this the API server has given up on any request (its cap, measured). */
 export const requestCapSeconds = 34;
 
 export interface Life {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What the server makes different on every try of the same CREATE: the closed list of digest versions v1 and v2.
-// Each entry has its test on a real API server (test/e2e/digest.controlplane.test.ts).
+// Each entry has its test on a real API server (test/e2e/digest.e2e.test.ts).
 import { partOf } from './content.ts';
 import { isObject, type Json, type JsonObject, textAt, valueAt, without } from './json.ts';
 import type { AdmissionRequest } from './request.ts';

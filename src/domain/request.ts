@@ -10,14 +10,14 @@ export interface Requester {
   readonly username: string;
   readonly uid: string;
   readonly groups: readonly string[];
-  /** The pod a bound service-account token belongs to (admission.md, B20). */
+  /** The pod a bound service-account token belongs to (docs/facts.md, B20). */
   readonly pod?: { readonly name: string; readonly uid: string };
-  /** The id of the credential, where the API server reports one (admission.md, B20). */
+  /** The id of the credential, where the API server reports one (docs/facts.md, B20). */
   readonly credential?: string;
 }
 
 export interface AdmissionRequest {
-  /** New for every call to every webhook, so never the identity of a user's request (admission.md, finding 1). */
+  /** New for every call to every webhook, so never the identity of a user's request (docs/facts.md, B1). */
   readonly uid: string;
   readonly operation: Operation;
   readonly group: string;
@@ -26,7 +26,7 @@ export interface AdmissionRequest {
   readonly resource: string;
   readonly subresource: string;
   readonly namespace: string;
-  /** Empty for items of a deletecollection; then only the old object names the target (admission.md, B10). */
+  /** Empty for items of a deletecollection; then only the old object names the target (docs/facts.md, B10). */
   readonly name: string;
   readonly requester: Requester;
   readonly dryRun: boolean;

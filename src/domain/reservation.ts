@@ -29,7 +29,7 @@ export function hasRoomForUse(approval: Approval): boolean {
 }
 
 /**
- * True when both name the same state of the target, on which the write can succeed at most once (design, section 4).
+ * True when both name the same state of the target, on which the write can succeed at most once (ADR 0003).
  * A Scale review carries no generation, so the parent's, read live, stands in for a moved resourceVersion.
  */
 export function isSameBase(reserved: Base, asked: Base): boolean {
@@ -76,7 +76,7 @@ function sameText(a: string | undefined, b: string | undefined): boolean {
 
 /**
  * True when a review proves that the reserved write lost and never can win: it is the same attempt, one generation
- * on, and the state it starts from does not show the effect (design, section 4, item 2).
+ * on, and the state it starts from does not show the effect (ADR 0003).
  */
 export function provesLoss(use: Use, attempt: Attempt, oldObject: JsonObject | undefined): boolean {
   const { base, effect } = use;

@@ -9,7 +9,7 @@ import { type JsonObject, textAt, valueAt } from './json.ts';
 import type { AdmissionRequest } from './request.ts';
 import { generationOf } from './settled-by.ts';
 
-/** A Scale carries UID and resourceVersion of its parent, and no generation (admission.md, B13). */
+/** A Scale carries UID and resourceVersion of its parent, and no generation (docs/facts.md, B13). */
 export function scaleChange(request: AdmissionRequest, parent: JsonObject | undefined): Change | Harmless {
   const { object = {}, oldObject = {} } = request;
   const content: Content = { kind: 'Replicas' };

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What became of a reserved write, told by evidence and never by elapsed time or by absence (design, section 4, item 3).
+// What became of a reserved write, told by evidence and never by elapsed time or by absence (ADR 0003).
 import type { Use } from './approval.ts';
 import { showsEffect } from './content.ts';
 import { type JsonObject, textAt } from './json.ts';

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Finds in the text of a condition what it reads without a guard: a missing key is an error to CEL, and an error refuses
-// the request (admission.md, B25). Only told from the text, so only warned about.
+// the request (measured). Only told from the text, so only warned about.
 import type { Operation } from '../domain/request.ts';
 
 type Root = 'object' | 'oldObject';

@@ -78,7 +78,7 @@ export class Consumption {
         continue;
       }
       // Re-admission writes nothing that could fail, so a cached view would go on admitting after a Deny that it has
-      // not seen (design, section 4: never from memory); a refusal needs a live one anyway.
+      // not seen (ADR 0003: never from memory); a refusal needs a live one anyway.
       if (!view.isLive) {
         view = await this.#liveView(attempt);
         continue;

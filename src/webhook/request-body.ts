@@ -31,7 +31,7 @@ export function readRequestBody(request: IncomingMessage, mostBytes: number): Pr
       const bytes = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, size);
       resolve(isWhole ? { kind: 'Whole', bytes } : { kind: 'Truncated' });
     });
-    // An aborted request ends with an error and no end (performance.md, observation 1).
+    // An aborted request ends with an error and no end (measured).
     request.on('error', () => resolve({ kind: 'Truncated' }));
     request.once('close', () => resolve({ kind: 'Truncated' }));
   });

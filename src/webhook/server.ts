@@ -32,7 +32,7 @@ export interface KeyPair {
   readonly key: string;
 }
 
-/** A review carries object and old object of up to 3 MiB each (admission.md, B31). */
+/** A review carries object and old object of up to 3 MiB each (measured). */
 const mostBodyBytes = 8 * 1024 * 1024;
 const drainMs = 3_000;
 const closeMs = 10_000;

@@ -77,7 +77,7 @@ export async function startLab(
     await askAbout(cluster, 'node', baselines.node);
     await askAbout(cluster, 'go', baselines.go);
     await askAboutTheSame(cluster, { engine: 'go-same', policy: policyName }, baselines.go);
-    // The API server takes a moment to learn of new configurations (admission.md, B24).
+    // The API server takes a moment to learn of new configurations (measured).
     await pause(2_000);
     const token = await requestToken(cluster.admin, `${benchNamespace}/writer`, { expirationSeconds: 24 * 3600 });
     const review = await recordReview(cluster, { namespace: 'bench-node', port: node, token });

@@ -24,6 +24,6 @@ export async function addPolicy(
   };
   await apply(stepup.cluster, [policy]);
   await policiesReady(stepup.cluster);
-  // The API server takes a moment to learn of a new webhook configuration (admission.md, B24).
+  // The API server takes a moment to learn of a new webhook configuration (measured).
   await new Promise((resolve) => setTimeout(resolve, 1_000));
 }

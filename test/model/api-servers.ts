@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Gated requests on their way through any number of API servers: each its own watch cache, and the loop around
-// admission and compare-and-put (k8s.io/apiserver, GuaranteedUpdate; admission.md, B1–B9).
+// admission and compare-and-put (k8s.io/apiserver, GuaranteedUpdate; docs/facts.md, B1–B9).
 import type { AdmissionRequest } from '../../src/domain/request.ts';
 import { commit, isLandable } from './etcd.ts';
 import { readmittedUntilSeconds, type Scenario, usableUntilSeconds } from './scenario.ts';

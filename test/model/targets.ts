@@ -93,7 +93,7 @@ export function wished(wish: Wish, orig: Target, newUID: () => string): Target |
         ? { ...orig, isGoing: true, generation: orig.generation + 1 }
         : { ...orig, isAbsent: true };
     case 'CREATE': {
-      // Admission comes first, AlreadyExists afterwards (admission.md, B7).
+      // Admission comes first, AlreadyExists afterwards (docs/facts.md, B7).
       if (orig.isAbsent || !wish.isApply) return { ...orig, ...created(newUID(), wish.content) };
       const next = withContent(orig, { content: wish.content });
       return next === orig ? undefined : next;
@@ -120,7 +120,7 @@ export function reviewOf(wish: Wish, kind: Kind, orig: Target, next: Target): Ad
   }
 }
 
-/** A Scale carries UID and resourceVersion of its parent, and no generation (admission.md, B13). */
+/** A Scale carries UID and resourceVersion of its parent, and no generation (docs/facts.md, B13). */
 function scaleOf({ uid, resourceVersion, replicas }: Target): JsonObject {
   return {
     apiVersion: 'autoscaling/v1',

@@ -78,6 +78,19 @@ describe('repository', () => {
     expect(told.sort()).toEqual([...new Set(counted)].sort());
   });
 
+  test('what comments send the reader to is there', () => {
+    const files = repositoryFiles();
+    const lost = texts
+      .filter((path) => /^(src|test|charts)\/.*\.ts$/.test(path))
+      .flatMap((path) =>
+        [...textOf(path).matchAll(/\b(?:[\w-]+\/)*[\w-]+\.md\b|\b(?:src|test)(?:\/[\w-]+)+(?:\.[\w-]+)*\.ts\b/g)]
+          .map(([named]) => named)
+          .filter((named) => !files.some((file) => file === named || file.endsWith(`/${named}`)))
+          .map((named) => `${path}: ${named}`),
+      );
+    expect(lost).toEqual([]);
+  });
+
   test('links between the documents lead somewhere', () => {
     const files = new Set(repositoryFiles());
     const broken = texts
