@@ -88,14 +88,4 @@ describe('the README', () => {
     await phaseOf(stepup, { namespace: 'prod', name }, 'Pending');
     expect((await stepup.kubectl('approver', (list?.[2] ?? '').split(' '))).stdout).toContain(name);
   });
-
-  test('marks every command block as run or not run', () => {
-    const documents = ['README.md', 'docs/operations.md', 'docs/architecture.md', 'CONTRIBUTING.md'];
-    const unmarked = documents.flatMap((path) =>
-      [...textOf(path).matchAll(/(.*)\n\x60\x60\x60sh\n/g)]
-        .filter(([, before = '']) => !/<!-- (run|not run here): .+ -->/.test(before))
-        .map(() => path),
-    );
-    expect(unmarked).toEqual([]);
-  });
 });

@@ -91,6 +91,16 @@ describe('repository', () => {
     expect(lost).toEqual([]);
   });
 
+  test('the docs mark every command block as run or not run', () => {
+    const documents = ['README.md', 'docs/operations.md', 'docs/architecture.md', 'CONTRIBUTING.md'];
+    const unmarked = documents.flatMap((path) =>
+      [...textOf(path).matchAll(/(.*)\n\x60\x60\x60sh\n/g)]
+        .filter(([, before = '']) => !/<!-- (run|not run here): .+ -->/.test(before))
+        .map(() => path),
+    );
+    expect(unmarked).toEqual([]);
+  });
+
   test('links between the documents lead somewhere', () => {
     const files = new Set(repositoryFiles());
     const broken = texts
