@@ -91,6 +91,15 @@ describe('repository', () => {
     expect(lost).toEqual([]);
   });
 
+  test('the docs name every reason that a policy is or is not Ready for', () => {
+    const union = /readonly reason:([^;]*);/.exec(textOf('src/operator/policy-problems.ts'))?.[1] ?? '';
+    const problems = [...union.matchAll(/'(\w+)'/g)].map(([, reason = '']) => reason);
+    const others = ['InPlace', 'InvalidByAPIServer'];
+    const operations = textOf('docs/operations.md');
+    expect(problems).toContain('NotBuiltYet');
+    expect([...problems, ...others].filter((reason) => !operations.includes(`\x60${reason}\x60`))).toEqual([]);
+  });
+
   test('the docs mark every command block as run or not run', () => {
     const documents = ['README.md', 'docs/operations.md', 'docs/architecture.md', 'CONTRIBUTING.md'];
     const unmarked = documents.flatMap((path) =>
