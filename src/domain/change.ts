@@ -10,6 +10,7 @@ import { type Json, type JsonObject, joined, pointerToken, sameJson, textAt, val
 import { isMisleadingApply, lastApplied } from './last-applied.ts';
 import { approvalPlain, isApprovalOfCertificate, normalisedCreation, ofControllers } from './normalise.ts';
 import { once } from './once.ts';
+import { isOnlyPlaceOf, scalesInPlace } from './replicas-place.ts';
 import type { AdmissionRequest, Operation } from './request.ts';
 import { generationOf, settledBy } from './settled-by.ts';
 import { isTokenSecret, tokenOwners } from './token-secret.ts';
@@ -291,8 +292,10 @@ function scaleChange(request: AdmissionRequest, parent: JsonObject | undefined):
   // A parent that has moved since, by a status say, proves that this very write cannot land. What is reserved is then
   // its state now: the next call of the loop starts from it or from another one of its generation.
   const generation = isCurrent || (isParent && isUnscaled) ? generationOf(parent) : undefined;
-  // A custom resource may keep its replicas elsewhere (specReplicasPath); there the parent would never show the effect.
-  const isKeptThere = typeof replicas === 'number' && (!isCurrent || isUnscaled);
+  // A custom resource may keep its replicas elsewhere; there the parent would never show the effect.
+  const isKeptThere = scalesInPlace(request.group)
+    ? typeof replicas === 'number' && (!isCurrent || isUnscaled)
+    : isCurrent && isUnscaled && isOnlyPlaceOf(replicas, parent);
   const kind = { operation: 'UPDATE', subresource: 'scale' } as const;
   return {
     ...kind,

@@ -56,6 +56,14 @@ const elsewhere = (count: number, generation: number): JsonObject => ({
   metadata: { uid: 'uid-web', resourceVersion: String(100 + generation), generation },
   spec: { size: count },
 });
+/** A custom resource with replicas, and with a number of workers that its Scale may be about. */
+const workers = (replicas: number, count: number, generation: number): JsonObject =>
+  set(elsewhere(count, generation), ['spec', 'replicas'], replicas);
+const scaleWorkers = (live: JsonObject, resourceVersion = '101') => {
+  const scaled = { group: 'example.dev', subresource: 'scale' };
+  const [oldObject, object] = [scaleOf(3, resourceVersion), scaleOf(5, resourceVersion)];
+  return use(request({ ...scaled, oldObject, object }), deploys, live);
+};
 const config = (value: string, resourceVersion: string): JsonObject => ({
   apiVersion: 'v1',
   kind: 'ConfigMap',
@@ -154,6 +162,25 @@ describe('settling', () => {
       state(elsewhere(5, 2)),
     ],
     ['the same, nothing written', 'Stands', scale(3, 5, elsewhere(3, 1)), state(elsewhere(3, 1))],
+    [
+      'a scale of what may keep its replicas in another place of the same number, written there',
+      'Untold',
+      scaleWorkers(workers(3, 3, 1)),
+      state(workers(3, 5, 2)),
+    ],
+    [
+      'a scale of what keeps them in the one place of that number, not written',
+      'Lost',
+      scaleWorkers(workers(3, 4, 1)),
+      state(workers(3, 5, 2)),
+    ],
+    ['the same, written', 'Happened', scaleWorkers(workers(3, 4, 1)), state(workers(5, 4, 2))],
+    [
+      'a scale of what had moved, so that nobody knows which place it is, written',
+      'Untold',
+      scaleWorkers(workers(3, 4, 1), '100'),
+      state(workers(3, 5, 2)),
+    ],
     ['a scale whose parent was not read, written', 'Untold', scale(3, 5), state(replicas(5, 2))],
     [
       'a scale whose parent moved before it was read, written',
