@@ -75,6 +75,20 @@ const data = use(
   request({ group: '', resource: 'configmaps', oldObject: config('1', '5'), object: config('2', '5') }),
   configs,
 );
+const service = (spec: JsonObject, resourceVersion: string): JsonObject => ({
+  metadata: { name: 's', uid: 'uid-s', resourceVersion },
+  spec: { selector: { a: 'b' }, ...spec },
+});
+const away = { type: 'ExternalName', externalName: 'example.com' };
+const sentAway = use(
+  request({
+    group: '',
+    resource: 'services',
+    oldObject: service({ type: 'ClusterIP', internalTrafficPolicy: 'Cluster' }, '5'),
+    object: service({ ...away, internalTrafficPolicy: 'Cluster' }, '5'),
+  }),
+  { operations: ['UPDATE'], apiGroups: [''], resources: ['services'] },
+);
 const pods: Action = { operations: ['UPDATE'], apiGroups: [''], resources: ['pods'] };
 const pod = (generation: number, spec: JsonObject): JsonObject => ({
   metadata: { uid: 'uid-p', resourceVersion: String(generation), generation },
@@ -204,6 +218,18 @@ describe('settling', () => {
     ['data as admitted', 'Happened', data, state(config('2', '6'))],
     ['data as admitted, read from a list', 'Happened', data, state(listed)],
     ['data as admitted, some states later', 'Untold', data, state(config('2', '7'), false)],
+    [
+      'a Service as admitted, read without what its new type does not have',
+      'Happened',
+      sentAway,
+      state(service(away, '6')),
+    ],
+    [
+      'a Service that was sent elsewhere',
+      'Lost',
+      sentAway,
+      state(service({ ...away, externalName: 'example.org' }, '6')),
+    ],
     ['other data in the next state', 'Lost', data, state(config('3', '6'))],
     ['a pod as admitted', 'Happened', podImage, state(pod(2, { image: 'b' }))],
     [
