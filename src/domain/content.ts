@@ -85,7 +85,17 @@ function plain(object: JsonObject): JsonObject {
  * lost, or its approval would serve a second one; so members without content count as absent.
  */
 function asStored(object: JsonObject): JsonObject {
-  return withoutEmpty(plain(object));
+  return withoutEmpty(plain(withoutUnread(object)));
+}
+
+/**
+ * What the API server keeps and never shows again: a Service of type ExternalName is admitted with its
+ * internalTrafficPolicy and read without (pkg/registry/core/service/storage, defaultOnReadInternalTrafficPolicy).
+ */
+function withoutUnread(object: JsonObject): JsonObject {
+  if (valueAt(object, '/spec/type') !== 'ExternalName') return object;
+  const { internalTrafficPolicy: _, ...spec } = isObject(object.spec) ? object.spec : {};
+  return { ...object, spec };
 }
 
 function withoutEmpty(object: JsonObject): JsonObject {

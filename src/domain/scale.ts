@@ -6,6 +6,7 @@ import type { Change, Harmless } from './change.ts';
 import { changeDigests } from './change-digest.ts';
 import { differs, effectOf, partOf } from './content.ts';
 import { type JsonObject, textAt, valueAt } from './json.ts';
+import { isOnlyPlaceOf, scalesInPlace } from './replicas-place.ts';
 import type { AdmissionRequest } from './request.ts';
 import { generationOf } from './settled-by.ts';
 
@@ -23,8 +24,10 @@ export function scaleChange(request: AdmissionRequest, parent: JsonObject | unde
   // A parent that has moved since, by a status say, proves that this very write cannot land. What is reserved is then
   // its state now: the next call of the loop starts from it or from another one of its generation.
   const generation = isCurrent || (isParent && isUnscaled) ? generationOf(parent) : undefined;
-  // A custom resource may keep its replicas elsewhere (specReplicasPath); there the parent would never show the effect.
-  const isKeptThere = typeof replicas === 'number' && (!isCurrent || isUnscaled);
+  // A custom resource may keep its replicas elsewhere; there the parent would never show the effect.
+  const isKeptThere = scalesInPlace(request.group)
+    ? typeof replicas === 'number' && (!isCurrent || isUnscaled)
+    : isCurrent && isUnscaled && isOnlyPlaceOf(replicas, parent);
   const kind = { operation: 'UPDATE', subresource: 'scale' } as const;
   return {
     ...kind,

@@ -55,6 +55,10 @@ export function tally(
       stopped ??= { verdict, by: word.voter.username, at: word.at };
     }
   }
+  for (const word of objectionsGone(approval, decisions)) {
+    seen.push(word);
+    stopped ??= { verdict: word.verdict, by: word.decidedBy, at: new Date(word.decidedAt) };
+  }
   const counted = countVotes(votes, requirements);
   const isToBeSaid = objection !== undefined && counted.missing !== '';
   return {
@@ -63,6 +67,18 @@ export function tally(
     ...(stopped === undefined ? {} : { stopped }),
     decisions: mostTelling(seen),
   };
+}
+
+type Stop = SeenDecision & { readonly verdict: NonNullable<Tally['stopped']>['verdict'] };
+
+/**
+ * The words that stopped the approval and are no longer there. One denial is final: whoever may delete a decision takes
+ * back no denial of an approval that is reserved and has not reached its end. Status is believed here, for it only closes.
+ */
+function objectionsGone({ status }: Approval, decisions: readonly Decision[]): readonly Stop[] {
+  const isStop = (word: SeenDecision): word is Stop => ['Deny', 'Revoke', 'Withdraw'].includes(word.verdict);
+  const left = new Set(decisions.map(({ metadata }) => metadata.uid));
+  return (status?.decisions ?? []).filter((word): word is Stop => word.counted && isStop(word) && !left.has(word.uid));
 }
 
 /** Why it is no vote that somebody created the approval; undefined when it is one, or was not meant to be. */

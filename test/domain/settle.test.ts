@@ -56,6 +56,14 @@ const elsewhere = (count: number, generation: number): JsonObject => ({
   metadata: { uid: 'uid-web', resourceVersion: String(100 + generation), generation },
   spec: { size: count },
 });
+/** A custom resource with replicas, and with a number of workers that its Scale may be about. */
+const workers = (replicas: number, count: number, generation: number): JsonObject =>
+  set(elsewhere(count, generation), ['spec', 'replicas'], replicas);
+const scaleWorkers = (live: JsonObject, resourceVersion = '101') => {
+  const scaled = { group: 'example.dev', subresource: 'scale' };
+  const [oldObject, object] = [scaleOf(3, resourceVersion), scaleOf(5, resourceVersion)];
+  return use(request({ ...scaled, oldObject, object }), deploys, live);
+};
 const config = (value: string, resourceVersion: string): JsonObject => ({
   apiVersion: 'v1',
   kind: 'ConfigMap',
@@ -66,6 +74,20 @@ const configs: Action = { operations: ['UPDATE'], apiGroups: [''], resources: ['
 const data = use(
   request({ group: '', resource: 'configmaps', oldObject: config('1', '5'), object: config('2', '5') }),
   configs,
+);
+const service = (spec: JsonObject, resourceVersion: string): JsonObject => ({
+  metadata: { name: 's', uid: 'uid-s', resourceVersion },
+  spec: { selector: { a: 'b' }, ...spec },
+});
+const away = { type: 'ExternalName', externalName: 'example.com' };
+const sentAway = use(
+  request({
+    group: '',
+    resource: 'services',
+    oldObject: service({ type: 'ClusterIP', internalTrafficPolicy: 'Cluster' }, '5'),
+    object: service({ ...away, internalTrafficPolicy: 'Cluster' }, '5'),
+  }),
+  { operations: ['UPDATE'], apiGroups: [''], resources: ['services'] },
 );
 const pods: Action = { operations: ['UPDATE'], apiGroups: [''], resources: ['pods'] };
 const pod = (generation: number, spec: JsonObject): JsonObject => ({
@@ -154,6 +176,25 @@ describe('settling', () => {
       state(elsewhere(5, 2)),
     ],
     ['the same, nothing written', 'Stands', scale(3, 5, elsewhere(3, 1)), state(elsewhere(3, 1))],
+    [
+      'a scale of what may keep its replicas in another place of the same number, written there',
+      'Untold',
+      scaleWorkers(workers(3, 3, 1)),
+      state(workers(3, 5, 2)),
+    ],
+    [
+      'a scale of what keeps them in the one place of that number, not written',
+      'Lost',
+      scaleWorkers(workers(3, 4, 1)),
+      state(workers(3, 5, 2)),
+    ],
+    ['the same, written', 'Happened', scaleWorkers(workers(3, 4, 1)), state(workers(5, 4, 2))],
+    [
+      'a scale of what had moved, so that nobody knows which place it is, written',
+      'Untold',
+      scaleWorkers(workers(3, 4, 1), '100'),
+      state(workers(3, 5, 2)),
+    ],
     ['a scale whose parent was not read, written', 'Untold', scale(3, 5), state(replicas(5, 2))],
     [
       'a scale whose parent moved before it was read, written',
@@ -177,6 +218,18 @@ describe('settling', () => {
     ['data as admitted', 'Happened', data, state(config('2', '6'))],
     ['data as admitted, read from a list', 'Happened', data, state(listed)],
     ['data as admitted, some states later', 'Untold', data, state(config('2', '7'), false)],
+    [
+      'a Service as admitted, read without what its new type does not have',
+      'Happened',
+      sentAway,
+      state(service(away, '6')),
+    ],
+    [
+      'a Service that was sent elsewhere',
+      'Lost',
+      sentAway,
+      state(service({ ...away, externalName: 'example.org' }, '6')),
+    ],
     ['other data in the next state', 'Lost', data, state(config('3', '6'))],
     ['a pod as admitted', 'Happened', podImage, state(pod(2, { image: 'b' }))],
     [

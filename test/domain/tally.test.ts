@@ -87,6 +87,17 @@ describe('a word that stops', () => {
   ])('%s: %s', (_, want, spec) => {
     expect(stopped(spec)).toBe(want);
   });
+  test.each([
+    ['is final, though its decision is deleted', 'Deny', { verdict: 'Deny' as const }],
+    ['that did not count stops nothing then either', undefined, { verdict: 'Deny' as const, ...by('eve') }],
+    ['an Approve stops nothing', undefined, {}],
+  ])('%s', (_, want, spec) => {
+    const told = { ...on, status: { decisions: tally(on, words(spec), policy(), []).decisions } };
+    const after = tally(told, [], policy(), []);
+    expect(after.stopped?.verdict).toBe(want);
+    expect(after.decisions.map(({ verdict }) => verdict)).toEqual(want === undefined ? [] : [want]);
+    expect(after.received).toBe(0);
+  });
 });
 
 describe('what is told', () => {

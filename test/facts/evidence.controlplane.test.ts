@@ -144,6 +144,18 @@ test('an update for which the API server allocates is another one on every try, 
   expect(approvalIn(await attempt()).name).not.toBe(key.name);
 });
 
+test('a Service that becomes an ExternalName is read without all that was admitted, and known again', async () => {
+  const service = core('services', 'away');
+  await lab.admin.post(core('services'), { metadata: { name: 'away' }, spec: { ports: [{ port: 80 }] } });
+  const attempt = () => patch(lab, service, { spec: { type: 'ExternalName', externalName: 'example.com' } });
+  const key = await approvedBefore(lab, attempt);
+  expect((await attempt()).code).toBe(200);
+  // Taken for lost, its approval would serve a second time.
+  expect(await endOf(lab, key)).toEqual(observedOnce);
+  await lab.admin.patch(service, { spec: { type: 'ClusterIP', externalName: null } });
+  expect(approvalIn(await attempt()).name).not.toBe(key.name);
+});
+
 test('an operator that is away for an hour settles by what it still can see, and says where it cannot tell', async () => {
   const left = leftBehind(lab);
   const keys: ApprovalKey[] = [];
