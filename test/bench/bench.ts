@@ -91,6 +91,7 @@ async function main(): Promise<void> {
       machine: describeMachine(),
       versions: versions(),
       generator: generatorName(generator),
+      memory: lab.stepup.memory,
       ...plan,
     };
     const raw = { ...about, rows: Object.fromEntries(results.map(({ row, result }) => [row.id, result.raw])) };

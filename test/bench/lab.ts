@@ -107,6 +107,7 @@ export async function startLab(
       stop: async () => {
         // In an orderly way, so that a profile is written.
         await Promise.all([running.stop(15_000), baselines.node.process.kill(), baselines.go.process.kill()]);
+        stepup.cleanUp();
         await cluster.stop();
       },
     };

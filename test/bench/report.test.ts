@@ -15,6 +15,7 @@ const run = {
   generator: 'wrk',
   rounds: 3,
   seconds: 4,
+  memory: { limit: '256Mi', isHeld: true },
   rawFile: 'benchmarks/2026-01-01.json',
 };
 

@@ -8,6 +8,8 @@ export interface Run {
   readonly machine: string;
   readonly versions: readonly string[];
   readonly generator: string;
+  /** The chart's limit of memory, and whether stepup was held to it. */
+  readonly memory: { readonly limit: string; readonly isHeld: boolean };
   readonly rounds: number;
   readonly seconds: number;
   /** The raw numbers, relative to the document. */
@@ -75,7 +77,8 @@ function method(run: Run): readonly string[] {
     '- A cell during which everybody else on the machine used more than a quarter of a core is marked as disturbed, and left out of medians where the others suffice.',
     '- Real kube-apiserver, etcd and kube-controller-manager with RBAC and an audit log, all on loopback. Webhooks are called as in a cluster: through a Service ' +
       '(ExternalName to loopback), so over HTTP/1.1, with ECDSA P-256 keys. All webhook configurations stand all the time; a cell chooses its webhook by namespace.',
-    "- stepup is what the chart renders: its arguments, its account, the image's entrypoint; one replica, which is the leader too.",
+    "- stepup is what the chart renders: its arguments, its account, the image's entrypoint; one replica, which is the leader too. " +
+      `Its memory limit of ${run.memory.limit} ${run.memory.isHeld ? 'holds here as well, by a cgroup' : 'could not be set here, so V8 takes what the machine has'}.`,
     `- Raw numbers: [${run.rawFile}](${run.rawFile}).`,
   ];
 }

@@ -9,6 +9,7 @@ import { type Component, startComponent } from '../controlplane/component.ts';
 import type { ControlPlane } from '../controlplane/controlplane.ts';
 import { requestToken } from '../controlplane/service-account-token.ts';
 import { imageEntrypoint } from '../tools/image-entrypoint.ts';
+import { bytesOf, limitMemory } from './memory-limit.ts';
 
 export const systemNamespace = 'stepup-system';
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -24,18 +25,27 @@ export interface StepupOptions {
 export interface Stepup {
   readonly gate: (policy: string) => string;
   readonly token: string;
+  /** The chart's limit of memory, and whether this machine lets the process be held to it. */
+  readonly memory: { readonly limit: string; readonly isHeld: boolean };
   /** Starts the process and resolves once it is ready. */
   start(): Promise<Component>;
   /** The sum of a counter over all its label sets. */
   counted(metric: string, labels?: Labels): Promise<number>;
+  /** Takes away what it made outside the cluster's folder; once the process has ended. */
+  cleanUp(): void;
 }
 
 type Labels = Readonly<Record<string, string>>;
 
+interface Container {
+  readonly args: readonly string[];
+  readonly resources: { readonly limits: { readonly memory: string } };
+}
+
 interface Deployment {
   readonly metadata: { readonly name: string };
   readonly spec: {
-    readonly template: { readonly spec: { readonly containers: readonly { readonly args: string[] }[] } };
+    readonly template: { readonly spec: { readonly containers: readonly Container[] } };
   };
 }
 
@@ -70,29 +80,37 @@ export async function installChart(cluster: ControlPlane, options: StepupOptions
   const token = await writeServiceAccount(cluster, join(folder, 'account'));
   const path = `/apis/apps/v1/namespaces/${systemNamespace}/deployments/stepup`;
   const deployment = await cluster.admin.get<Deployment & { metadata: { name: string } }>(path);
-  const args = deployment.spec.template.spec.containers[0]?.args ?? [];
+  const [container] = deployment.spec.template.spec.containers;
+  if (container === undefined) throw new Error('read the Deployment: no container');
+  const { memory } = container.resources.limits;
+  const held = limitMemory(bytesOf(memory));
   const server = new URL(cluster.server);
   const metrics = async () => (await fetch(`http://${address}:${statusPort}/metrics`)).text();
   return {
     token,
     gate: (policy) => `https://${address}:${webhookPort}/gate/${policy}`,
     counted: async (metric, labels) => sumOf(await metrics(), metric, labels),
-    start: () =>
-      startComponent({
+    memory: { limit: memory, isHeld: held !== undefined },
+    start: () => {
+      const command = [
+        '/usr/bin/env',
+        '-i',
+        'NODE_ENV=production',
+        `KUBERNETES_SERVICE_HOST=${server.hostname}`,
+        `KUBERNETES_SERVICE_PORT=${server.port}`,
+        ...entrypoint(join(folder, 'dist'), options.profile),
+        ...container.args.map((arg) => expanded(arg, join(folder, 'account'))),
+      ];
+      return startComponent({
         name: 'stepup',
-        binary: '/usr/bin/env',
-        args: [
-          '-i',
-          'NODE_ENV=production',
-          `KUBERNETES_SERVICE_HOST=${server.hostname}`,
-          `KUBERNETES_SERVICE_PORT=${server.port}`,
-          ...entrypoint(join(folder, 'dist'), options.profile),
-          ...args.map((arg) => expanded(arg, join(folder, 'account'))),
-        ],
+        binary: '/bin/sh',
+        args: held?.wrap(command) ?? ['-c', 'exec "$0" "$@"', ...command],
         log: join(folder, 'stepup.log'),
         isReady: () => isReady(statusPort),
         readyTimeoutMs: 30_000,
-      }),
+      });
+    },
+    cleanUp: () => held?.remove(),
   };
 }
 
