@@ -203,13 +203,14 @@ export class Gate {
     const most = requestRulesOf(policy).maxPendingPerRequester;
     const { username } = attempt.requester;
     const pending = pendingOf(this.#dependencies.caches, username, policy.metadata.name);
-    if (pending >= most || !limit.take(username)) {
-      return refused(policy.metadata.name, 'TooManyPending');
-    }
+    if (pending >= most) return refused(policy.metadata.name, 'TooManyPending');
+    if (!limit.take(username)) return refused(policy.metadata.name, 'TooManyPending', tooFast);
     filings.file({ name, namespace, attempt, request, policy });
     return verdict;
   }
 }
+
+const tooFast = 'None was filed: it asks for new ones too fast. Send the request again in a moment';
 
 function modeOf(policy: Policy): Mode {
   return isEnforced(policy) ? 'Enforce' : 'Observe';

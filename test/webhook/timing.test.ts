@@ -124,7 +124,7 @@ describe('a storm of identical requests', () => {
           "kind": "stepuppolicies",
           "name": "deploys",
         },
-        "message": "stepup: deploys: the requester has too many approvals pending. None was filed; have some decided or withdrawn, or wait until they time out",
+        "message": "stepup: deploys: the requester has too many approvals pending. None was filed: it asks for new ones too fast. Send the request again in a moment",
         "reason": "TooManyPending",
         "status": "Failure",
       }
