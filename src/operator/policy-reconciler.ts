@@ -10,6 +10,7 @@ import { WorkQueue } from '../kube/work-queue.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { type CompileContext, compilePolicy } from './compile-policy.ts';
 import type { ConfigurationKeeper, Put } from './configuration-keeper.ts';
+import { pinConfiguration, pinName, policyPinnedBy } from './eviction-pin.ts';
 import type { OperatorMetrics } from './operator-metrics.ts';
 import { notReadyFor, type Readiness, readyWith, statusWith } from './policy-status.ts';
 import { enqueueChanges, type Watched } from './watched.ts';
@@ -26,6 +27,9 @@ export interface PolicyReconcilerOptions {
   readonly client: Pick<ResourceClient<StepUpPolicy>, 'replaceStatus'>;
   readonly configurations: Watched<WebhookConfiguration>;
   readonly keeper: ConfigurationKeeper;
+  /** What has governed evictions name their pod. */
+  readonly pins: Watched<WebhookConfiguration>;
+  readonly pinKeeper: ConfigurationKeeper;
   /** Undefined until gates may be written: certificates, our own kinds' entry and this replica's webhook come first. */
   readonly context: () => Omit<CompileContext, 'policyExists' | 'entriesOn'> | undefined;
   readonly events: Pick<EventRecorder, 'emit'>;
@@ -58,7 +62,7 @@ export class PolicyReconciler {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { policies, configurations } = this.#options;
+    const { policies, configurations, pins } = this.#options;
     enqueueChanges(policies, signal, ({ metadata }, change) => {
       this.#queue.add(metadata.name);
       const isOther = change?.type === 'delete' || (change !== undefined && change.previous === undefined);
@@ -66,6 +70,10 @@ export class PolicyReconciler {
     });
     enqueueChanges(configurations, signal, ({ metadata }) => {
       if (metadata.name.startsWith(gatePrefix)) this.#queue.add(metadata.name.slice(gatePrefix.length));
+    });
+    enqueueChanges(pins, signal, ({ metadata }) => {
+      const policy = policyPinnedBy(metadata.name);
+      if (policy !== undefined) this.#queue.add(policy);
     });
     await this.#queue.run(signal);
   }
@@ -120,6 +128,9 @@ export class PolicyReconciler {
   }
 
   async #put(policy: StepUpPolicy, configuration: NewConfiguration): Promise<Put> {
+    // The pin first: a gate without it refuses evictions. What is wrong with it is wrong with the gate, which says so.
+    const pinned = await this.#pin(policy.metadata.name, configuration);
+    if (pinned === 'Stale') return { kind: 'Stale' };
     const put = await this.#options.keeper.put(configuration);
     const { name, uid } = policy.metadata;
     if (put.kind === 'Stale' || put.kind === 'Refused') return put;
@@ -139,6 +150,27 @@ export class PolicyReconciler {
     return put;
   }
 
+  /** Keeps what has the evictions that this gate is asked about name their pod. */
+  async #pin(policy: string, gate: NewConfiguration): Promise<Put['kind']> {
+    const { pinKeeper, metrics, log } = this.#options;
+    const wanted = pinConfiguration(policy, gate);
+    if (wanted === undefined) {
+      await this.#unpin(policy);
+      return 'InPlace';
+    }
+    const put = await pinKeeper.put(wanted);
+    if (put.kind === 'Restored') {
+      log.warn({ policy, what: put.what }, 'pin of evictions restored');
+      metrics.restored('MutatingWebhookConfiguration');
+    }
+    return put.kind;
+  }
+
+  async #unpin(policy: string): Promise<void> {
+    const stored = this.#options.pins.objects.get({ name: pinName(policy) });
+    if (stored !== undefined && isManaged(stored)) await this.#options.pinKeeper.remove(stored.metadata.name);
+  }
+
   /** A policy that cannot be compiled now keeps the gate it had: its requests are refused, not let through. */
   async #keepLastGood(policy: StepUpPolicy, caBundle: string): Promise<void> {
     const stored = this.#options.configurations.objects.get({ name: `${gatePrefix}${policy.metadata.name}` });
@@ -149,6 +181,7 @@ export class PolicyReconciler {
 
   async #remove(name: string): Promise<void> {
     this.#lastGood.delete(name);
+    await this.#unpin(name);
     const stored = this.#options.configurations.objects.get({ name: `${gatePrefix}${name}` });
     if (stored === undefined || !isManaged(stored)) return;
     await this.#options.keeper.remove(stored.metadata.name);
