@@ -128,9 +128,6 @@ export class PolicyReconciler {
   }
 
   async #put(policy: StepUpPolicy, configuration: NewConfiguration): Promise<Put> {
-    // The pin first: a gate without it refuses evictions. What is wrong with it is wrong with the gate, which says so.
-    const pinned = await this.#pin(policy.metadata.name, configuration);
-    if (pinned === 'Stale') return { kind: 'Stale' };
     const put = await this.#options.keeper.put(configuration);
     const { name, uid } = policy.metadata;
     if (put.kind === 'Stale' || put.kind === 'Refused') return put;
@@ -147,7 +144,8 @@ export class PolicyReconciler {
         note: `webhook configuration ${configuration.metadata.name} was ${put.what} by someone else and was put back`,
       });
     }
-    return put;
+    // Only what is in force has a pin: one for a gate that is refused would be put back with the last good gate, for ever.
+    return (await this.#pin(name, configuration)) === 'Stale' ? { kind: 'Stale' } : put;
   }
 
   /** Keeps what has the evictions that this gate is asked about name their pod. */
@@ -159,6 +157,7 @@ export class PolicyReconciler {
       return 'InPlace';
     }
     const put = await pinKeeper.put(wanted);
+    if (put.kind === 'Refused') throw new Error(`write ${wanted.metadata.name}: ${put.message}`);
     if (put.kind === 'Restored') {
       log.warn({ policy, what: put.what }, 'pin of evictions restored');
       metrics.restored('MutatingWebhookConfiguration');
