@@ -6,6 +6,7 @@ import { type ChangeDigests, changeDigests } from './change-digest.ts';
 import { partOf } from './content.ts';
 import type { CoverageRow } from './coverage.ts';
 import { type Deletion, deletion, isDeletionByUpdate } from './deletion.ts';
+import { isEviction } from './eviction.ts';
 import { type Json, type JsonObject, textAt, valueAt, without } from './json.ts';
 import { isMisleadingApply, lastApplied } from './last-applied.ts';
 import { normalisedCreation } from './normalise.ts';
@@ -123,9 +124,8 @@ function actionChange(row: CoverageRow, request: AdmissionRequest, context: Chan
 }
 
 /** True when the request is judged on an object that its review does not carry. */
-export function isJudgedOnLive({ operation, group, resource, subresource }: AdmissionRequest): boolean {
-  if (operation === 'UPDATE') return subresource === 'scale';
-  return operation === 'CREATE' && group === '' && resource === 'pods' && subresource === 'eviction';
+export function isJudgedOnLive(request: AdmissionRequest): boolean {
+  return isEviction(request) || (request.operation === 'UPDATE' && request.subresource === 'scale');
 }
 
 function creation(request: AdmissionRequest, ignore: readonly string[]): Change {

@@ -116,9 +116,13 @@ async function work(
     log,
     clock,
   });
+  const mutatingKeeper = new ConfigurationKeeper({
+    client: client(resources.mutatingWebhookConfigurations),
+    stored: stamps,
+  });
   const stampReconciler: StampReconciler = new StampReconciler({
     configurations: stamps,
-    keeper: new ConfigurationKeeper({ client: client(resources.mutatingWebhookConfigurations), stored: stamps }),
+    keeper: mutatingKeeper,
     context: stampContext,
     onInPlace: () => {
       if (!isStampInPlace) policyReconciler.enqueueAll();
@@ -139,6 +143,8 @@ async function work(
     client: client<StepUpPolicy>(resources.stepUpPolicies),
     configurations: gates,
     keeper: new ConfigurationKeeper({ client: client(resources.validatingWebhookConfigurations), stored: gates }),
+    pins: stamps,
+    pinKeeper: mutatingKeeper,
     context: () => {
       const context = stampContext();
       const mayGate = isStampInPlace && dependencies.webhookListening();

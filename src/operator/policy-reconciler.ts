@@ -10,6 +10,7 @@ import { WorkQueue } from '../kube/work-queue.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { type CompileContext, compilePolicy } from './compile-policy.ts';
 import type { ConfigurationKeeper, Put } from './configuration-keeper.ts';
+import { pinConfiguration, pinName, policyPinnedBy } from './eviction-pin.ts';
 import type { OperatorMetrics } from './operator-metrics.ts';
 import { notReadyFor, type Readiness, readyWith, statusWith } from './policy-status.ts';
 import { enqueueChanges, type Watched } from './watched.ts';
@@ -26,6 +27,9 @@ export interface PolicyReconcilerOptions {
   readonly client: Pick<ResourceClient<StepUpPolicy>, 'replaceStatus'>;
   readonly configurations: Watched<WebhookConfiguration>;
   readonly keeper: ConfigurationKeeper;
+  /** What has governed evictions name their pod. */
+  readonly pins: Watched<WebhookConfiguration>;
+  readonly pinKeeper: ConfigurationKeeper;
   /** Undefined until gates may be written: certificates, our own kinds' entry and this replica's webhook come first. */
   readonly context: () => Omit<CompileContext, 'policyExists' | 'entriesOn'> | undefined;
   readonly events: Pick<EventRecorder, 'emit'>;
@@ -58,7 +62,7 @@ export class PolicyReconciler {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { policies, configurations } = this.#options;
+    const { policies, configurations, pins } = this.#options;
     enqueueChanges(policies, signal, ({ metadata }, change) => {
       this.#queue.add(metadata.name);
       const isOther = change?.type === 'delete' || (change !== undefined && change.previous === undefined);
@@ -66,6 +70,10 @@ export class PolicyReconciler {
     });
     enqueueChanges(configurations, signal, ({ metadata }) => {
       if (metadata.name.startsWith(gatePrefix)) this.#queue.add(metadata.name.slice(gatePrefix.length));
+    });
+    enqueueChanges(pins, signal, ({ metadata }) => {
+      const policy = policyPinnedBy(metadata.name);
+      if (policy !== undefined) this.#queue.add(policy);
     });
     await this.#queue.run(signal);
   }
@@ -136,7 +144,30 @@ export class PolicyReconciler {
         note: `webhook configuration ${configuration.metadata.name} was ${put.what} by someone else and was put back`,
       });
     }
-    return put;
+    // Only what is in force has a pin: one for a gate that is refused would be put back with the last good gate, for ever.
+    return (await this.#pin(name, configuration)) === 'Stale' ? { kind: 'Stale' } : put;
+  }
+
+  /** Keeps what has the evictions that this gate is asked about name their pod. */
+  async #pin(policy: string, gate: NewConfiguration): Promise<Put['kind']> {
+    const { pinKeeper, metrics, log } = this.#options;
+    const wanted = pinConfiguration(policy, gate);
+    if (wanted === undefined) {
+      await this.#unpin(policy);
+      return 'InPlace';
+    }
+    const put = await pinKeeper.put(wanted);
+    if (put.kind === 'Refused') throw new Error(`write ${wanted.metadata.name}: ${put.message}`);
+    if (put.kind === 'Restored') {
+      log.warn({ policy, what: put.what }, 'pin of evictions restored');
+      metrics.restored('MutatingWebhookConfiguration');
+    }
+    return put.kind;
+  }
+
+  async #unpin(policy: string): Promise<void> {
+    const stored = this.#options.pins.objects.get({ name: pinName(policy) });
+    if (stored !== undefined && isManaged(stored)) await this.#options.pinKeeper.remove(stored.metadata.name);
   }
 
   /** A policy that cannot be compiled now keeps the gate it had: its requests are refused, not let through. */
@@ -149,6 +180,7 @@ export class PolicyReconciler {
 
   async #remove(name: string): Promise<void> {
     this.#lastGood.delete(name);
+    await this.#unpin(name);
     const stored = this.#options.configurations.objects.get({ name: `${gatePrefix}${name}` });
     if (stored === undefined || !isManaged(stored)) return;
     await this.#options.keeper.remove(stored.metadata.name);

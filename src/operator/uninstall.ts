@@ -40,11 +40,11 @@ export async function uninstall(
 ): Promise<void> {
   const gates = new ResourceClient<KubeObject>(rest, resources.validatingWebhookConfigurations);
   const stamps = new ResourceClient<KubeObject>(rest, resources.mutatingWebhookConfigurations);
-  const isGate = (object: KubeObject) => isManaged(object);
-  const isStamp = (object: KubeObject) => object.metadata.name === stampName;
+  // The stamp also where somebody took its label away.
+  const isOurs = (object: KubeObject) => isManaged(object) || object.metadata.name === stampName;
   const wasLed = await takeLease(new ResourceClient<Lease>(rest, resources.leases), lease, { log, clock, signal });
   for (let round = 1; round <= mostRounds; round++) {
-    const removed = (await removeAll(gates, isGate, log, signal)) + (await removeAll(stamps, isStamp, log, signal));
+    const removed = (await removeAll(gates, isOurs, log, signal)) + (await removeAll(stamps, isOurs, log, signal));
     if (removed === 0 && (round > 1 || !wasLed)) {
       await removePacks(rest, log, signal);
       // Last: nobody calls the webhook any more. Its authority's key must not outlive what trusted it.

@@ -6,6 +6,8 @@ import { approvalOf } from '../api/kinds.ts';
 import { type Attempt, attemptOf, isNamespaceObject, targetLabelValue } from '../domain/attempt.ts';
 import { describe, isHarmlessDryRun, statedOn } from '../domain/describe.ts';
 import { effectivePolicy, sharedSelectorKeys } from '../domain/effective-policy.ts';
+import { isEviction, uidNamedBy } from '../domain/eviction.ts';
+import { textAt } from '../domain/json.ts';
 import { wordsOf } from '../domain/message.ts';
 import { isEnforced, notBuiltYet, type Policy, requestRulesOf } from '../domain/policy.ts';
 import type { DeniedReason } from '../domain/reason.ts';
@@ -18,7 +20,7 @@ import type { Consumption, Governed } from './consumption.ts';
 import type { Caches } from './dependencies.ts';
 import type { Filings } from './filing.ts';
 import { answerOf, lookedOn, type Refused, type Verdict } from './gate-answer.ts';
-import { needsLiveTarget, readLiveTarget } from './live-target.ts';
+import { type LiveTarget, needsLiveTarget, readLiveTarget } from './live-target.ts';
 import type { Observations } from './observations.ts';
 import { pendingOf } from './pending.ts';
 import type { Policies } from './policies.ts';
@@ -144,6 +146,9 @@ export class Gate {
             }
           : refused(policy.metadata.name, described.reason);
       case 'Attempt': {
+        if (modeOf(policy) === 'Enforce' && mayEndAnother(request, live)) {
+          return refused(policy.metadata.name, 'Undescribable', notNamed);
+        }
         const attempt = attemptOf(effective.metadata.name, request, described.attempt.change);
         const governed: Governed = { request, attempt, policy: effective, policies: policies.allWith(policy), context };
         if (modeOf(policy) === 'Observe') return consumption.foresee(governed);
@@ -211,6 +216,14 @@ export class Gate {
 }
 
 const tooFast = 'None was filed: it asks for new ones too fast. Send the request again in a moment';
+
+const notNamed = 'The eviction does not name the UID of this pod. Send it again in a moment';
+
+/** True of an eviction that would be carried out on whatever pod bears the name by then. */
+function mayEndAnother(request: AdmissionRequest, live: LiveTarget | undefined): boolean {
+  if (!isEviction(request)) return false;
+  return live?.kind !== 'Read' || uidNamedBy(request) !== textAt(live.object, '/metadata/uid');
+}
 
 function modeOf(policy: Policy): Mode {
   return isEnforced(policy) ? 'Enforce' : 'Observe';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The HTTPS server that the API server calls: HTTP in, parsed reviews to the gate and the stamper, answers out.
+// The HTTPS server that the API server calls: HTTP in, parsed reviews to the gate, the stamper and the pinner, answers out.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -18,6 +18,7 @@ import type { WebhookMetrics } from './webhook-metrics.ts';
 export interface ServerDependencies {
   readonly gate: { review(policy: string, request: AdmissionRequest, entry?: 'Enforce' | 'Observe'): Promise<Answer> };
   readonly stamper: { review(request: AdmissionRequest): Promise<Answer> };
+  readonly pinner: { review(request: AdmissionRequest): Promise<Answer> };
   readonly metrics: Pick<WebhookMetrics, 'review'>;
   readonly log: Log;
   /** Reviews decided at once; more are refused without being looked at. Default 2,000. */
@@ -37,7 +38,7 @@ const mostBodyBytes = 8 * 1024 * 1024;
 const drainMs = 3_000;
 const closeMs = 10_000;
 const sweepMs = 50;
-const path = { gate: '/gate/:policy', observe: '/observe/:policy', stamp: '/stamp' } as const;
+const path = { gate: '/gate/:policy', observe: '/observe/:policy', stamp: '/stamp', pin: '/pin' } as const;
 /** The API server adds its timeout as a query. */
 const plainGate = /^\/gate\/([a-z0-9][a-z0-9.-]*)(?:\?|$)/;
 
@@ -139,24 +140,29 @@ export class WebhookServer {
     app.set('query parser', false);
     app.set('case sensitive routing', true);
     app.set('strict routing', true);
-    const { gate, stamper } = this.#dependencies;
+    const { gate, stamper, pinner } = this.#dependencies;
     app.post(path.gate, (request, response) =>
       this.#serve('gate', request, response, (review) => gate.review(request.params.policy, review)),
     );
     app.post(path.stamp, (request, response) =>
       this.#serve('stamp', request, response, (review) => stamper.review(review)),
     );
+    app.post(path.pin, (request, response) => this.#serve('pin', request, response, (review) => pinner.review(review)));
     // Policies in mode Observe: what cannot be read or decided is an error, which their entries have the API server ignore.
     app.post(path.observe, (request, response) =>
       this.#serve('observe', request, response, (review) => gate.review(request.params.policy, review, 'Observe')),
     );
-    app.all([path.gate, path.observe, path.stamp], (_request, response) => {
+    app.all(Object.values(path), (_request, response) => {
       response.setHeader('Allow', 'POST');
       this.#reject(response, 405, 'only POST is answered here');
     });
     app.use((_request: IncomingMessage, response: ServerResponse) => {
       this.#dependencies.metrics.review('other');
-      this.#reject(response, 404, 'there is nothing here; reviews go to /gate/<policy>, /observe/<policy> and /stamp');
+      this.#reject(
+        response,
+        404,
+        'there is nothing here; reviews go to /gate/<policy>, /observe/<policy>, /stamp and /pin',
+      );
     });
     // Express knows an error handler by its four parameters. It gets paths that cannot be decoded.
     app.use((_error: unknown, _request: IncomingMessage, response: ServerResponse, _next: unknown) => {
@@ -166,7 +172,7 @@ export class WebhookServer {
   }
 
   async #serve(
-    name: 'gate' | 'observe' | 'stamp',
+    name: 'gate' | 'observe' | 'stamp' | 'pin',
     request: IncomingMessage,
     response: ServerResponse,
     decide: (review: AdmissionRequest) => Promise<Answer>,
@@ -190,7 +196,7 @@ export class WebhookServer {
       } else if (body.kind === 'TooLarge') {
         this.#reject(response, 413, `a review must not be larger than ${mostBodyBytes} bytes`);
       } else {
-        await this.#answer(body.bytes, response, { decide, mayRefuse: name !== 'observe' });
+        await this.#answer(body.bytes, response, { decide, mayRefuse: name === 'gate' || name === 'stamp' });
       }
     } catch (error) {
       log.error(errorFields(error), 'review failed');

@@ -75,7 +75,7 @@ export class WebhookMetrics {
     });
   }
 
-  review(path: 'gate' | 'observe' | 'stamp' | 'other'): void {
+  review(path: 'gate' | 'observe' | 'stamp' | 'pin' | 'other'): void {
     this.#reviews.inc({ path });
   }
 

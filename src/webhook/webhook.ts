@@ -10,6 +10,7 @@ import { FirstTries } from './first-tries.ts';
 import { Gate } from './gate.ts';
 import { LiveViews } from './live-view.ts';
 import { Observations } from './observations.ts';
+import { Pinner } from './pin.ts';
 import { Policies } from './policies.ts';
 import { RequesterLimit } from './requester-limit.ts';
 import { type KeyPair, WebhookServer } from './server.ts';
@@ -75,7 +76,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     log,
     metrics,
   });
-  const server = new WebhookServer({ gate, stamper, metrics, log });
+  const server = new WebhookServer({ gate, stamper, pinner: new Pinner(rest), metrics, log });
   return {
     saw(object, isGone) {
       const instant = { now: clock.now(), monotonicMs: clock.monotonicMs() };

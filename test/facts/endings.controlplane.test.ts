@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Limits of facts B11 and B12 (docs/facts.md): what more than one deletion an approved deletion lets through.
+// Facts B11 and B12 (docs/facts.md): what more than one deletion an approved deletion lets through, and what it does not.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { KubeObject } from '../controlplane/admin-client.ts';
+import { eventually } from '../controlplane/eventually.ts';
 import { core, patch, pod, secret } from './actions.ts';
 import { type History, startHistory, timesDeleted } from './history.ts';
 import {
@@ -62,16 +63,33 @@ async function evictTwice(name: string, optionsFor: (pod: KubeObject) => object)
   return { answer: await second, deleted: timesDeleted(await podHistory.of(name)) };
 }
 
-test('B11 an eviction that is held up ends a namesake made meanwhile, under the same approval', async () => {
-  const { answer, deleted } = await evictTwice('b11-late', () => ({}));
-  expect(codeAndMessage(answer)).toMatch(/^201/);
-  expect(deleted).toBe(2);
-});
-
-test('B11 an eviction that names the UID of its pod ends no namesake', async () => {
-  const { answer, deleted } = await evictTwice('b11-uid', ({ metadata: { uid } }) => ({ preconditions: { uid } }));
+test.each<[string, (pod: KubeObject) => object]>([
+  ['names no UID', () => ({})],
+  ['names the UID of its pod', ({ metadata: { uid } }) => ({ preconditions: { uid } })],
+])('B11 an eviction that is held up and %s ends no namesake made meanwhile', async (what, optionsFor) => {
+  const { answer, deleted } = await evictTwice(`b11-${what.length}`, optionsFor);
   expect(codeAndMessage(answer)).toMatch(/^409 .*UID in the precondition/);
   expect(deleted).toBe(1);
+});
+
+test('B11 an eviction that nobody made name its pod is refused', async () => {
+  await lab.admin.post<KubeObject>(core('pods'), pod('b11-unnamed'));
+  const pins = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+  // Somebody takes the entry away again and again; the operator puts it back at once.
+  await eventually('an eviction to arrive as it was sent', async () => {
+    const { items } = await lab.admin.list(pins);
+    const names = items.map(({ metadata }) => metadata.name).filter((name) => name.startsWith('stepup-pin-'));
+    await Promise.all(names.map((name) => lab.admin.send('DELETE', `${pins}/${name}`)));
+    const answers = await Promise.all(Array.from({ length: 8 }, () => evict('b11-unnamed', 'first', {})));
+    return answers.some((answer) => /^403 .*does not name the UID/.test(codeAndMessage(answer)));
+  });
+  await eventually('the entry to be back', async () => {
+    const answer = codeAndMessage(await evict('b11-unnamed', 'first', {}));
+    return /requires approval/.test(answer);
+  });
+  const key = await approvedBefore(lab, () => evict('b11-unnamed', 'first', {}));
+  expect((await evict('b11-unnamed', 'first', {})).code).toBe(201);
+  expect(await endOf(lab, key)).toEqual(observedOnce);
 });
 
 test('B12 while the approval of a deletion is reserved, it takes the finalizers away too', async () => {

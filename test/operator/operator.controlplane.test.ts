@@ -142,6 +142,39 @@ describe('a policy', () => {
     expect(restored.webhooks).toEqual(gate.webhooks);
   });
 
+  test('that governs evictions has them name their pod, as long as it does', async () => {
+    const actions = [{ operations: ['DELETE'], apiGroups: [''], resources: ['pods'] }];
+    const { name } = (await createPolicy(policySpec({ actions }))).metadata;
+    await reported(name);
+    const pinName = { name: `stepup-pin-${name}` };
+    const pin = await stamps.get(pinName);
+    expect(pin.webhooks).toMatchObject([
+      {
+        failurePolicy: 'Ignore',
+        rules: [{ resources: ['pods/eviction'] }],
+        clientConfig: { service: { path: '/pin' } },
+      },
+    ]);
+    await stamps.delete(pinName);
+    const restored = await eventually('the pin to be back', () => stamps.get(pinName));
+    expect(restored.webhooks).toEqual(pin.webhooks);
+
+    // A generation that the API server refuses changes neither, and is not tried over and over.
+    await policies.mergePatch({ name }, { spec: { conditions: [{ name: 'broken', expression: '1 +' }] } });
+    expect(readyOf(await reported(name))?.reason).toBe('InvalidByAPIServer');
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect((await stamps.get(pinName)).metadata).toEqual(restored.metadata);
+
+    const deployments = [{ operations: ['DELETE'], apiGroups: ['apps'], resources: ['deployments'] }];
+    await policies.mergePatch({ name }, { spec: { actions: deployments, conditions: null } });
+    expect(readyOf(await reported(name))?.status).toBe('True');
+    await eventually('the pin to go', () => isGone(stamps.get(pinName)));
+    await policies.mergePatch({ name }, { spec: { actions } });
+    await eventually('the pin to come', () => stamps.get(pinName));
+    await policies.delete({ name });
+    await eventually('the pin to go with its policy', () => isGone(stamps.get(pinName)));
+  });
+
   test.each<{ given: string; overrides: object; want: object }>([
     {
       given: 'that nobody can approve',

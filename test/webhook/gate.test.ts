@@ -518,7 +518,7 @@ describe('shapes that are judged on an object the review does not carry', () => 
       resource: { group: '', version: 'v1', resource: 'pods' },
       subResource: 'eviction',
       name: 'web-1',
-      object: { kind: 'Eviction', deleteOptions: {} },
+      object: { kind: 'Eviction', deleteOptions: { preconditions: { uid: 'pod-uid' } } },
       ...over,
     });
   const pod = { metadata: { uid: 'pod-uid', resourceVersion: '5', name: 'web-1' } };
@@ -534,6 +534,28 @@ describe('shapes that are judged on an object the review does not carry', () => 
     webhook.approve(await filed(webhook, nameIn(answer)));
     expect(reasonIn(await webhook.ask(eviction(), 'pods'))).toBe('Allowed Reserved');
     expect(reasonIn(await webhook.ask(eviction(), 'pods'))).toBe('Allowed Readmitted');
+  });
+
+  test.each([
+    ['no UID', {}],
+    ['no UID in what it names', { preconditions: { resourceVersion: '5' } }],
+    ['another UID', { preconditions: { uid: 'pod-uid-before' } }],
+  ])('an approved eviction that names %s is denied, for it may end another pod', async (_what, deleteOptions) => {
+    webhook.policy('pods', { actions: pods });
+    webhook.targets.set('/api/v1/namespaces/prod/pods/web-1', pod);
+    webhook.approve(await filed(webhook, nameIn(await webhook.ask(eviction(), 'pods'))));
+    const answer = await webhook.ask(eviction({ object: { kind: 'Eviction', deleteOptions } }), 'pods');
+    expect(answer.status?.message).toBe(
+      'stepup: pods: the request cannot be described, so nothing can cover it. The eviction does not name the UID of this pod. Send it again in a moment',
+    );
+    expect(reasonIn(await webhook.ask(eviction(), 'pods'))).toBe('Allowed Reserved');
+  });
+
+  test('a policy that observes asks no eviction to name anything', async () => {
+    webhook.policy('pods', { actions: pods, mode: 'Observe' });
+    webhook.targets.set('/api/v1/namespaces/prod/pods/web-1', pod);
+    const answer = await webhook.ask(eviction({ object: { kind: 'Eviction' } }), 'pods');
+    expect(reasonIn(answer)).toBe('Allowed ApprovalRequired');
   });
 
   test.each<[string, Error | undefined]>([

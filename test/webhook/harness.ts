@@ -53,6 +53,7 @@ export interface Harness extends ReturnType<typeof fakeKinds> {
   aheadMs: number;
   ask(review: object, policy?: string): Promise<Response>;
   stamp(review: object): Promise<Response>;
+  pin(review: object): Promise<Response>;
   post(
     path: string,
     body: string | Buffer,
@@ -141,6 +142,7 @@ export async function startWebhook(): Promise<Harness> {
       return answer;
     },
     stamp: (review) => respond('/stamp?timeout=5s', review),
+    pin: (review) => respond('/pin?timeout=5s', review),
     policy: (name, spec = {}, given = ready) =>
       policies.put({ metadata: { name }, spec: policySpec(spec), status: given }),
     approve({ metadata, spec }, by = 'ada') {

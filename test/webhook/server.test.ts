@@ -157,6 +157,7 @@ describe('a server of its own', () => {
     const server = new WebhookServer({
       gate: { review: gateReview },
       stamper: { review: gateReview },
+      pinner: { review: gateReview },
       metrics: { review() {} },
       log,
       ...limits,
