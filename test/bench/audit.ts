@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What a user asked of the API server, from its audit log.
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 
 export interface AuditEvent {
   readonly verb: string;
@@ -20,14 +20,19 @@ interface Logged {
   readonly requestReceivedTimestamp: string;
 }
 
-/** Where the log ends now. */
+/** Where the last whole line of the log ends: another one may be half written. */
 export function endOfLog(path: string): number {
-  return statSync(path).size;
+  return endOfLines(readFileSync(path));
 }
 
-/** The events written from an offset on, to the end of the log. */
+/** The events written from an offset on, to the last whole line of the log. */
 export function eventsSince(path: string, offset: number): readonly AuditEvent[] {
-  return eventsIn(readFileSync(path).subarray(offset).toString('utf8'));
+  const bytes = readFileSync(path);
+  return eventsIn(bytes.subarray(offset, endOfLines(bytes)).toString('utf8'));
+}
+
+function endOfLines(bytes: Buffer): number {
+  return bytes.lastIndexOf('\n') + 1;
 }
 
 export function eventsIn(text: string): readonly AuditEvent[] {
