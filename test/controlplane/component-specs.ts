@@ -97,6 +97,8 @@ export function apiServerSpec(binaries: Binaries, files: ClusterFiles, parts: Ap
       `--proxy-client-key-file=${files.path('front-proxy-client.key')}`,
       '--allow-privileged=true',
       `--audit-policy-file=${files.path('audit-policy.json')}`,
+      // Read by offset, so never rotated; the default begins a new file after 100 MB.
+      '--audit-log-maxsize=10000',
       `--audit-log-path=${parts.auditLog}`,
       ...parts.extraArgs,
     ],
