@@ -21,35 +21,29 @@ export function policyPinnedBy(name: string): string | undefined {
  * stands in nobody's way: the gate refuses an eviction that has not been changed.
  */
 export function pinConfiguration(policy: string, gate: NewConfiguration): NewConfiguration | undefined {
-  const webhooks = (gate.webhooks ?? []).flatMap((webhook) => {
-    const rules = webhook.rules.flatMap(aboutEvictions);
-    return rules.length === 0 || !isEnforcing(webhook) ? [] : [pinned(webhook, rules)];
+  const webhooks = (gate.webhooks ?? []).flatMap((webhook): Webhook[] => {
+    const { name, clientConfig, rules } = webhook;
+    const { service } = clientConfig;
+    const evictions = rules.flatMap(aboutEvictions);
+    // A gate that only looks on has nothing changed.
+    if (evictions.length === 0 || !service?.path.startsWith('/gate/')) return [];
+    return [
+      {
+        ...webhook,
+        name: name.replace(/\.gate\.stepup\.dev$/, '.pin.stepup.dev'),
+        clientConfig: { ...clientConfig, service: { ...service, path: '/pin' } },
+        failurePolicy: 'Ignore',
+        reinvocationPolicy: 'Never',
+        rules: evictions,
+        sideEffects: 'None',
+      },
+    ];
   });
   return webhooks.length === 0 ? undefined : { metadata: { ...gate.metadata, name: pinName(policy) }, webhooks };
-}
-
-function isEnforcing({ clientConfig }: Webhook): boolean {
-  return clientConfig.service?.path.startsWith('/gate/') ?? false;
 }
 
 function aboutEvictions(rule: Rule): readonly Rule[] {
   const { apiGroups, resources, operations } = rule;
   const isAbout = apiGroups.includes('') && resources.includes(eviction) && operations.includes('CREATE');
   return isAbout ? [{ ...rule, operations: ['CREATE'], resources: [eviction] }] : [];
-}
-
-function pinned(webhook: Webhook, rules: readonly Rule[]): Webhook {
-  const { name, clientConfig } = webhook;
-  return {
-    ...webhook,
-    name: name.replace(/\.gate\.stepup\.dev$/, '.pin.stepup.dev'),
-    clientConfig: {
-      ...clientConfig,
-      ...(clientConfig.service === undefined ? {} : { service: { ...clientConfig.service, path: '/pin' } }),
-    },
-    failurePolicy: 'Ignore',
-    reinvocationPolicy: 'Never',
-    rules,
-    sideEffects: 'None',
-  };
 }
