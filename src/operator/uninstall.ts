@@ -41,10 +41,11 @@ export async function uninstall(
   const gates = new ResourceClient<KubeObject>(rest, resources.validatingWebhookConfigurations);
   const stamps = new ResourceClient<KubeObject>(rest, resources.mutatingWebhookConfigurations);
   // The stamp also where somebody took its label away.
-  const isOurs = (object: KubeObject) => isManaged(object) || object.metadata.name === stampName;
+  const isStampOrPin = (object: KubeObject) => isManaged(object) || object.metadata.name === stampName;
   const wasLed = await takeLease(new ResourceClient<Lease>(rest, resources.leases), lease, { log, clock, signal });
   for (let round = 1; round <= mostRounds; round++) {
-    const removed = (await removeAll(gates, isOurs, log, signal)) + (await removeAll(stamps, isOurs, log, signal));
+    const removed =
+      (await removeAll(gates, isManaged, log, signal)) + (await removeAll(stamps, isStampOrPin, log, signal));
     if (removed === 0 && (round > 1 || !wasLed)) {
       await removePacks(rest, log, signal);
       // Last: nobody calls the webhook any more. Its authority's key must not outlive what trusted it.
