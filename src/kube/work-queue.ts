@@ -30,6 +30,7 @@ export class WorkQueue {
   readonly #failures = new Map<string, number>();
   readonly #later: DueKeys;
   #running: AbortSignal | undefined;
+  #isScheduled = false;
   #idle: (() => void) | undefined;
 
   constructor(options: WorkQueueOptions) {
@@ -55,8 +56,7 @@ export class WorkQueue {
       return;
     }
     this.#ready.add(key);
-    // Later, so that processing never runs inside the handler that adds.
-    queueMicrotask(() => this.#pump());
+    this.#pump();
   }
 
   /** Adds the key after a while. Of several waits for one key the earliest is kept. Throws when the delay is no number. */
@@ -90,21 +90,30 @@ export class WorkQueue {
     this.#ready.clear();
   }
 
+  /**
+   * Starts one key in the next turn of the event loop, and so on. Keys that need no I/O would otherwise follow each other
+   * without a pause, and whatever else this process answers would wait for ten thousand of them.
+   */
   #pump(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#startNext();
+    });
+  }
+
+  #startNext(): void {
     const signal = this.#running;
     const { concurrency = 4 } = this.#options;
-    if (signal === undefined) {
-      return;
-    }
-    for (const key of this.#ready) {
-      if (signal.aborted || this.#active.size >= concurrency) {
-        return;
-      }
-      this.#ready.delete(key);
-      this.#active.set(key, false);
-      // It catches whatever processing throws.
-      void this.#work(key, signal);
-    }
+    if (signal === undefined || signal.aborted || this.#active.size >= concurrency) return;
+    const { value: key } = this.#ready.keys().next();
+    if (key === undefined) return;
+    this.#ready.delete(key);
+    this.#active.set(key, false);
+    // It catches whatever processing throws.
+    void this.#work(key, signal);
+    this.#pump();
   }
 
   async #work(key: string, signal: AbortSignal): Promise<void> {

@@ -13,7 +13,10 @@ export interface FakeClock extends Clock {
 export function fakeClock(start = new Date('2026-01-02T03:04:05.678Z')): FakeClock {
   let elapsedMs = 0;
   const timers = new Set<{ readonly atMs: number; readonly run: () => void }>();
-  const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+  // Several turns of the event loop: a work queue takes one for each key.
+  const settle = async () => {
+    for (let turn = 0; turn < 8; turn += 1) await new Promise<void>((resolve) => setImmediate(resolve));
+  };
   return {
     now: () => new Date(start.getTime() + elapsedMs),
     monotonicMs: () => elapsedMs,

@@ -57,6 +57,28 @@ describe('work queue', () => {
     expect(log).toEqual(['0 a', '0 b', '1000 c']);
   });
 
+  test('keys that need no I/O leave a turn of the event loop to others', async () => {
+    const stop = new AbortController();
+    let processed = 0;
+    const queue = new WorkQueue({
+      concurrency: 16,
+      process: async () => {
+        processed += 1;
+      },
+    });
+    const running = queue.run(stop.signal);
+    for (let key = 0; key < 1_000; key += 1) queue.add(String(key));
+    const seen: number[] = [];
+    for (let turn = 0; turn < 3; turn += 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+      seen.push(processed);
+    }
+    expect(Math.max(...seen)).toBeLessThanOrEqual(4);
+    expect(seen.at(-1)).toBeGreaterThan(0);
+    stop.abort();
+    await running;
+  });
+
   test('of several waits for a key the earliest is kept', async () => {
     const { clock, log, queue } = queueOf();
     queue.addAfter('a', 5_000);
