@@ -37,6 +37,7 @@ function requestOf(fields: Fields, uid: string): AdmissionRequest {
   const oldObject = fields.optionalObject('oldObject');
   const options = fields.optionalObject('options');
   const known = operations.find((one) => one === operation);
+  const userInfo = fields.object('userInfo');
   if (known === undefined) fields.problem('operation', `must be one of ${operations.join(', ')}`);
   if (object === undefined && (known === 'CREATE' || known === 'UPDATE')) fields.problem('object', 'must be there');
   if (oldObject === undefined && (known === 'UPDATE' || known === 'DELETE')) {
@@ -52,7 +53,8 @@ function requestOf(fields: Fields, uid: string): AdmissionRequest {
     subresource: fields.text('subResource'),
     namespace: fields.text('namespace'),
     name: fields.text('name'),
-    requester: requesterOf(fields.object('userInfo')),
+    requester: requesterOf(userInfo),
+    ...extraOf(userInfo),
     dryRun: fields.flag('dryRun'),
     ...(object === undefined ? {} : { object }),
     ...(oldObject === undefined ? {} : { oldObject }),
@@ -75,6 +77,16 @@ function requesterOf(user: Fields): Requester {
     ...(name === undefined || uid === undefined ? {} : { pod: { name, uid } }),
     ...(credential === undefined ? {} : { credential }),
   };
+}
+
+function extraOf(user: Fields): Pick<AdmissionRequest, 'extra'> {
+  const { extra } = user.value;
+  if (!isObject(extra)) return {};
+  const texts = Object.entries(extra).map(([key, values]): [string, readonly string[]] => [
+    key,
+    Array.isArray(values) ? values.filter((value) => typeof value === 'string') : [],
+  ]);
+  return { extra: Object.fromEntries(texts) };
 }
 
 /** Reads members of an object and notes what is wrong with them. Absent and null are the same, as for the API server. */

@@ -3,6 +3,7 @@
 // The status of an approval as people and clients read it: phase, votes, deadlines, conditions, and how to approve.
 import { type Approval, type ApprovalStatus, type Condition, type Evidence, isEnded, type Phase } from './approval.ts';
 import type { Life } from './life.ts';
+import { reviewOf } from './review.ts';
 import { serviceAccountOf } from './subject.ts';
 import type { Tally } from './tally.ts';
 import { contentCondition } from './verification.ts';
@@ -22,6 +23,7 @@ export function statusOf(
   { votes, life, now }: { readonly votes: Tally; readonly life: Life; readonly now: Date },
 ): ApprovalStatus {
   const before = approval.status;
+  const { review, conditions: reviewConditions } = reviewOf(before, votes, now);
   const isEnd = isEnded({ ...approval, status: { phase: outcome.phase } });
   return {
     ...before,
@@ -36,12 +38,14 @@ export function statusOf(
     ...(life.usableUntil === undefined ? {} : { usableUntil: life.usableUntil.toISOString() }),
     ...(isEnd ? { endedAt: now.toISOString() } : {}),
     ...(outcome.evidence === undefined ? {} : { evidence: outcome.evidence }),
+    ...(review === undefined ? {} : { review }),
     ...(outcome.releases === undefined ? {} : { releases: outcome.releases }),
     decisions: votes.decisions,
     approveWith: approveWithOf(approval),
     conditions: [
       ...conditionsOf(outcome, before?.conditions ?? [], now),
       contentCondition(approval, before?.preview !== undefined, now),
+      ...reviewConditions,
     ],
   };
 }

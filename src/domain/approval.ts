@@ -23,6 +23,8 @@ export interface ApprovalSpec {
     readonly uid?: string;
     readonly pod?: { readonly name: string; readonly uid: string };
     readonly credential?: string;
+    /** The usernames that stepup.dev/owner named on the account when it asked. */
+    readonly owners?: readonly string[];
   };
   readonly action: ApprovalAction;
   readonly change?: {
@@ -54,6 +56,7 @@ export interface Stamp {
   readonly username: string;
   readonly uid?: string;
   readonly groups?: readonly string[];
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** Who created an approval, and for which object that was written: a copy bears the same (creation-vote.ts). */
@@ -82,6 +85,8 @@ export interface ApprovalStatus {
   readonly approvedAt?: string;
   readonly endedAt?: string;
   readonly evidence?: Evidence;
+  /** Required since somebody broke the glass; Done when somebody else has reviewed it. */
+  readonly review?: 'Required' | 'Done';
   /** The change as our own side saw it, for approvals that others filed. */
   readonly preview?: { readonly diff: string; readonly truncated: boolean; readonly verifiedAt: string };
   readonly approveWith?: string;
@@ -106,8 +111,10 @@ export interface SeenDecision {
   readonly uid: string;
   readonly verdict: Verdict;
   readonly decidedBy: string;
+  readonly decidedVia?: string;
   readonly decidedAt: string;
   readonly reason?: string;
+  readonly bypass?: boolean;
   readonly counted: boolean;
   readonly why?: string;
 }
@@ -173,7 +180,9 @@ export interface Decision {
     readonly verdict: Verdict;
     readonly reason?: string;
     readonly bypass?: boolean;
+    /** Who decides: the authenticated caller or, with decidedVia, the person that this delegate speaks for. */
     readonly decidedBy?: Stamp;
+    readonly decidedVia?: Stamp;
     readonly kind?: 'Human' | 'Delegate' | 'Engine';
     readonly decidedAt?: string;
   };

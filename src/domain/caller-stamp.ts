@@ -18,7 +18,6 @@ export const extraKeys = {
 
 /** The caller as it is stored: of its groups those that policies name, for they alone can count. */
 export function stampOf(caller: Requester, policies: readonly Policy[]): Stamp & JsonObject {
-  const { username, uid, pod, credential } = caller;
   const named = policies.map(groupsOf);
   const required = new Set(named.flatMap(({ approvers }) => approvers));
   const subjects = new Set(named.flatMap(({ subjects: names }) => names));
@@ -26,6 +25,15 @@ export function stampOf(caller: Requester, policies: readonly Policy[]): Stamp &
     ...caller.groups.filter((group) => required.has(group)).sort(),
     ...caller.groups.filter((group) => !required.has(group) && subjects.has(group)).sort(),
   ].slice(0, mostGroups);
+  return stamped(caller, groups);
+}
+
+/** The caller with all its groups, as it is judged before it is stored. */
+export function unabridged(caller: Requester): Stamp & JsonObject {
+  return stamped(caller, [...caller.groups]);
+}
+
+function stamped({ username, uid, pod, credential }: Requester, groups: string[]): Stamp & JsonObject {
   const extra = {
     ...(pod === undefined ? {} : { [extraKeys.podName]: [pod.name], [extraKeys.podUID]: [pod.uid] }),
     ...(credential === undefined ? {} : { [extraKeys.credential]: [credential] }),

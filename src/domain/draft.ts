@@ -5,6 +5,7 @@ import type { ApprovalSpec } from './approval.ts';
 import type { Attempt } from './attempt.ts';
 import { digestVersion } from './change-digest.ts';
 import { statedOn } from './describe.ts';
+import { recordedOwners } from './owner.ts';
 import { grantOf, type Policy } from './policy.ts';
 import type { Preview } from './preview.ts';
 import type { AdmissionRequest } from './request.ts';
@@ -16,6 +17,7 @@ export function draftOf(
   policy: Policy,
   preview: Preview,
   ownUsername: string,
+  owners: readonly string[] = [],
 ): ApprovalSpec {
   const { requester, change } = attempt;
   const reason = statedOn(request, 'reason');
@@ -27,6 +29,7 @@ export function draftOf(
       ...(requester.uid === '' ? {} : { uid: requester.uid }),
       ...(requester.pod === undefined ? {} : { pod: requester.pod }),
       ...(requester.credential === undefined ? {} : { credential: requester.credential }),
+      ...recordedOwners(owners),
     },
     action: attempt.action,
     change: {

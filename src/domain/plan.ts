@@ -8,6 +8,7 @@ import { sameJson } from './json.ts';
 import { after, type Life, lifeOf, requestCapSeconds } from './life.ts';
 import { grantOf, type Policy } from './policy.ts';
 import { openUseOf } from './reservation.ts';
+import { isUnreviewed, keptFrom, reviewCondition, reviewedStatus } from './review.ts';
 import { type Seen, settle } from './settle.ts';
 import { type Tally, tally } from './tally.ts';
 
@@ -44,19 +45,25 @@ export interface PlannedEvent {
 }
 
 export function plan(situation: Situation): Plan {
-  const { approval, now, retentionSeconds } = situation;
-  if (isEnded(approval)) {
-    const endedAt = new Date(approval.status?.endedAt ?? approval.metadata.creationTimestamp);
-    const removeAt = after(endedAt, retentionSeconds);
-    const isToBeRemoved = now >= removeAt;
-    return { events: [], isToBeRemoved, isToBeWatched: false, ...(isToBeRemoved ? {} : { nextAt: removeAt }) };
-  }
-  const { policy } = situation;
+  const { approval, now, policy } = situation;
+  if (isEnded(approval)) return afterEnd(situation);
   if (policy === undefined) return withoutPolicy(situation);
   const votes = tally(approval, situation.decisions, policy, situation.policies, situation.siblings);
   const life = lifeOf(approval, votes, policy);
   const outcome = outcomeOf(situation, votes, life);
   return planned(situation, statusOf(approval, outcome, { votes, life, now }), outcome);
+}
+
+/** Nothing leaves an end; only what was bypassed is reviewed then too, and kept until it is. */
+function afterEnd(situation: Situation): Plan {
+  const { approval, decisions, policy, policies, siblings, retentionSeconds, now } = situation;
+  const none = { events: [], isToBeRemoved: false, isToBeWatched: false };
+  const votes = policy === undefined ? undefined : tally(approval, decisions, policy, policies, siblings);
+  const status = votes === undefined ? undefined : reviewedStatus(approval, votes, now);
+  if (status !== undefined) return { ...none, status, events: reviewEvents(approval, status) };
+  if (isUnreviewed(approval)) return none;
+  const removeAt = after(keptFrom(approval), retentionSeconds);
+  return now >= removeAt ? { ...none, isToBeRemoved: true } : { ...none, nextAt: removeAt };
 }
 
 /** Without its policy nobody can say who approves, so nothing is decided; a reservation is still settled. */
@@ -205,9 +212,21 @@ function planned(situation: Situation, status: ApprovalStatus, outcome: Outcome)
   const type = warnings.some((end) => end === outcome.phase) ? 'Warning' : 'Normal';
   return {
     ...(isChanged ? { status } : {}),
-    events: isMoved ? [{ type, reason: outcome.phase, note }] : [],
+    events: [
+      ...(isMoved ? [{ type, reason: outcome.phase, note } as const] : []),
+      ...reviewEvents(situation.approval, status),
+    ],
     ...(outcome.nextAt === undefined ? {} : { nextAt: outcome.nextAt }),
     isToBeRemoved: false,
     isToBeWatched: outcome.phase === 'Reserved',
   };
+}
+
+/** Breaking the glass is told as loudly as an event can, and so is that somebody has looked at it. */
+function reviewEvents(approval: Approval, status: ApprovalStatus): readonly PlannedEvent[] {
+  const condition = reviewCondition(status);
+  if (condition === undefined || status.review === approval.status?.review) return [];
+  const { action, requester } = summaryOf(approval);
+  const type = condition.status === 'True' ? 'Warning' : 'Normal';
+  return [{ type, reason: condition.reason, note: `${action} by ${requester}: ${condition.message}` }];
 }

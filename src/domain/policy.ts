@@ -114,7 +114,6 @@ export function isReady(policy: Policy): boolean {
 export function notBuiltYet(spec: PolicySpec): readonly string[] {
   const asks: string[] = [];
   if (spec.approval.auto !== undefined) asks.push('spec.approval.auto');
-  if (spec.bypass?.enabled === true) asks.push('spec.bypass');
   if ((spec.approval.require ?? []).some((requirement) => requirement.engine !== undefined)) {
     asks.push('spec.approval.require[].engine');
   }

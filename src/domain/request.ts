@@ -29,6 +29,8 @@ export interface AdmissionRequest {
   /** Empty for items of a deletecollection; then only the old object names the target (docs/facts.md, B10). */
   readonly name: string;
   readonly requester: Requester;
+  /** Whatever else the API server says of the requester: authorizers other than RBAC may look at it. */
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
   readonly dryRun: boolean;
   readonly object?: JsonObject;
   readonly oldObject?: JsonObject;

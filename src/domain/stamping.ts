@@ -3,15 +3,18 @@
 // What admission writes on approvals and decisions that people create, and what it refuses to let in.
 import { type Approval, type ApprovalAction, type Decision, isEnded, type Verdict } from './approval.ts';
 import { isNameOfAttempt, targetLabel, targetLabelOf } from './attempt.ts';
-import { stampOf } from './caller-stamp.ts';
+import { stampOf, unabridged } from './caller-stamp.ts';
 import { digestVersion, isKnownVersion, previousDigestVersion } from './change-digest.ts';
 import { isObject, type Json, type JsonObject, textAt, valueAt } from './json.ts';
 import { after } from './life.ts';
+import { ownedBy, recordedOwners } from './owner.ts';
 import { grantOf, type Policy, requestRulesOf } from './policy.ts';
 import { deniedReasons } from './reason.ts';
 import type { Operation, Requester } from './request.ts';
-import { serviceAccountOf } from './subject.ts';
-import { objectionTo, objectionToWord, tally } from './tally.ts';
+import type { Right } from './right.ts';
+import { type Tally, tally } from './tally.ts';
+import { objectionTo } from './voter.ts';
+import { mismatchOf, type Speakers, speakersOf } from './word.ts';
 
 /** What becomes of an object that somebody creates. */
 export type Stamping =
@@ -42,6 +45,10 @@ export interface SubmittedApproval {
   readonly nonce: string;
   /** Undecided approvals under the policy that the caller would be the requester of. */
   readonly pending: number;
+  /** What RBAC says of the caller's verb on the policy. */
+  readonly right: Right;
+  /** Whom the requesting account names as its owners, read live. */
+  readonly owners: readonly string[];
 }
 
 export interface SubmittedDecision {
@@ -56,6 +63,10 @@ export interface SubmittedDecision {
   readonly policy?: Policy;
   readonly policies: readonly Policy[];
   readonly now: Date;
+  /** What RBAC says of the caller's verb on the policy. */
+  readonly right: Right;
+  /** Whom the requesting account names as its owners, read live. */
+  readonly owners: readonly string[];
 }
 
 export const approvalLabel = 'stepup.dev/approval';
@@ -69,7 +80,7 @@ function refused(message: string): Stamping {
 }
 
 export function stampApproval(submitted: SubmittedApproval): Stamping {
-  const { object, namespace, caller, policy, policies, ownNamespace, now, nonce } = submitted;
+  const { object, namespace, caller, policy, policies, ownNamespace, now, nonce, right, owners } = submitted;
   const read = claimOf(object);
   if (typeof read === 'string') return refused(read);
   const { action, username, spec } = read;
@@ -88,10 +99,11 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
   if (unbound !== undefined) return refused(unbound);
 
   const origin = caller.username === username ? 'Asked' : 'Applied';
-  // With all groups: the stamp keeps only those that policies name.
-  const objection =
-    origin === 'Asked' ? undefined : objectionTo(caller, { spec: { requester: { username } } }, policy, policies);
-  if (objection !== undefined) return refused(objection);
+  if (origin === 'Applied') {
+    const objection = objectionTo(unabridged(caller), { spec: { requester: { username, owners } } }, policy, policies);
+    if (objection !== undefined) return refused(objection);
+    if (!right.isGranted) return refused(right.why);
+  }
   if (spec.origin !== undefined && spec.origin !== origin) return refused(copySentence);
   // Under the name that somebody else's refused request will print, it would be approved in its place.
   const names = policies.map(({ metadata }) => metadata.name);
@@ -106,6 +118,7 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
     spec: {
       ...spec,
       policy: { name: read.policyName, uid: policy.metadata.uid, generation: policy.metadata.generation },
+      requester: requesterToStore(spec.requester, owners),
       change: changeToStore(spec.change),
       ttlSeconds: ttlToStore(spec.ttlSeconds, policy),
       origin,
@@ -178,6 +191,12 @@ function changeToStore(value: Json | undefined): JsonObject {
   return change.digest === undefined ? change : { digestVersion, ...change };
 }
 
+/** Owners are what the account says of itself, not what the caller says of it. */
+function requesterToStore(value: Json | undefined, owners: readonly string[]): JsonObject {
+  const { owners: _, ...requester } = isObject(value) ? value : {};
+  return { ...requester, ...(recordedOwners(owners) as JsonObject) };
+}
+
 /** May only shorten the policy's. What is no number is left for the schema to refuse. */
 function ttlToStore(value: Json | undefined, policy: Policy): Json {
   const { ttlSeconds } = grantOf(policy);
@@ -196,86 +215,64 @@ function votesWarning(submitted: SubmittedApproval, spec: JsonObject, policy: Po
       requester: { username: textAt(spec, '/requester/username') },
       action: { operation: 'CREATE', version: '', resource: '', name: '' },
       origin: 'Applied',
-      createdBy: { ...caller, stampedAt: instant, nonce },
+      createdBy: { ...unabridged(caller), stampedAt: instant, nonce },
     },
   };
   return missingWarning(tally(approval, [], policy, policies, []));
 }
 
-function missingWarning(votes: { required: number; received: number; missing: string }): readonly string[] {
-  if (votes.received >= votes.required) return [];
+function missingWarning(votes: Pick<Tally, 'required' | 'received' | 'missing'>): readonly string[] {
+  if (votes.missing === '') return [];
   const { required, received, missing } = votes;
   return [`stepup: ${received} of ${required} approvals so far; ${missing} missing`.slice(0, 250)];
 }
 
-const notBuiltVerdicts: readonly string[] = ['Review'];
 const verdicts: readonly Verdict[] = ['Approve', 'Deny', 'Revoke', 'Withdraw', 'Review'];
 
 export function stampDecision(submitted: SubmittedDecision): Stamping {
-  const { object, namespace, caller, approval, policy, policies, now } = submitted;
+  const { object, namespace, caller, approval, policy, now, right, owners } = submitted;
   const spec = object.spec;
   if (!isObject(spec)) return refused('spec: must be an object');
   const verdict = verdicts.find((one) => one === spec.verdict);
   if (verdict === undefined) {
     return refused(`spec.verdict: must be one of ${verdicts.join(', ')}, not ${textAt(spec, '/verdict').slice(0, 32)}`);
   }
-  if (notBuiltVerdicts.includes(verdict)) return refused(`verdict ${verdict} is not available in this release`);
-  if (spec.bypass !== undefined && spec.bypass !== false) return refused('bypass is not available in this release');
   if (spec.decidedBy !== undefined && textAt(spec, '/decidedBy/username') !== caller.username) {
     return refused('decidedBy is written from who creates the decision; leave it out');
   }
   const mismatch = mismatchOf(spec, namespace, approval);
   if (mismatch !== undefined) return refused(mismatch);
   if (approval === undefined) return refused('there is no such approval');
-  if (isEnded(approval)) return refused(`the approval has ended; its phase is ${approval.status?.phase}`);
+  if (isEnded(approval) && verdict !== 'Review') {
+    return refused(`the approval has ended; its phase is ${approval.status?.phase}`);
+  }
   if (policy === undefined) {
     return refused(`there is no StepUpPolicy ${approval.spec.policy.name}, so nobody can tell who approves`);
   }
-  const isDelegate = isNamedAccount(caller.username, policy);
-  if (spec.onBehalfOf !== undefined && !isDelegate) return refused('onBehalfOf is for delegates that the policy names');
-  const objection = objectionToWord(verdict, caller, approval, policy, policies);
-  if (objection !== undefined) return refused(objection);
+  const asked = { ...approval, spec: { ...approval.spec, requester: ownedBy(approval.spec.requester, owners) } };
+  const speakers = speakersOf({ ...submitted, verdict, spec, approval: asked, policy });
+  if (typeof speakers === 'string') return refused(speakers);
+  if (!right.isGranted) return refused(right.why);
 
-  const decidedBy = stampOf(caller, policies);
-  const kind = isDelegate ? 'Delegate' : 'Human';
-  const stamped = { ...spec, decidedBy, kind, decidedAt: now.toISOString() };
+  // decidedVia is written here or not at all.
+  const { decidedVia: _, ...own } = spec;
+  const stamped = { ...own, ...speakers, decidedAt: now.toISOString() };
   return {
     kind: 'Stamped',
     spec: stamped,
     labels: { [approvalLabel]: approval.metadata.uid },
     owner: { name: approval.metadata.name, uid: approval.metadata.uid },
-    warnings: verdict === 'Approve' ? approveWarnings(submitted, approval, policy) : [],
+    warnings: verdict === 'Approve' ? approveWarnings(submitted, speakers, approval, policy) : [],
   };
 }
 
-/** How the decision speaks of another approval than there is, undefined when it does not. */
-function mismatchOf(spec: JsonObject, namespace: string, approval: Approval | undefined): string | undefined {
-  const name = textAt(spec, '/approval/name');
-  const uid = textAt(spec, '/approval/uid');
-  if (name === '' || uid === '') return 'spec.approval: must carry name and uid of the approval';
-  if (approval === undefined) return `there is no StepUpApproval ${namespace}/${name}`;
-  if (approval.metadata.uid !== uid) {
-    return `the uid differs: ${namespace}/${name} is another approval than the one that was looked at`;
-  }
-  const digest = valueAt(spec, '/approval/digest');
-  const stored = approval.spec.change?.digest;
-  if (digest === stored) return undefined;
-  if (stored === undefined) return 'the digest differs: the approval has none, so the decision must have none';
-  if (digest === undefined) return 'the digest is missing: the decision must carry the one of the approval';
-  return 'the digest differs from the one of the approval, so another change was looked at';
-}
-
-function isNamedAccount(username: string, policy: Policy): boolean {
-  const account = serviceAccountOf(username);
-  return (policy.spec.approval.require ?? []).some((requirement) =>
-    (requirement.approvers?.serviceAccounts ?? []).some(
-      ({ namespace, name }) => account?.namespace === namespace && account.name === name,
-    ),
-  );
-}
-
-function approveWarnings(submitted: SubmittedDecision, approval: Approval, policy: Policy): readonly string[] {
-  const { caller, decisions, policies, namespace, now } = submitted;
+function approveWarnings(
+  submitted: SubmittedDecision,
+  speakers: Speakers,
+  approval: Approval,
+  policy: Policy,
+): readonly string[] {
+  const { object, decisions, policies, namespace, now } = submitted;
   const pendingUntil = after(new Date(approval.metadata.creationTimestamp), requestRulesOf(policy).pendingTTLSeconds);
   const { name, uid } = approval.metadata;
   const digest = approval.spec.change?.digest;
@@ -284,7 +281,8 @@ function approveWarnings(submitted: SubmittedDecision, approval: Approval, polic
     spec: {
       approval: { name, uid, ...(digest === undefined ? {} : { digest }) },
       verdict: 'Approve',
-      decidedBy: caller,
+      ...speakers,
+      bypass: valueAt(object, '/spec/bypass') === true,
       decidedAt: now.toISOString(),
     },
   };

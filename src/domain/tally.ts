@@ -3,10 +3,13 @@
 // Whose votes count for what, and whether they suffice.
 import type { Approval, Decision, SeenDecision, Stamp } from './approval.ts';
 import { objectionToStamp } from './creation-vote.ts';
+import { isSamePerson, type Person, personOf } from './person.ts';
 import type { Policy, Requirement } from './policy.ts';
-import { type Identity, isGated, serviceAccountOf } from './subject.ts';
+import { bypassersOf, type Glass, objectionToReview } from './review.ts';
+import type { Identity } from './subject.ts';
+import { identityOf, isApprover, objectionTo, objectionToWord, requirementsOf } from './voter.ts';
 
-export interface Tally {
+export interface Tally extends Glass {
   readonly required: number;
   readonly received: number;
   /** One sentence naming what is missing; empty when nothing is. */
@@ -21,7 +24,10 @@ export interface Tally {
 }
 
 interface Vote {
+  /** Who may sit: for a delegate's vote the delegate. */
   readonly voter: Identity;
+  /** Whose vote it is: each has one. */
+  readonly person: Person;
   readonly at: Date;
 }
 
@@ -36,35 +42,42 @@ export function tally(
   gatekeepers: readonly Policy[],
   others?: readonly Approval[],
 ): Tally {
-  const requirements = policy.spec.approval.require ?? [];
+  const requirements = requirementsOf(policy);
   const votes: Vote[] = [];
   const seen: SeenDecision[] = [];
   let stopped: Tally['stopped'];
+  let glass: Glass = {};
+  const about = decisions.filter((one) => isAbout(one, approval)).sort(byInstant);
+  const bypassers = bypassersOf(approval, about);
 
   const { origin, createdBy } = approval.spec;
   const objection = objectionToCreator(approval, policy, gatekeepers, others);
-  if (origin === 'Applied' && objection === undefined)
-    votes.push({ voter: identityOf(createdBy), at: new Date(approval.metadata.creationTimestamp) });
-  for (const decision of decisions.filter((one) => isAbout(one, approval)).sort(byInstant)) {
-    const word = judged(decision, approval, policy, gatekeepers);
+  if (origin === 'Applied' && objection === undefined && createdBy !== undefined) {
+    const at = new Date(approval.metadata.creationTimestamp);
+    votes.push({ voter: identityOf(createdBy), person: personOf(createdBy), at });
+  }
+  for (const decision of about) {
+    const word = judged(decision, { approval, policy, gatekeepers, bypassers });
     seen.push(word.seen);
     if (!word.seen.counted) continue;
-    const { verdict } = decision.spec;
-    if (verdict === 'Approve') votes.push({ voter: word.voter, at: word.at });
-    if (verdict === 'Deny' || verdict === 'Revoke' || verdict === 'Withdraw') {
-      stopped ??= { verdict, by: word.voter.username, at: word.at };
-    }
+    const { verdict, bypass, reason } = decision.spec;
+    const told = { by: word.person.username, at: word.at, reason };
+    if (bypass === true) glass = { bypassed: glass.bypassed ?? told };
+    else if (verdict === 'Approve') votes.push(word);
+    else if (verdict === 'Review') glass = { ...glass, reviewed: told };
+    else stopped ??= { verdict, by: told.by, at: told.at };
   }
   for (const word of objectionsGone(approval, decisions)) {
     seen.push(word);
     stopped ??= { verdict: word.verdict, by: word.decidedBy, at: new Date(word.decidedAt) };
   }
-  const counted = countVotes(votes, requirements);
+  const counted = withBypass(countVotes(votes, requirements), glass);
   const isToBeSaid = objection !== undefined && counted.missing !== '';
   return {
     ...counted,
     ...(isToBeSaid ? { missing: cut(`the creator's vote does not count (${objection}); ${counted.missing}`) } : {}),
     ...(stopped === undefined ? {} : { stopped }),
+    ...glass,
     decisions: mostTelling(seen),
   };
 }
@@ -115,77 +128,45 @@ function decidedAtOf(decision: Decision): Date {
   return Number.isNaN(at.getTime()) ? new Date(decision.metadata.creationTimestamp) : at;
 }
 
-function judged(decision: Decision, approval: Approval, policy: Policy, gatekeepers: readonly Policy[]) {
-  const { verdict, decidedBy, reason } = decision.spec;
+const nobody: Stamp = { username: '' };
+
+interface Asked {
+  readonly approval: Approval;
+  readonly policy: Policy;
+  readonly gatekeepers: readonly Policy[];
+  readonly bypassers: readonly Person[];
+}
+
+function judged(decision: Decision, asked: Asked) {
+  const { verdict, decidedBy, decidedVia, bypass, reason } = decision.spec;
   const at = decidedAtOf(decision);
-  const objection =
-    decidedBy === undefined ? 'it is not stamped' : objectionToWord(verdict, decidedBy, approval, policy, gatekeepers);
+  const objection = objectionToDecision(decision, asked);
   const seen: SeenDecision = {
     name: decision.metadata.name,
     uid: decision.metadata.uid,
     verdict,
     decidedBy: decidedBy?.username ?? '',
+    ...(decidedVia === undefined ? {} : { decidedVia: decidedVia.username }),
     decidedAt: at.toISOString(),
     ...(reason === undefined ? {} : { reason }),
+    ...(bypass === true ? { bypass } : {}),
     counted: objection === undefined,
     ...(objection === undefined ? {} : { why: cut(objection) }),
   };
-  return { seen, at, voter: identityOf(decidedBy) };
+  const person = personOf(decidedBy ?? nobody);
+  // A delegate sits where it is named itself, whomever it speaks for.
+  const voter =
+    decidedVia === undefined ? identityOf(decidedBy ?? nobody) : { username: decidedVia.username, groups: [] };
+  return { seen, at, voter, person };
 }
 
-/** Why this word of this person does not count; undefined when it does. */
-export function objectionToWord(
-  verdict: Decision['spec']['verdict'],
-  decidedBy: Stamp,
-  approval: Approval,
-  policy: Policy,
-  gatekeepers: readonly Policy[],
-): string | undefined {
-  if (verdict === 'Withdraw') {
-    const mayWithdraw = [approval.spec.requester.username, approval.spec.createdBy?.username];
-    return mayWithdraw.includes(decidedBy.username) ? undefined : 'only the requester or the creator may withdraw';
-  }
-  return objectionTo(decidedBy, approval, policy, gatekeepers);
-}
-
-/** Why an identity may not vote on an approval; undefined when it may. */
-export function objectionTo(
-  voter: Stamp,
-  approval: { readonly spec: { readonly requester: { readonly username: string } } },
-  policy: Policy,
-  gatekeepers: readonly Policy[],
-): string | undefined {
-  const who = identityOf(voter);
-  if (who.username === approval.spec.requester.username) return 'the requester may not approve its own action';
-  const requirements = policy.spec.approval.require ?? [];
-  const meets = requirements.filter((requirement) => isApprover(requirement, who));
-  const isNamed = meets.some((requirement) => namesServiceAccount(requirement, who.username));
-  // Gated by any policy, not by this one alone: what one gated account may not do, two must not do for each other.
-  if (!isNamed && [policy, ...gatekeepers].some((gatekeeper) => isGated(gatekeeper.spec.subjects, who))) {
-    return `${who.username} is gated itself and not named as a delegate`;
-  }
-  if (meets.length === 0) return `${who.username} is no approver of policy ${policy.metadata.name}`;
-  return undefined;
-}
-
-function identityOf(stamp: Stamp | undefined): Identity {
-  return { username: stamp?.username ?? '', groups: stamp?.groups ?? [] };
-}
-
-function isApprover(requirement: Requirement, who: Identity): boolean {
-  const { users = [], groups = [] } = requirement.approvers ?? {};
-  return (
-    users.includes(who.username) ||
-    groups.some((group) => who.groups.includes(group)) ||
-    namesServiceAccount(requirement, who.username)
-  );
-}
-
-function namesServiceAccount(requirement: Requirement, username: string): boolean {
-  const account = serviceAccountOf(username);
-  return (requirement.approvers?.serviceAccounts ?? []).some(
-    ({ namespace, name }) => account?.namespace === namespace && account.name === name,
-  );
+function objectionToDecision({ spec }: Decision, asked: Asked): string | undefined {
+  const { approval, policy, gatekeepers, bypassers } = asked;
+  const { decidedBy, verdict } = spec;
+  if (decidedBy === undefined) return 'it is not stamped';
+  const objection = objectionToWord({ ...spec, decidedBy }, approval, policy, gatekeepers);
+  if (objection !== undefined || verdict !== 'Review') return objection;
+  return objectionToReview(personOf(decidedBy), bypassers);
 }
 
 function countVotes(votes: readonly Vote[], requirements: readonly Requirement[]) {
@@ -195,7 +176,7 @@ function countVotes(votes: readonly Vote[], requirements: readonly Requirement[]
   let received = 0;
   let approvedAt: Date | undefined;
   for (const vote of sorted) {
-    if (counted.some((earlier) => earlier.voter.username === vote.voter.username)) continue;
+    if (counted.some((earlier) => isSamePerson(earlier.person, vote.person))) continue;
     counted.push(vote);
     received = seated(counted, requirements).length;
     if (received === required && required > 0) approvedAt ??= vote.at;
@@ -206,10 +187,19 @@ function countVotes(votes: readonly Vote[], requirements: readonly Requirement[]
     missing: missingOf(counted, requirements),
     voters: counted
       .slice(0, mostEntries)
-      .map((vote) => vote.voter.username)
+      .map((vote) => vote.person.username)
       .sort(),
     ...(approvedAt === undefined ? {} : { approvedAt }),
   };
+}
+
+/** One bypass stands for all that is required; what was received besides is still told. */
+function withBypass(votes: ReturnType<typeof countVotes>, { bypassed }: Glass) {
+  if (bypassed === undefined) return votes;
+  const { approvedAt } = votes;
+  const isEarlier = approvedAt !== undefined && approvedAt < bypassed.at;
+  const voters = [...new Set([bypassed.by, ...votes.voters])].slice(0, mostEntries).sort();
+  return { ...votes, voters, missing: '', approvedAt: isEarlier ? approvedAt : bypassed.at };
 }
 
 function seatsOf(requirement: Requirement): number {

@@ -16,6 +16,7 @@ export const namespaces = cluster(CORE, 'namespaces', 'Namespace');
 export const secrets = namespaced(CORE, 'secrets', 'Secret');
 export const configMaps = namespaced(CORE, 'configmaps', 'ConfigMap');
 export const pods = namespaced(CORE, 'pods', 'Pod');
+export const serviceAccounts = namespaced(CORE, 'serviceaccounts', 'ServiceAccount');
 export const leases = namespaced({ group: 'coordination.k8s.io', version: 'v1' }, 'leases', 'Lease');
 export const events = namespaced({ group: 'events.k8s.io', version: 'v1' }, 'events', 'Event');
 
@@ -36,6 +37,13 @@ export const selfSubjectReviews = cluster(
   { group: 'authentication.k8s.io', version: 'v1' },
   'selfsubjectreviews',
   'SelfSubjectReview',
+);
+
+/** Create-only: may somebody do something? */
+export const subjectAccessReviews = cluster(
+  { group: 'authorization.k8s.io', version: 'v1' },
+  'subjectaccessreviews',
+  'SubjectAccessReview',
 );
 
 type GroupVersion = Pick<Resource, 'group' | 'version'>;

@@ -15,6 +15,7 @@ import { isVotedByCreation } from '../domain/creation-vote.ts';
 import { after } from '../domain/life.ts';
 import { type Plan, plan } from '../domain/plan.ts';
 import { openUseOf } from '../domain/reservation.ts';
+import { keptFrom } from '../domain/review.ts';
 import { type Seen, settle } from '../domain/settle.ts';
 import { isConflict, isNotFound } from '../kube/api-error.ts';
 import type { Clock } from '../kube/clock.ts';
@@ -183,7 +184,7 @@ export class ApprovalReconciler {
     const { status, nextAt } = planned;
     if (status?.endedAt !== undefined) {
       this.#options.targets.forget(approval.metadata.uid);
-      this.#removeLater(key, after(new Date(status.endedAt), this.#options.retentionSeconds));
+      this.#removeLater(key, after(keptFrom(approvalOf({ ...approval, status })), this.#options.retentionSeconds));
       return;
     }
     if (nextAt === undefined) return;
@@ -211,6 +212,11 @@ export class ApprovalReconciler {
     if (status.phase !== undefined && status.phase !== approval.status?.phase) {
       metrics.moved(status.phase);
       this.#options.log.info({ approval: name, namespace, phase: status.phase }, 'approval moved');
+    }
+    const { review } = status;
+    if (review !== undefined && review !== approval.status?.review) {
+      metrics.reviewed(review);
+      this.#options.log.warn({ approval: name, namespace, review }, 'break glass');
     }
     const open = openUseOf(approvalOf(approval));
     const isSettled = open !== undefined && status.phase !== 'Reserved';

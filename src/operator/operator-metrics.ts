@@ -10,6 +10,10 @@ export interface OperatorMetrics {
   moved(phase: string): void;
   settled(result: string): void;
   restored(kind: string): void;
+  /** A break glass that came to light, or the review of one. */
+  reviewed(review: 'Required' | 'Done'): void;
+  /** How many wait for their review now. */
+  unreviewed(count: number): void;
 }
 
 export interface Counted {
@@ -51,6 +55,15 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
         },
       }),
   );
+  const unreviewed = once(
+    'stepup_unreviewed_bypasses',
+    () =>
+      new Gauge({
+        name: 'stepup_unreviewed_bypasses',
+        help: 'Approvals given by break glass that nobody has reviewed yet, ended ones too; told by the leader.',
+        registers,
+      }),
+  );
   const leader = once(
     'stepup_leader',
     () => new Gauge({ name: 'stepup_leader', help: '1 while this replica runs the operator.', registers }),
@@ -59,11 +72,14 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
     once(name, () => new Counter({ name, help, labelNames: [label], registers }));
   const transitions = counter('stepup_transitions_total', 'Phases that approvals moved to.', 'phase');
   const restores = counter('stepup_restores_total', 'Webhook configurations put back after a foreign change.', 'kind');
+  const bypasses = counter('stepup_bypass_reviews_total', 'Approvals given by break glass, and reviewed.', 'review');
   const settlements = counter('stepup_settlements_total', 'Reservations settled, by what was found.', 'result');
   return {
     leading: (isLeader) => leader.set(isLeader ? 1 : 0),
     moved: (phase) => transitions.inc({ phase }),
     settled: (result) => settlements.inc({ result }),
+    reviewed: (review) => bypasses.inc({ review }),
+    unreviewed: (count) => unreviewed.set(count),
     restored: (kind) => restores.inc({ kind }),
   };
 }

@@ -71,6 +71,7 @@ export async function runOperator(dependencies: OperatorDependencies, signal: Ab
   } finally {
     end.abort();
     metrics.leading(false);
+    metrics.unreviewed(0);
   }
 }
 
@@ -96,6 +97,9 @@ async function work(
   const stamps = reflect<WebhookConfiguration>(resources.mutatingWebhookConfigurations, { transform: onlyOurs });
   const secrets = reflect<Secret>(resources.secrets, inOwnNamespace(dependencies.tlsSecret));
   const configMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.packsConfigMap));
+
+  const unreviewed = reflect<StepUpApproval>(resources.stepUpApprovals, { fieldSelector: 'status.review=Required' });
+  unreviewed.onChange(() => metrics.unreviewed([...unreviewed.objects.values()].length));
 
   const service = { ...dependencies.service, namespace: own.namespace };
   let isStampInPlace = false;

@@ -4,6 +4,7 @@
 import { approvalOf, type StepUpApproval } from '../api/kinds.ts';
 import { isEnded } from '../domain/approval.ts';
 import { after } from '../domain/life.ts';
+import { keptFrom } from '../domain/review.ts';
 import { type Clock, sleep } from '../kube/clock.ts';
 import type { ObjectKey } from '../kube/resource.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
@@ -48,13 +49,9 @@ async function scanOnce(options: RetentionOptions, signal: AbortSignal): Promise
     });
     const horizon = after(clock.now(), scanSeconds - retentionSeconds);
     for (const approval of items) {
-      if (isEnded(approvalOf(approval)) && endedAtOf(approval) <= horizon) onDue(approval.metadata);
+      if (isEnded(approvalOf(approval)) && keptFrom(approvalOf(approval)) <= horizon) onDue(approval.metadata);
     }
     token = metadata.continue || undefined;
     if (token !== undefined) await sleep(clock, betweenPagesMs, signal);
   } while (token !== undefined && !signal.aborted);
-}
-
-function endedAtOf({ metadata, status }: StepUpApproval): Date {
-  return new Date(status?.endedAt ?? metadata.creationTimestamp);
 }

@@ -14,10 +14,12 @@ import { backoffMs } from '../kube/backoff.ts';
 import { type Clock, sleep } from '../kube/clock.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import { errorFields, type Log } from '../observe/log.ts';
+import type { Rights } from './rights.ts';
 import type { WebhookMetrics } from './webhook-metrics.ts';
 
 export interface FilingDependencies {
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'create'>;
+  readonly rights: Pick<Rights, 'ownersOf'>;
   readonly own: { readonly username: string; readonly namespace: string };
   readonly previewKey: Uint8Array;
   readonly clock: Clock;
@@ -39,6 +41,7 @@ const mostWaiting = 1_000;
 /** A name filed so short a time ago need not be filed again. */
 const freshMs = 5_000;
 const mostTries = 4;
+const ownersDeadlineMs = 1_000;
 const retry = { baseMs: 200, capMs: 5_000 };
 
 export class Filings {
@@ -115,7 +118,8 @@ export class Filings {
     const stated = { reason: statedOn(request, 'reason'), ticket: statedOn(request, 'ticket') };
     const header = previewHeader(attempt, request, policy, stated);
     const preview = previewOf(request, previewKey, header, attempt.change.fields);
-    const spec = draftOf(attempt, request, policy, preview, own.username);
+    const owners = await this.#ownersOf(attempt);
+    const spec = draftOf(attempt, request, policy, preview, own.username, owners);
     const labels = { [targetLabel]: targetLabelValue(attempt.targetKey) };
     let { namespace } = filing;
     for (let tries = 1; ; tries++) {
@@ -135,6 +139,16 @@ export class Filings {
           this.#stop.signal,
         );
       }
+    }
+  }
+
+  /** Where they cannot be read it is filed without: whoever votes is held against the account itself. */
+  async #ownersOf({ requester }: Attempt): Promise<readonly string[]> {
+    try {
+      return await this.#dependencies.rights.ownersOf(requester.username, { deadlineMs: ownersDeadlineMs });
+    } catch (error) {
+      this.#dependencies.log.warn({ requester: requester.username, ...errorFields(error) }, 'reading owners failed');
+      return [];
     }
   }
 

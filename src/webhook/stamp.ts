@@ -5,8 +5,10 @@ import { randomBytes } from 'node:crypto';
 import type { Answer } from '../api/admission-review.ts';
 import { approvalOf, decisionOf, type StepUpApproval } from '../api/kinds.ts';
 import { isObject, type JsonObject, textAt, valueAt } from '../domain/json.ts';
+import type { Policy } from '../domain/policy.ts';
 import { type DeniedReason, deniedReasons } from '../domain/reason.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
+import { type Right, type RightVerb, verbFor } from '../domain/right.ts';
 import { type Stamping, stampApproval, stampDecision } from '../domain/stamping.ts';
 import { isNotFound } from '../kube/api-error.ts';
 import { withinLimit } from '../kube/call-limit.ts';
@@ -16,12 +18,14 @@ import { errorFields, type Log } from '../observe/log.ts';
 import type { Caches } from './dependencies.ts';
 import { pendingOf } from './pending.ts';
 import type { Policies } from './policies.ts';
+import type { Rights } from './rights.ts';
 import type { WebhookMetrics } from './webhook-metrics.ts';
 
 export interface StamperDependencies {
   readonly caches: Caches;
   readonly policies: Policies;
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'get'>;
+  readonly rights: Rights;
   readonly ownNamespace: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -58,7 +62,7 @@ export class Stamper {
     try {
       const limit = { attempt: `stamp ${request.uid}`, deadlineMs: innerDeadlineMs };
       const stamping = await withinLimit(limit, (signal) =>
-        kind === 'approval' ? this.#approval(request, object) : this.#decision(request, object, signal),
+        kind === 'approval' ? this.#approval(request, object, signal) : this.#decision(request, object, signal),
       );
       metrics.stamp(kind, stamping.kind === 'Stamped' ? 'stamped' : 'refused');
       return stamping.kind === 'Refused' ? refusal(403, 'Forbidden', stamping.message) : patched(object, stamping);
@@ -69,14 +73,19 @@ export class Stamper {
     }
   }
 
-  async #approval(request: AdmissionRequest, object: JsonObject): Promise<Stamping> {
+  async #approval(request: AdmissionRequest, object: JsonObject, signal: AbortSignal): Promise<Stamping> {
     const { ownNamespace, clock } = this.#dependencies;
     const { namespace, requester: caller } = request;
     const policyName = textAt(object, '/spec/policy/name');
     const known = await this.#policies(policyName);
     const pending = pendingOf(this.#dependencies.caches, caller.username, policyName);
     const nonce = randomBytes(16).toString('base64url');
-    return stampApproval({ object, namespace, caller, ownNamespace, pending, now: clock.now(), nonce, ...known });
+    const username = textAt(object, '/spec/requester/username');
+    // Asking for oneself is no vote.
+    const verb = username === caller.username ? undefined : 'approve';
+    const who = await this.#asked(request, verb, known.policy, username, signal);
+    const now = clock.now();
+    return stampApproval({ object, namespace, caller, ownNamespace, pending, now, nonce, ...known, ...who });
   }
 
   async #decision(request: AdmissionRequest, object: JsonObject, signal: AbortSignal): Promise<Stamping> {
@@ -88,7 +97,28 @@ export class Stamper {
     const decisions =
       approval === undefined ? [] : caches.decisions.byIndex('approval', approval.metadata.uid).map(decisionOf);
     const found = approval === undefined ? {} : { approval };
-    return stampDecision({ object, namespace, caller, decisions, now: clock.now(), ...found, ...known });
+    const verb = isObject(object.spec) ? verbFor(object.spec) : undefined;
+    const requester = approval?.spec.requester.username ?? '';
+    const who = await this.#asked(request, verb, known.policy, requester, signal);
+    return stampDecision({ object, namespace, caller, decisions, now: clock.now(), ...found, ...known, ...who });
+  }
+
+  /** What is to be known of who speaks, and of the account that it is about; refusing needs none of it. */
+  async #asked(
+    request: AdmissionRequest,
+    verb: RightVerb | undefined,
+    policy: Policy | undefined,
+    requester: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly right: Right; readonly owners: readonly string[] }> {
+    if (policy === undefined) return { right: { isGranted: false, why: 'there is no such policy' }, owners: [] };
+    const { rights } = this.#dependencies;
+    const limit = { signal, deadlineMs: innerDeadlineMs };
+    const [right, owners] = await Promise.all([
+      verb === undefined ? ({ isGranted: true } as const) : rights.ask(request, verb, policy.metadata.name, limit),
+      rights.ownersOf(requester, limit),
+    ]);
+    return { right, owners };
   }
 
   async #stored(namespace: string, name: string, signal: AbortSignal): Promise<StepUpApproval | undefined> {

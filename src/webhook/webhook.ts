@@ -13,6 +13,7 @@ import { Observations } from './observations.ts';
 import { Pinner } from './pin.ts';
 import { Policies } from './policies.ts';
 import { RequesterLimit } from './requester-limit.ts';
+import { Rights } from './rights.ts';
 import { type KeyPair, WebhookServer } from './server.ts';
 import { Stamper } from './stamp.ts';
 import { UseMemory } from './use-memory.ts';
@@ -39,7 +40,8 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
   const { caches, clients, rest, own, clock, log, registry, previewKey } = dependencies;
   const metrics = new WebhookMetrics(registry);
   const policies = new Policies(caches.policies, clients.policies, clock);
-  const filings = new Filings({ approvals: clients.approvals, own, previewKey, clock, log, metrics });
+  const rights = new Rights({ rest, log });
+  const filings = new Filings({ approvals: clients.approvals, rights, own, previewKey, clock, log, metrics });
   const verifications = new Verifications({ approvals: clients.approvals, previewKey, clock, log });
   const observations = new Observations({ policies: clients.policies, clock, log });
   const memory = new UseMemory();
@@ -71,6 +73,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     caches,
     policies,
     approvals: clients.approvals,
+    rights,
     ownNamespace: own.namespace,
     clock,
     log,

@@ -120,7 +120,7 @@ const cases: Readonly<Record<DeniedReason, Case>> = {
   UnknownPolicy: { ask: () => webhook.ask(imageUpdate(), 'gone') },
   PolicyNotReady: {
     ask() {
-      webhook.policy('deploys', { bypass: { enabled: true } });
+      webhook.policy('deploys', { approval: { auto: { ratePerHour: 1 } } });
       return webhook.ask(imageUpdate());
     },
   },

@@ -15,7 +15,9 @@ describe('every role of the chart', () => {
     const roles = objects.filter(({ kind }) => kind === 'ClusterRole' || kind === 'Role');
     expect(roles.map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort()).toEqual([
       'ClusterRole stepup',
+      'ClusterRole stepup-admin',
       'ClusterRole stepup-approver',
+      'ClusterRole stepup-break-glass',
       'ClusterRole stepup-gated-admin',
       'ClusterRole stepup-gated-admin-cluster',
       'ClusterRole stepup-requester',
@@ -31,7 +33,10 @@ describe('every role of the chart', () => {
   });
 
   test('has none of the verbs that lend or widen rights', () => {
-    for (const rule of objects.flatMap(({ rules = [] }) => rules)) {
+    const others = objects
+      .flatMap(({ rules = [] }) => rules)
+      .filter(({ apiGroups, resources }) => `${apiGroups} ${resources}` !== 'stepup.dev stepuppolicies');
+    for (const rule of others) {
       expect(rule.verbs).not.toEqual(
         expect.arrayContaining([expect.stringMatching(/^(impersonate|escalate|bind|approve|sign|attest)$/)]),
       );
@@ -68,7 +73,7 @@ describe('stepup itself', () => {
     ]);
   });
 
-  test('writes nothing but its own kinds, webhook configurations, events and the question who it is', () => {
+  test('writes nothing but its own kinds, webhook configurations, events and questions about rights', () => {
     const writes = clusterRole('stepup').filter(({ verbs }) => verbs.some((verb) => !isRead(verb)));
     expect(writes.map(({ apiGroups, resources }) => `${apiGroups}: ${resources}`)).toEqual([
       'stepup.dev: stepuppolicies',
@@ -76,6 +81,7 @@ describe('stepup itself', () => {
       'stepup.dev: stepupapprovals',
       'admissionregistration.k8s.io: validatingwebhookconfigurations,mutatingwebhookconfigurations',
       'events.k8s.io: events',
+      'authorization.k8s.io: subjectaccessreviews',
       'authentication.k8s.io: selfsubjectreviews',
     ]);
   });
@@ -176,6 +182,19 @@ describe('a gated account with both roles', () => {
 });
 
 describe('people', () => {
+  test('have the verbs approve and bypass each by one role, and a gated account by none', () => {
+    const holding = (verb: string) =>
+      objects
+        .filter(
+          ({ kind, rules = [] }) =>
+            kind === 'ClusterRole' && verbsOn(rules, 'stepup.dev', 'stepuppolicies').includes(verb),
+        )
+        .map(({ metadata }) => metadata.name);
+    expect(holding('approve')).toEqual(['stepup-approver']);
+    expect(holding('bypass')).toEqual(['stepup-break-glass']);
+    expect(holding('update')).toEqual(['stepup', 'stepup-admin']);
+  });
+
   test('who look get into view, and so into edit and admin', () => {
     const viewer = the(objects, 'ClusterRole', 'stepup-viewer');
     expect(viewer.metadata.labels).toMatchObject({ 'rbac.authorization.k8s.io/aggregate-to-view': 'true' });

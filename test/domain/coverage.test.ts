@@ -105,7 +105,7 @@ test('what is not built yet is named', () => {
     bypass: { enabled: true },
     approval: { auto: { ratePerHour: 1 }, require: [{ name: 'e', engine: 'opa' }] },
   }).spec;
-  expect(notBuiltYet(spec)).toEqual(['spec.approval.auto', 'spec.bypass', 'spec.approval.require[].engine']);
+  expect(notBuiltYet(spec)).toEqual(['spec.approval.auto', 'spec.approval.require[].engine']);
 });
 
 test('/spec/replicas outside the fields adds no scale, an ancestor of it does', () => {

@@ -79,8 +79,8 @@ describe('problems', () => {
     { given: 'nothing wrong', spec: { actions: [deletion], approval }, want: [], works: true },
     {
       given: 'what is not built yet',
-      spec: { actions: [deletion], approval, bypass: { enabled: true } },
-      want: ['NotBuiltYet: spec.bypass is not built yet; remove it from the policy'],
+      spec: { actions: [deletion], approval: { ...approval, auto: { ratePerHour: 1 } } },
+      want: ['NotBuiltYet: spec.approval.auto is not built yet; remove it from the policy'],
       works: false,
     },
     {

@@ -236,11 +236,11 @@ describe('a policy', () => {
   });
 
   test('that asks for what is not built yet says so and has no gate', async () => {
-    const { name } = (await createPolicy(policySpec({ bypass: { enabled: true } }))).metadata;
+    const { name } = (await createPolicy(policySpec({ approval: { auto: { ratePerHour: 1 } } }))).metadata;
     expect(readyOf(await reported(name))).toMatchObject({
       status: 'False',
       reason: 'NotBuiltYet',
-      message: 'spec.bypass is not built yet; remove it from the policy',
+      message: 'spec.approval.auto is not built yet; remove it from the policy',
     });
     expect(await isGone(gates.get({ name: `stepup-${name}` }))).toBe(true);
   });

@@ -46,6 +46,8 @@ export interface Harness extends ReturnType<typeof fakeKinds> {
   readonly targets: Map<string, object | Error>;
   readonly targetReads: string[];
   readonly namespaces: ObjectStore<KubeObject>;
+  /** What SubjectAccessReviews are asked, and what they say. */
+  readonly rights: FakeRights;
   hasSynced: boolean;
   /** Since when the cache of approvals has missed nothing; undefined: it cannot tell. */
   unbrokenSinceMs: number | undefined;
@@ -66,6 +68,28 @@ export interface Harness extends ReturnType<typeof fakeKinds> {
   stop(): Promise<void>;
 }
 
+interface AccessReview {
+  readonly spec: {
+    readonly user: string;
+    readonly resourceAttributes: { readonly verb: string; readonly name: string };
+  };
+}
+
+/** RBAC in which everybody has every verb but those that a test takes away. */
+export class FakeRights {
+  readonly asked: AccessReview['spec'][] = [];
+  /** Such as "ada approve two". */
+  readonly withheld = new Set<string>();
+  error: Error | undefined;
+
+  answer({ spec }: AccessReview): object {
+    if (this.error !== undefined) throw this.error;
+    this.asked.push(spec);
+    const { verb, name } = spec.resourceAttributes;
+    return { status: { allowed: !this.withheld.has(`${spec.user} ${verb} ${name}`) } };
+  }
+}
+
 export async function startWebhook(): Promise<Harness> {
   const now = () => new Date(Date.now() + harness.aheadMs);
   const clock = { ...systemClock, now };
@@ -73,9 +97,11 @@ export async function startWebhook(): Promise<Harness> {
   const registry = new Registry();
   const targets: Harness['targets'] = new Map();
   const targetReads: string[] = [];
+  const rights = new FakeRights();
   const rest = {
-    async request({ path }: ApiRequest): Promise<unknown> {
-      targetReads.push(path);
+    async request({ path, body }: ApiRequest): Promise<unknown> {
+      if (path.endsWith('/subjectaccessreviews')) return rights.answer(body as AccessReview);
+      if (!path.includes('/serviceaccounts/')) targetReads.push(path);
       const found = targets.get(path) ?? status(404, 'NotFound');
       if (found instanceof Error) throw found;
       return found;
@@ -131,6 +157,7 @@ export async function startWebhook(): Promise<Harness> {
     port,
     targets,
     targetReads,
+    rights,
     namespaces,
     hasSynced: true,
     unbrokenSinceMs: undefined,

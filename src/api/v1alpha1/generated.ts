@@ -23,6 +23,8 @@ export interface StepUpApproval extends KubeObject {
       };
       /** The credential's id as the API server reports it. */
       readonly credential?: string;
+      /** Filled in: whom the account names by its annotation stepup.dev/owner. They may not approve. */
+      readonly owners?: readonly string[];
     };
     readonly action: {
       readonly operation: 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
@@ -82,6 +84,8 @@ export interface StepUpApproval extends KubeObject {
     readonly endedAt?: string;
     /** How it is known that the approved effect happened. */
     readonly evidence?: 'Observed' | 'Unconfirmed' | 'Admitted';
+    /** Whether a break glass has been reviewed by somebody else. */
+    readonly review?: 'Required' | 'Done';
     /** The change as stepup saw it in the first request that named this content, for approvals that others filed. */
     readonly preview?: {
       readonly diff: string;
@@ -96,8 +100,10 @@ export interface StepUpApproval extends KubeObject {
       readonly uid: string;
       readonly verdict: 'Approve' | 'Deny' | 'Revoke' | 'Withdraw' | 'Review';
       readonly decidedBy: string;
+      readonly decidedVia?: string;
       readonly decidedAt: string;
       readonly reason?: string;
+      readonly bypass?: boolean;
       readonly counted: boolean;
       /** Why it does not count. */
       readonly why?: string;
@@ -142,7 +148,7 @@ export interface StepUpApproval extends KubeObject {
       readonly releasedAt: string;
       readonly why: string;
     }[];
-    /** Ready, Approved, Denied, Consumed and Expired follow the phase. ContentVerified: stepup itself has seen the content that the approval is for. */
+    /** Ready, Approved, Denied, Consumed and Expired follow the phase. ContentVerified: stepup itself has seen the content that the approval is for. ReviewRequired: somebody broke the glass. */
     readonly conditions?: readonly ({
       readonly type: string;
       readonly status: 'True' | 'False' | 'Unknown';
@@ -165,10 +171,19 @@ export interface StepUpDecision extends KubeObject {
     };
     readonly verdict: 'Approve' | 'Deny' | 'Revoke' | 'Withdraw' | 'Review';
     readonly reason?: string;
+    /** Break glass: approves in place of all requirements, and is to be reviewed by somebody else. */
     readonly bypass?: boolean;
+    /** The person that a delegate speaks for. */
     readonly onBehalfOf?: string;
-    /** Stamped from the authenticated caller. */
+    /** Stamped: the authenticated caller or, with decidedVia, the person that it names. */
     readonly decidedBy?: {
+      readonly username: string;
+      readonly uid?: string;
+      readonly groups?: readonly string[];
+      readonly extra?: Readonly<Record<string, readonly string[]>>;
+    };
+    /** Stamped: the authenticated delegate that spoke on behalf of decidedBy. */
+    readonly decidedVia?: {
       readonly username: string;
       readonly uid?: string;
       readonly groups?: readonly string[];

@@ -1,0 +1,28 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Who owns a service account: the people who act through it, and so never approve what it does.
+import type { ApprovalSpec } from './approval.ts';
+
+/** On a ServiceAccount: usernames, separated by commas. */
+export const ownerAnnotation = 'stepup.dev/owner';
+
+/** The schema's bound. More than these are barred where votes are made, where the account is read. */
+const mostRecorded = 16;
+const mostCharacters = 512;
+
+/** The usernames that an annotation names. */
+export function ownersNamedBy(annotation: string | undefined): readonly string[] {
+  const names = (annotation ?? '').split(',').map((name) => name.trim());
+  return [...new Set(names.filter((name) => name !== ''))];
+}
+
+/** Owners as an approval keeps them. */
+export function recordedOwners(owners: readonly string[]): { readonly owners?: readonly string[] } {
+  const kept = owners.filter((owner) => owner.length <= mostCharacters).slice(0, mostRecorded);
+  return kept.length === 0 ? {} : { owners: kept };
+}
+
+/** The requester with these owners besides those that were known when it asked. */
+export function ownedBy<R extends ApprovalSpec['requester']>(requester: R, owners: readonly string[]): R {
+  return { ...requester, owners: [...new Set([...(requester.owners ?? []), ...owners])] };
+}

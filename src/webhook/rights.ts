@@ -1,0 +1,79 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Asks the API server what RBAC lets the caller of a vote do, and who owns the account that a vote is about.
+import { isObject, type Json, type JsonObject, valueAt } from '../domain/json.ts';
+import { ownerAnnotation, ownersNamedBy } from '../domain/owner.ts';
+import type { AdmissionRequest } from '../domain/request.ts';
+import { lackSentence, type Right, type RightVerb } from '../domain/right.ts';
+import { serviceAccountOf } from '../domain/subject.ts';
+import { isNotFound } from '../kube/api-error.ts';
+import { creationPath, objectPath } from '../kube/resource.ts';
+import { serviceAccounts, subjectAccessReviews } from '../kube/resources.ts';
+import type { RestClient } from '../kube/rest.ts';
+import { errorFields, type Log } from '../observe/log.ts';
+
+export interface RightsDependencies {
+  readonly rest: Pick<RestClient, 'request'>;
+  readonly log: Log;
+}
+
+interface Limit {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal;
+}
+
+export class Rights {
+  readonly #rest: Pick<RestClient, 'request'>;
+  readonly #log: Log;
+
+  constructor({ rest, log }: RightsDependencies) {
+    this.#rest = rest;
+    this.#log = log;
+  }
+
+  /** Whether the caller, with all that the API server knows of them, has the verb on the policy. An error is a no. */
+  async ask(request: AdmissionRequest, verb: RightVerb, policy: string, limit: Limit): Promise<Right> {
+    const { username, uid, groups } = request.requester;
+    const resourceAttributes = {
+      group: 'stepup.dev',
+      version: 'v1alpha1',
+      resource: 'stepuppolicies',
+      name: policy,
+      verb,
+    };
+    const spec = { user: username, uid, groups, extra: request.extra ?? {}, resourceAttributes };
+    try {
+      const answer = await this.#rest.request({
+        method: 'POST',
+        path: creationPath(subjectAccessReviews, undefined),
+        body: { apiVersion: 'authorization.k8s.io/v1', kind: 'SubjectAccessReview', spec },
+        ...limit,
+      });
+      const isGranted = isObject(answer as Json) && valueAt(answer as JsonObject, '/status/allowed') === true;
+      return isGranted ? { isGranted } : { isGranted, why: lackSentence(username, verb, policy) };
+    } catch (error) {
+      this.#log.warn({ policy, verb, ...errorFields(error) }, 'asking for a right failed');
+      const why = `the API server did not say whether ${username} has the RBAC verb ${verb}; try again`;
+      return { isGranted: false, why };
+    }
+  }
+
+  /** The usernames that a requester's ServiceAccount names as its owners, read live. Rejects when it cannot be read. */
+  async ownersOf(username: string, limit: Limit): Promise<readonly string[]> {
+    const account = serviceAccountOf(username);
+    if (account === undefined) return [];
+    try {
+      const found = await this.#rest.request({ method: 'GET', path: objectPath(serviceAccounts, account), ...limit });
+      // The API server's JSON, of which one annotation is read.
+      const annotations = valueAt(found as JsonObject, '/metadata/annotations');
+      return ownersNamedBy(isObject(annotations) ? textOf(annotations[ownerAnnotation]) : undefined);
+    } catch (error) {
+      if (isNotFound(error)) return [];
+      throw error;
+    }
+  }
+}
+
+function textOf(value: Json | undefined): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
