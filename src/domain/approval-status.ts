@@ -3,7 +3,7 @@
 // The status of an approval as people and clients read it: phase, votes, deadlines, conditions, and how to approve.
 import { type Approval, type ApprovalStatus, type Condition, type Evidence, isEnded, type Phase } from './approval.ts';
 import type { Life } from './life.ts';
-import { reviewOf } from './review.ts';
+import { reviewOf, votesText } from './review.ts';
 import { serviceAccountOf } from './subject.ts';
 import type { Tally } from './tally.ts';
 import { contentCondition } from './verification.ts';
@@ -28,7 +28,7 @@ export function statusOf(
   return {
     ...before,
     phase: outcome.phase,
-    votes: `${votes.received}/${votes.required}`,
+    votes: votesText(votes.received, votes.required, review),
     required: votes.required,
     received: votes.received,
     missing: votes.missing,

@@ -63,6 +63,13 @@ export function reviewOf(
   return { review, conditions: [{ type, ...said, lastTransitionTime }] };
 }
 
+/** What people read at a glance: an unreviewed bypass is not to be overlooked. */
+export function votesText(received: number, required: number, review: ApprovalStatus['review']): string {
+  const votes = `${received}/${required}`;
+  if (review === undefined) return votes;
+  return `${votes} ${review === 'Required' ? 'unreviewed' : 'reviewed'}`;
+}
+
 type Sentence = Pick<Condition, 'status' | 'reason' | 'message'>;
 
 function openCondition(bypassed: Told | undefined): Sentence | undefined {
@@ -99,6 +106,7 @@ export function reviewedStatus(
   return {
     ...status,
     ...(review === undefined ? {} : { review }),
+    votes: votesText(status?.received ?? 0, status?.required ?? 0, review),
     decisions: [...votes.decisions.filter(isNew), ...(status?.decisions ?? [])].slice(0, mostTold),
     conditions: [...others, ...conditions],
   };

@@ -76,6 +76,8 @@ export class ApprovalReconciler {
       if (change?.type === 'delete') {
         // Ended, mostly by our own write, which has seen to its removal.
         this.#options.targets.forget(approval.metadata.uid);
+        // A word that came while a copy of the live one was still here has told nobody that it was over.
+        if (this.#hasGlassBroken(approval)) this.enqueue(approval.metadata);
         return;
       }
       this.enqueue(approval.metadata);
@@ -92,6 +94,10 @@ export class ApprovalReconciler {
       if (change?.type === 'delete') this.#enqueueAll();
     });
     await this.#queue.run(signal);
+  }
+
+  #hasGlassBroken({ metadata }: StepUpApproval): boolean {
+    return this.#options.decisionsOn(metadata).some(({ spec }) => spec.bypass === true);
   }
 
   #enqueueAll(): void {

@@ -25,7 +25,7 @@ const month = 3_600;
 describe('an approval given by break glass', () => {
   test('says so at once, by condition and by event', () => {
     expect(told(broken)).toEqual(['Approved', 'Required', 'True', required]);
-    expect(broken.status?.votes).toBe('0/1');
+    expect(broken.status?.votes).toBe('0/1 unreviewed');
     expect(planned(filed, [bypass], 120).events.map(({ type, reason }) => `${type} ${reason}`)).toEqual([
       'Normal Approved',
       'Warning Bypassed',
@@ -60,6 +60,7 @@ describe('an approval given by break glass', () => {
     const reviewed = written(on, next);
     expect(told(reviewed)).toEqual([phase, 'Done', 'False', 'reviewed by alice: it was']);
     expect(next.events).toMatchObject([{ type: 'Normal', reason: 'Reviewed' }]);
+    expect(reviewed.status?.votes).toBe('0/1 reviewed');
     expect(reviewed.status?.decisions?.map(({ verdict }) => verdict).sort()).toEqual(['Approve', 'Review']);
   });
 

@@ -68,7 +68,7 @@ export interface StepUpApproval extends KubeObject {
     readonly observedGeneration?: number;
     /** For people and selectors, never authority. */
     readonly phase?: 'Pending' | 'Approved' | 'Reserved' | 'Consumed' | 'Denied' | 'TimedOut' | 'Expired' | 'Withdrawn' | 'Revoked' | 'Superseded';
-    /** Received and required votes, as 1/2. */
+    /** Received and required votes, as 1/2; unreviewed or reviewed besides, where somebody broke the glass. */
     readonly votes?: string;
     readonly required?: number;
     readonly received?: number;
