@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The status of an approval as people and clients read it: phase, votes, deadlines, conditions, and how to approve.
 import { type Approval, type ApprovalStatus, type Condition, type Evidence, isEnded, type Phase } from './approval.ts';
+import { exposedCondition } from './exposure.ts';
 import type { Life } from './life.ts';
 import { reviewOf, votesText } from './review.ts';
 import { serviceAccountOf } from './subject.ts';
@@ -46,6 +47,7 @@ export function statusOf(
       ...conditionsOf(outcome, before?.conditions ?? [], now),
       contentCondition(approval, before?.preview !== undefined, now),
       ...reviewConditions,
+      ...exposedCondition(votes.exposures, before?.conditions ?? [], now),
     ],
   };
 }

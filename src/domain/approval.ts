@@ -57,6 +57,8 @@ export interface Stamp {
   readonly uid?: string;
   readonly groups?: readonly string[];
   readonly extra?: Readonly<Record<string, readonly string[]>>;
+  /** What the requester could do to speak as this identity, when it spoke. */
+  readonly requesterMay?: string;
 }
 
 /** Who created an approval, and for which object that was written: a copy bears the same (creation-vote.ts). */

@@ -33,6 +33,11 @@ export function unabridged(caller: Requester): Stamp & JsonObject {
   return stamped(caller, [...caller.groups]);
 }
 
+/** The stamp with what the requester could do to speak as this caller, if anything. */
+export function exposedTo(stamp: Stamp & JsonObject, requesterMay: string | undefined): Stamp & JsonObject {
+  return requesterMay === undefined ? stamp : { ...stamp, requesterMay };
+}
+
 function stamped({ username, uid, pod, credential }: Requester, groups: string[]): Stamp & JsonObject {
   const extra = {
     ...(pod === undefined ? {} : { [extraKeys.podName]: [pod.name], [extraKeys.podUID]: [pod.uid] }),

@@ -70,7 +70,7 @@ function afterEnd(situation: Situation): Plan {
 function withoutPolicy(situation: Situation): Plan {
   const { approval, now } = situation;
   const message = `policy ${approval.spec.policy.name} does not exist, so nothing can cover a request`;
-  const none: Tally = { required: 0, received: 0, missing: message, voters: [], decisions: [] };
+  const none: Tally = { required: 0, received: 0, missing: message, voters: [], decisions: [], exposures: [] };
   // Its times are not known either. What they were is good enough to wait for its return, and opens nothing.
   const waitsUntil = approval.status?.pendingUntil;
   const pendingUntil =

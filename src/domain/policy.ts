@@ -27,6 +27,8 @@ export interface PolicySpec {
   readonly approval: {
     readonly require?: readonly Requirement[];
     readonly auto?: { readonly ratePerHour: number };
+    /** What becomes of votes that the requester could give itself; absent means Warn. */
+    readonly requesterTooPowerful?: 'Warn' | 'Refuse';
     readonly reasonRequired?: boolean;
     readonly ticketRequired?: boolean;
   };

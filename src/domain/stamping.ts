@@ -3,11 +3,12 @@
 // What admission writes on approvals and decisions that people create, and what it refuses to let in.
 import { type Approval, type ApprovalAction, type Decision, isEnded, type Verdict } from './approval.ts';
 import { isNameOfAttempt, targetLabel, targetLabelOf } from './attempt.ts';
-import { stampOf, unabridged } from './caller-stamp.ts';
+import { exposedTo, stampOf, unabridged } from './caller-stamp.ts';
 import { digestVersion, isKnownVersion, previousDigestVersion } from './change-digest.ts';
+import { objectionToExposure } from './exposure.ts';
 import { isObject, type Json, type JsonObject, textAt, valueAt } from './json.ts';
 import { after } from './life.ts';
-import { ownedBy, recordedOwners } from './owner.ts';
+import { ownedBy, requesterToStore } from './owner.ts';
 import { grantOf, type Policy, requestRulesOf } from './policy.ts';
 import { deniedReasons } from './reason.ts';
 import type { Operation, Requester } from './request.ts';
@@ -49,6 +50,8 @@ export interface SubmittedApproval {
   readonly right: Right;
   /** Whom the requesting account names as its owners, read live. */
   readonly owners: readonly string[];
+  /** What the requester may do to speak as the caller, in words. */
+  readonly requesterMay?: string | undefined;
 }
 
 export interface SubmittedDecision {
@@ -67,6 +70,7 @@ export interface SubmittedDecision {
   readonly right: Right;
   /** Whom the requesting account names as its owners, read live. */
   readonly owners: readonly string[];
+  readonly requesterMay?: string | undefined;
 }
 
 export const approvalLabel = 'stepup.dev/approval';
@@ -100,7 +104,9 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
 
   const origin = caller.username === username ? 'Asked' : 'Applied';
   if (origin === 'Applied') {
-    const objection = objectionTo(unabridged(caller), { spec: { requester: { username, owners } } }, policy, policies);
+    const objection =
+      objectionTo(unabridged(caller), { spec: { requester: { username, owners } } }, policy, policies) ??
+      objectionToExposure(exposedTo(stampOf(caller, policies), submitted.requesterMay), policy);
     if (objection !== undefined) return refused(objection);
     if (!right.isGranted) return refused(right.why);
   }
@@ -122,7 +128,11 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
       change: changeToStore(spec.change),
       ttlSeconds: ttlToStore(spec.ttlSeconds, policy),
       origin,
-      createdBy: { ...stampOf(caller, policies), stampedAt: now.toISOString(), nonce },
+      createdBy: {
+        ...exposedTo(stampOf(caller, policies), submitted.requesterMay),
+        stampedAt: now.toISOString(),
+        nonce,
+      },
     },
     labels,
     warnings: origin === 'Asked' ? [] : votesWarning(submitted, spec, policy),
@@ -191,12 +201,6 @@ function changeToStore(value: Json | undefined): JsonObject {
   return change.digest === undefined ? change : { digestVersion, ...change };
 }
 
-/** Owners are what the account says of itself, not what the caller says of it. */
-function requesterToStore(value: Json | undefined, owners: readonly string[]): JsonObject {
-  const { owners: _, ...requester } = isObject(value) ? value : {};
-  return { ...requester, ...(recordedOwners(owners) as JsonObject) };
-}
-
 /** May only shorten the policy's. What is no number is left for the schema to refuse. */
 function ttlToStore(value: Json | undefined, policy: Policy): Json {
   const { ttlSeconds } = grantOf(policy);
@@ -215,7 +219,7 @@ function votesWarning(submitted: SubmittedApproval, spec: JsonObject, policy: Po
       requester: { username: textAt(spec, '/requester/username') },
       action: { operation: 'CREATE', version: '', resource: '', name: '' },
       origin: 'Applied',
-      createdBy: { ...unabridged(caller), stampedAt: instant, nonce },
+      createdBy: { ...exposedTo(unabridged(caller), submitted.requesterMay), stampedAt: instant, nonce },
     },
   };
   return missingWarning(tally(approval, [], policy, policies, []));

@@ -3,6 +3,7 @@
 // Whose votes count for what, and whether they suffice.
 import type { Approval, Decision, SeenDecision, Stamp } from './approval.ts';
 import { objectionToStamp } from './creation-vote.ts';
+import { exposureOf, objectionToExposure } from './exposure.ts';
 import { isSamePerson, type Person, personOf } from './person.ts';
 import type { Policy, Requirement } from './policy.ts';
 import { bypassersOf, type Glass, objectionToReview } from './review.ts';
@@ -21,6 +22,8 @@ export interface Tally extends Glass {
   /** The first word that ended the approval, if any. */
   readonly stopped?: { readonly verdict: 'Deny' | 'Revoke' | 'Withdraw'; readonly by: string; readonly at: Date };
   readonly decisions: readonly SeenDecision[];
+  /** Votes that count though the requester could have given them itself, each a sentence. */
+  readonly exposures: readonly string[];
 }
 
 interface Vote {
@@ -46,6 +49,7 @@ export function tally(
   const votes: Vote[] = [];
   const seen: SeenDecision[] = [];
   let stopped: Tally['stopped'];
+  const exposures: (string | undefined)[] = [];
   let glass: Glass = {};
   const about = decisions.filter((one) => isAbout(one, approval)).sort(byInstant);
   const bypassers = bypassersOf(approval, about);
@@ -55,6 +59,7 @@ export function tally(
   if (origin === 'Applied' && objection === undefined && createdBy !== undefined) {
     const at = new Date(approval.metadata.creationTimestamp);
     votes.push({ voter: identityOf(createdBy), person: personOf(createdBy), at });
+    exposures.push(exposureOf(createdBy));
   }
   for (const decision of about) {
     const word = judged(decision, { approval, policy, gatekeepers, bypassers });
@@ -62,6 +67,8 @@ export function tally(
     if (!word.seen.counted) continue;
     const { verdict, bypass, reason } = decision.spec;
     const told = { by: word.person.username, at: word.at, reason };
+    if (verdict === 'Approve')
+      exposures.push(exposureOf(decision.spec.decidedVia ?? decision.spec.decidedBy ?? nobody));
     if (bypass === true) glass = { bypassed: glass.bypassed ?? told };
     else if (verdict === 'Approve') votes.push(word);
     else if (verdict === 'Review') glass = { ...glass, reviewed: told };
@@ -72,10 +79,16 @@ export function tally(
     stopped ??= { verdict: word.verdict, by: word.decidedBy, at: new Date(word.decidedAt) };
   }
   const counted = withBypass(countVotes(votes, requirements), glass);
-  const isToBeSaid = objection !== undefined && counted.missing !== '';
+  const told = exposures.filter((exposure) => exposure !== undefined);
+  const besides = [
+    ...(objection === undefined ? [] : [`the creator's vote does not count (${objection})`]),
+    ...told.slice(0, 1),
+  ];
+  const missing = counted.missing === '' ? '' : cut([...besides, counted.missing].join('; '));
   return {
     ...counted,
-    ...(isToBeSaid ? { missing: cut(`the creator's vote does not count (${objection}); ${counted.missing}`) } : {}),
+    missing,
+    exposures: told,
     ...(stopped === undefined ? {} : { stopped }),
     ...glass,
     decisions: mostTelling(seen),
@@ -105,7 +118,11 @@ function objectionToCreator(
   if (origin === undefined) return "it was created while stepup's webhook was away; create it again";
   if (origin !== 'Applied') return undefined;
   if (createdBy === undefined) return 'it is not stamped; create it again';
-  return objectionTo(createdBy, approval, policy, gatekeepers) ?? objectionToStamp(approval, others);
+  return (
+    objectionTo(createdBy, approval, policy, gatekeepers) ??
+    objectionToExposure(createdBy, policy) ??
+    objectionToStamp(approval, others)
+  );
 }
 
 /** True when a decision speaks of this very approval and of the digest it carries. */

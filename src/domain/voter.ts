@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may speak about an approval, and what for: the policy's side of it. What RBAC says is asked when a word is made.
 import type { Approval, ApprovalSpec, Stamp, Verdict } from './approval.ts';
+import { objectionToExposure } from './exposure.ts';
 import { objectionToPerson, personOf } from './person.ts';
 import type { Policy, Requirement } from './policy.ts';
 import { type Identity, isGated, serviceAccountOf } from './subject.ts';
@@ -24,12 +25,25 @@ export function objectionToWord(
   policy: Policy,
   gatekeepers: readonly Policy[],
 ): string | undefined {
-  const { verdict, bypass, decidedBy, decidedVia } = word;
+  const { verdict, decidedBy, decidedVia } = word;
   if (verdict === 'Withdraw') {
     const mayWithdraw = [approval.spec.requester.username, approval.spec.createdBy?.username];
     const isTheirs = decidedVia === undefined && mayWithdraw.includes(decidedBy.username);
     return isTheirs ? undefined : 'only the requester or the creator may withdraw';
   }
+  const authenticated = decidedVia ?? decidedBy;
+  const isYes = verdict === 'Approve' || verdict === 'Review';
+  const exposed = isYes ? objectionToExposure(authenticated, policy) : undefined;
+  return objectionToSpeaker(word, approval, policy, gatekeepers) ?? exposed;
+}
+
+function objectionToSpeaker(
+  word: Word,
+  approval: Approval,
+  policy: Policy,
+  gatekeepers: readonly Policy[],
+): string | undefined {
+  const { bypass, decidedBy, decidedVia } = word;
   if (bypass === true) return objectionToBypass(word, approval, policy, gatekeepers);
   if (decidedVia === undefined) return objectionTo(decidedBy, approval, policy, gatekeepers);
   if (!isNamedAccount(decidedVia.username, policy)) return 'onBehalfOf is for delegates that the policy names';

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A decision as somebody submits it: is it about the approval that is stored, and who speaks?
 import type { Approval, Decision, Stamp, Verdict } from './approval.ts';
-import { stampOf, unabridged } from './caller-stamp.ts';
+import { exposedTo, stampOf, unabridged } from './caller-stamp.ts';
 import { type Json, type JsonObject, textAt, valueAt } from './json.ts';
 import { personOf } from './person.ts';
 import type { Policy } from './policy.ts';
@@ -27,6 +27,7 @@ export interface Submitted {
   readonly decisions: readonly Decision[];
   readonly policy: Policy;
   readonly policies: readonly Policy[];
+  readonly requesterMay?: string | undefined;
 }
 
 /** How the decision speaks of another approval than there is, undefined when it does not. */
@@ -48,12 +49,12 @@ export function mismatchOf(spec: JsonObject, namespace: string, approval: Approv
 
 /** Who stands behind a decision, or a sentence on why they may not say this. */
 export function speakersOf(submitted: Submitted): Speakers | string {
-  const { spec, verdict, caller, approval, decisions, policy, policies } = submitted;
+  const { spec, verdict, caller, approval, decisions, policy, policies, requesterMay } = submitted;
   if (spec.bypass !== undefined && typeof spec.bypass !== 'boolean') return 'spec.bypass: must be true or false';
   const bypass = spec.bypass === true;
   if (bypass && textAt(spec, '/reason').trim() === '') return 'spec.reason: breaking the glass needs a reason';
   // With all groups: the stamp keeps only those that policies name.
-  const whole = unabridged(caller);
+  const whole = exposedTo(unabridged(caller), requesterMay);
   const person = assertedPerson(spec.onBehalfOf);
   if (typeof person === 'string') return person;
   const asked = person === undefined ? { decidedBy: whole } : { decidedBy: person, decidedVia: whole };
@@ -61,7 +62,7 @@ export function speakersOf(submitted: Submitted): Speakers | string {
     objectionToWord({ verdict, bypass, ...asked }, approval, policy, policies) ??
     (verdict === 'Review' ? objectionToReviewing(asked.decidedBy, approval, decisions) : undefined);
   if (objection !== undefined) return objection;
-  const stamp = stampOf(caller, policies);
+  const stamp = exposedTo(stampOf(caller, policies), requesterMay);
   if (person !== undefined) return { decidedBy: person, decidedVia: stamp, kind: 'Delegate' };
   return { decidedBy: stamp, kind: isNamedAccount(caller.username, policy) ? 'Delegate' : 'Human' };
 }

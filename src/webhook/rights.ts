@@ -7,19 +7,15 @@ import type { AdmissionRequest } from '../domain/request.ts';
 import { lackSentence, type Right, type RightVerb } from '../domain/right.ts';
 import { serviceAccountOf } from '../domain/subject.ts';
 import { isNotFound } from '../kube/api-error.ts';
-import { creationPath, objectPath } from '../kube/resource.ts';
-import { serviceAccounts, subjectAccessReviews } from '../kube/resources.ts';
+import { objectPath } from '../kube/resource.ts';
+import { serviceAccounts } from '../kube/resources.ts';
 import type { RestClient } from '../kube/rest.ts';
 import { errorFields, type Log } from '../observe/log.ts';
+import { type AccessLimit, isAllowed } from './access.ts';
 
 export interface RightsDependencies {
   readonly rest: Pick<RestClient, 'request'>;
   readonly log: Log;
-}
-
-interface Limit {
-  readonly deadlineMs: number;
-  readonly signal?: AbortSignal;
 }
 
 export class Rights {
@@ -32,7 +28,7 @@ export class Rights {
   }
 
   /** Whether the caller, with all that the API server knows of them, has the verb on the policy. An error is a no. */
-  async ask(request: AdmissionRequest, verb: RightVerb, policy: string, limit: Limit): Promise<Right> {
+  async ask(request: AdmissionRequest, verb: RightVerb, policy: string, limit: AccessLimit): Promise<Right> {
     const { username, uid, groups } = request.requester;
     const resourceAttributes = {
       group: 'stepup.dev',
@@ -41,15 +37,9 @@ export class Rights {
       name: policy,
       verb,
     };
-    const spec = { user: username, uid, groups, extra: request.extra ?? {}, resourceAttributes };
+    const subject = { user: username, uid, groups, extra: request.extra ?? {} };
     try {
-      const answer = await this.#rest.request({
-        method: 'POST',
-        path: creationPath(subjectAccessReviews, undefined),
-        body: { apiVersion: 'authorization.k8s.io/v1', kind: 'SubjectAccessReview', spec },
-        ...limit,
-      });
-      const isGranted = isObject(answer as Json) && valueAt(answer as JsonObject, '/status/allowed') === true;
+      const isGranted = await isAllowed(this.#rest, subject, resourceAttributes, limit);
       return isGranted ? { isGranted } : { isGranted, why: lackSentence(username, verb, policy) };
     } catch (error) {
       this.#log.warn({ policy, verb, ...errorFields(error) }, 'asking for a right failed');
@@ -59,7 +49,7 @@ export class Rights {
   }
 
   /** The usernames that a requester's ServiceAccount names as its owners, read live. Rejects when it cannot be read. */
-  async ownersOf(username: string, limit: Limit): Promise<readonly string[]> {
+  async ownersOf(username: string, limit: AccessLimit): Promise<readonly string[]> {
     const account = serviceAccountOf(username);
     if (account === undefined) return [];
     try {

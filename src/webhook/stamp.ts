@@ -4,12 +4,14 @@
 import { randomBytes } from 'node:crypto';
 import type { Answer } from '../api/admission-review.ts';
 import { approvalOf, decisionOf, type StepUpApproval } from '../api/kinds.ts';
+import type { ApprovalSpec } from '../domain/approval.ts';
+import { stampOf } from '../domain/caller-stamp.ts';
 import { isObject, type JsonObject, textAt, valueAt } from '../domain/json.ts';
 import type { Policy } from '../domain/policy.ts';
 import { type DeniedReason, deniedReasons } from '../domain/reason.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
-import { type Right, type RightVerb, verbFor } from '../domain/right.ts';
-import { type Stamping, stampApproval, stampDecision } from '../domain/stamping.ts';
+import { type RightVerb, verbFor } from '../domain/right.ts';
+import { type Stamping, type SubmittedDecision, stampApproval, stampDecision } from '../domain/stamping.ts';
 import { isNotFound } from '../kube/api-error.ts';
 import { withinLimit } from '../kube/call-limit.ts';
 import type { Clock } from '../kube/clock.ts';
@@ -18,6 +20,7 @@ import { errorFields, type Log } from '../observe/log.ts';
 import type { Caches } from './dependencies.ts';
 import { pendingOf } from './pending.ts';
 import type { Policies } from './policies.ts';
+import type { Powers } from './powers.ts';
 import type { Rights } from './rights.ts';
 import type { WebhookMetrics } from './webhook-metrics.ts';
 
@@ -26,11 +29,24 @@ export interface StamperDependencies {
   readonly policies: Policies;
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'get'>;
   readonly rights: Rights;
+  readonly powers: Powers;
   readonly ownNamespace: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<WebhookMetrics, 'stamp'>;
 }
+
+/** Whose word it is, for a yes or another one, about which requester. */
+interface Asked {
+  readonly request: AdmissionRequest;
+  readonly verb: RightVerb | undefined;
+  readonly isYes: boolean;
+  readonly requester: ApprovalSpec['requester'];
+  readonly policy?: Policy;
+  readonly policies: readonly Policy[];
+}
+
+type Known = Pick<SubmittedDecision, 'right' | 'owners' | 'requesterMay'>;
 
 const innerDeadlineMs = 3_000;
 const kinds = new Map<string, 'approval' | 'decision'>([
@@ -83,7 +99,8 @@ export class Stamper {
     const username = textAt(object, '/spec/requester/username');
     // Asking for oneself is no vote.
     const verb = username === caller.username ? undefined : 'approve';
-    const who = await this.#asked(request, verb, known.policy, username, signal);
+    const requester = { username };
+    const who = await this.#asked({ request, verb, isYes: verb !== undefined, requester, ...known }, signal);
     const now = clock.now();
     return stampApproval({ object, namespace, caller, ownNamespace, pending, now, nonce, ...known, ...who });
   }
@@ -98,27 +115,29 @@ export class Stamper {
       approval === undefined ? [] : caches.decisions.byIndex('approval', approval.metadata.uid).map(decisionOf);
     const found = approval === undefined ? {} : { approval };
     const verb = isObject(object.spec) ? verbFor(object.spec) : undefined;
-    const requester = approval?.spec.requester.username ?? '';
-    const who = await this.#asked(request, verb, known.policy, requester, signal);
+    const isYes = ['Approve', 'Review'].includes(textAt(object, '/spec/verdict'));
+    const requester = approval?.spec.requester ?? { username: '' };
+    const who = await this.#asked({ request, verb, isYes, requester, ...known }, signal);
     return stampDecision({ object, namespace, caller, decisions, now: clock.now(), ...found, ...known, ...who });
   }
 
-  /** What is to be known of who speaks, and of the account that it is about; refusing needs none of it. */
-  async #asked(
-    request: AdmissionRequest,
-    verb: RightVerb | undefined,
-    policy: Policy | undefined,
-    requester: string,
-    signal: AbortSignal,
-  ): Promise<{ readonly right: Right; readonly owners: readonly string[] }> {
+  /** What is to be known of who speaks, and of the account that it is about. */
+  async #asked({ request, verb, isYes, requester, policy, policies }: Asked, signal: AbortSignal): Promise<Known> {
     if (policy === undefined) return { right: { isGranted: false, why: 'there is no such policy' }, owners: [] };
-    const { rights } = this.#dependencies;
+    const { rights, powers, log } = this.#dependencies;
     const limit = { signal, deadlineMs: innerDeadlineMs };
-    const [right, owners] = await Promise.all([
+    const voter = stampOf(request.requester, policies);
+    const exposure = isYes ? powers.overVote(requester, voter, policy, limit) : undefined;
+    const [right, owners, requesterMay] = await Promise.all([
       verb === undefined ? ({ isGranted: true } as const) : rights.ask(request, verb, policy.metadata.name, limit),
-      rights.ownersOf(requester, limit),
+      rights.ownersOf(requester.username, limit),
+      exposure?.catch((error: unknown) => {
+        if (policy.spec.approval.requesterTooPowerful === 'Refuse') throw error;
+        log.warn({ policy: policy.metadata.name, ...errorFields(error) }, 'asking what a requester may do failed');
+        return undefined;
+      }),
     ]);
-    return { right, owners };
+    return { right, owners, ...(requesterMay === undefined ? {} : { requesterMay }) };
   }
 
   async #stored(namespace: string, name: string, signal: AbortSignal): Promise<StepUpApproval | undefined> {

@@ -12,6 +12,7 @@ import { LiveViews } from './live-view.ts';
 import { Observations } from './observations.ts';
 import { Pinner } from './pin.ts';
 import { Policies } from './policies.ts';
+import { Powers } from './powers.ts';
 import { RequesterLimit } from './requester-limit.ts';
 import { Rights } from './rights.ts';
 import { type KeyPair, WebhookServer } from './server.ts';
@@ -74,6 +75,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     policies,
     approvals: clients.approvals,
     rights,
+    powers: new Powers(rest, own.namespace, clock),
     ownNamespace: own.namespace,
     clock,
     log,

@@ -214,6 +214,47 @@ describe('the owner of an account', () => {
   });
 });
 
+describe('a requester that could vote itself', () => {
+  beforeAll(async () => {
+    const leases = [{ operations: ['CREATE'], apiGroups: ['coordination.k8s.io'], resources: ['leases'] }];
+    const require = [{ name: 'review', count: 2, approvers: { groups: ['approvers'] } }];
+    await addPolicy(stepup, 'careful', leases, { approval: { require, requesterTooPowerful: 'Refuse' } });
+  });
+  const lease = async (who: Someone, name: string): Promise<Key> => {
+    const path = '/apis/coordination.k8s.io/v1/namespaces/prod/leases';
+    const key = approvalIn(await people.send(who, 'POST', path, { metadata: { name } }));
+    await people.phase(key, 'Pending');
+    return key;
+  };
+  const exposed = async (key: Key) =>
+    (await people.read(key)).status?.conditions?.find(({ type }) => type === 'Exposed')?.message;
+  const told =
+    'the requester may impersonate users ada, impersonate groups approvers, impersonate groups system:masters';
+
+  test('is told of where the policy warns, to approvers and to itself', async () => {
+    const key = await asked('by-root');
+    expect((await people.decide(ada, key)).code).toBe(201);
+    await votes(key, '1/2');
+    expect(await exposed(key)).toContain(told);
+    expect((await createService('by-root')).message).toContain(told);
+    const other = await asked('by-deployer', deployer);
+    expect((await people.decide(grace, other)).code).toBe(201);
+    await votes(other, '1/2');
+    expect(await exposed(other)).toBeUndefined();
+  });
+
+  test('has no votes where the policy refuses, and one with the chart’s roles has', async () => {
+    const key = await lease(rootBot, 'by-root');
+    expectRefusal(await people.decide(ada, key), told);
+    expect((await people.read(key)).status?.votes).toBe('0/2');
+    const other = await lease(deployer, 'by-deployer');
+    expect((await people.decide(grace, other)).code).toBe(201);
+    await votes(other, '1/2');
+    expect((await people.decide(ada, key, { verdict: 'Deny' })).code).toBe(201);
+    await people.phase(key, 'Denied');
+  });
+});
+
 describe('a delegate', () => {
   test('speaks for a person, who has one vote', async () => {
     const key = await asked('by-git');

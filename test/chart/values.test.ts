@@ -136,9 +136,12 @@ describe('values', () => {
     const names = new Set(objects.map(({ metadata }) => metadata.name));
     expect([...names].filter((name) => !name.includes('.stepup.dev')).sort()).toEqual([
       'gate-stepup',
+      'gate-stepup-owner',
       'gate-stepup-packs',
       'gate-stepup-uninstall',
+      'stepup-admin',
       'stepup-approver',
+      'stepup-break-glass',
       'stepup-gated-admin',
       'stepup-gated-admin-cluster',
       'stepup-requester',

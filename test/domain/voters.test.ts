@@ -6,7 +6,7 @@ import type { Approval, Decision as Word } from '../../src/domain/approval.ts';
 import { ownersNamedBy, recordedOwners } from '../../src/domain/owner.ts';
 import type { Policy } from '../../src/domain/policy.ts';
 import { tally } from '../../src/domain/tally.ts';
-import { approval, at, deployer, policy, request, word } from './builders.ts';
+import { approval, at, byHand, deployer, plan, policy, request, situation, word } from './builders.ts';
 
 const credentialKey = 'authentication.kubernetes.io/credential-id';
 const asked = request({ requester: { ...deployer, credential: 'JTI=1' } });
@@ -150,6 +150,54 @@ describe('a delegate', () => {
     const { decisions, voters } = counted([via('alice')]);
     expect(decisions[0]).toMatchObject({ decidedBy: 'alice', decidedVia: account('git'), counted: true });
     expect(voters).toEqual(['alice']);
+  });
+});
+
+describe('a vote that the requester could give itself', () => {
+  const may = { requesterMay: 'impersonate users alice' };
+  const refuses = policy({ approval: { ...two.spec.approval, requesterTooPowerful: 'Refuse' } });
+  const told = 'the requester may impersonate users alice, and so vote as alice';
+  test('counts where the policy warns, and says so', () => {
+    const votes = counted([by('alice', may)]);
+    expect([votes.received, votes.exposures]).toEqual([1, [told]]);
+    expect(votes.missing).toBe(`${told}; 1 of 2 approvals by group approvers or service account ops/git`);
+    expect(counted([by('alice')]).exposures).toEqual([]);
+  });
+  test('does not count where the policy refuses, as one that it could not give does', () => {
+    expect(why(by('alice', may), refuses)).toBe(told);
+    expect(why(by('alice'), refuses)).toBe('counts');
+    expect(counted([by('alice', may)], refuses).received).toBe(0);
+  });
+  test('denies all the same', () => {
+    expect(why({ ...by('alice', may), verdict: 'Deny' }, refuses)).toBe('counts');
+    expect(why({ ...by('alice', may), verdict: 'Revoke' }, refuses)).toBe('counts');
+  });
+  test('by way of a delegate is the delegate’s', () => {
+    const exposed = { ...via('bob'), decidedVia: { username: account('git'), ...may } };
+    expect(why(exposed, refuses)).toContain(`and so vote as ${account('git')}`);
+    expect(why(via('bob'), refuses)).toBe('counts');
+  });
+  test('by breaking the glass or applying an approval is none either', () => {
+    const both = policy({ ...refuses.spec, bypass: { enabled: true } });
+    expect(why({ ...by('alice', may), bypass: true }, both)).toBe(told);
+    expect(why({ ...by('alice'), bypass: true }, both)).toBe('counts');
+    const applied = (over: object) => {
+      const { createdBy = { username: '' }, ...spec } = byHand();
+      return approval(asked, two, { spec: { ...spec, createdBy: { ...createdBy, ...over } } });
+    };
+    expect(tally(applied(may), [], refuses, [], [applied(may)]).received).toBe(0);
+    expect(tally(applied({}), [], refuses, [], [applied({})]).received).toBe(1);
+    expect(tally(applied(may), [], two, [], [applied(may)]).exposures).toEqual([told]);
+  });
+  test('is told by a condition', () => {
+    const one = plan(situation(on, { policy: two, decisions: [word(on, by('alice', may))] }));
+    expect(one.status?.conditions?.find(({ type }) => type === 'Exposed')).toMatchObject({
+      status: 'True',
+      reason: 'RequesterTooPowerful',
+      message: told,
+    });
+    const other = plan(situation(on, { policy: two, decisions: [word(on)] }));
+    expect(other.status?.conditions?.map(({ type }) => type)).not.toContain('Exposed');
   });
 });
 

@@ -22,6 +22,7 @@ beforeAll(async () => {
 });
 beforeEach(() => {
   webhook.rights.withheld.clear();
+  webhook.rights.granted.clear();
   webhook.rights.asked.length = 0;
   webhook.rights.error = undefined;
   webhook.targets.clear();
@@ -129,6 +130,45 @@ describe('the RBAC verb', () => {
     const sentence = 'stepup: the API server did not say whether ada has the RBAC verb approve; try again';
     expect([said(await decide()), said(await apply())]).toEqual([sentence, sentence]);
   });
+});
+
+describe('a requester that could vote itself', () => {
+  const may = (power: string) => webhook.rights.granted.add(`${deployer} ${power}`);
+  beforeAll(() => {
+    webhook.policy('careful', {
+      grant: { binding: 'Target' },
+      approval: { require: [{ name: 'a', count: 2, approvers }], requesterTooPowerful: 'Refuse' },
+    });
+  });
+
+  test('is told in the vote where the policy warns', async () => {
+    expect(specIn(await decide()).decidedBy).not.toHaveProperty('requesterMay');
+    may('impersonate users ada');
+    const answer = await decide();
+    expect(specIn(answer).decidedBy).toMatchObject({ requesterMay: 'impersonate users ada' });
+    expect(answer.warnings?.[0]).toContain('the requester may impersonate users ada, and so vote as ada');
+    expect(specIn(await apply()).createdBy).toMatchObject({ requesterMay: 'impersonate users ada' });
+    expect(specIn(await decide({ verdict: 'Deny' })).decidedBy).not.toHaveProperty('requesterMay');
+  });
+
+  test.each(['impersonate users ada', 'impersonate groups approvers', 'impersonate groups system:masters'])(
+    'has the vote refused where the policy does: %s',
+    async (power) => {
+      const requester = { username: `${deployer}-${power.length}` };
+      webhook.approvals.change(stored.metadata, (object) => ({
+        ...object,
+        spec: { ...object.spec, requester, policy: { name: 'careful' } },
+      }));
+      webhook.rights.granted.add(`${requester.username} impersonate users grace`);
+      webhook.rights.granted.add(`${requester.username} impersonate groups staff`);
+      if (!power.includes('masters')) expect(said(await decide())).toBe('stamped');
+      webhook.rights.granted.add(`${requester.username} ${power}`);
+      const sentence = `stepup: the requester may ${power}, and so vote as ada`;
+      expect(said(await decide())).toBe(sentence);
+      expect(said(await apply({ policy: { name: 'careful' }, requester }))).toBe(sentence);
+      expect(said(await decide({ verdict: 'Deny' }))).toBe('stamped');
+    },
+  );
 });
 
 describe('the owner of the requesting account', () => {

@@ -58,6 +58,8 @@ export interface StepUpApproval extends KubeObject {
       readonly username: string;
       readonly uid?: string;
       readonly groups?: readonly string[];
+      /** What the requester could do to speak as this identity, when it spoke. */
+      readonly requesterMay?: string;
       readonly extra?: Readonly<Record<string, readonly string[]>>;
       /** With nonce: tells the object that was stamped from copies of it. */
       readonly stampedAt?: string;
@@ -148,7 +150,7 @@ export interface StepUpApproval extends KubeObject {
       readonly releasedAt: string;
       readonly why: string;
     }[];
-    /** Ready, Approved, Denied, Consumed and Expired follow the phase. ContentVerified: stepup itself has seen the content that the approval is for. ReviewRequired: somebody broke the glass. */
+    /** Ready, Approved, Denied, Consumed and Expired follow the phase. ContentVerified: stepup itself has seen the content that the approval is for. ReviewRequired: somebody broke the glass. Exposed: the requester could have voted itself. */
     readonly conditions?: readonly ({
       readonly type: string;
       readonly status: 'True' | 'False' | 'Unknown';
@@ -180,6 +182,8 @@ export interface StepUpDecision extends KubeObject {
       readonly username: string;
       readonly uid?: string;
       readonly groups?: readonly string[];
+      /** What the requester could do to speak as this identity, when it spoke. */
+      readonly requesterMay?: string;
       readonly extra?: Readonly<Record<string, readonly string[]>>;
     };
     /** Stamped: the authenticated delegate that spoke on behalf of decidedBy. */
@@ -187,6 +191,8 @@ export interface StepUpDecision extends KubeObject {
       readonly username: string;
       readonly uid?: string;
       readonly groups?: readonly string[];
+      /** What the requester could do to speak as this identity, when it spoke. */
+      readonly requesterMay?: string;
       readonly extra?: Readonly<Record<string, readonly string[]>>;
     };
     /** Stamped. */
@@ -278,6 +284,8 @@ export interface StepUpPolicy extends KubeObject {
       readonly auto?: {
         readonly ratePerHour: number;
       };
+      /** What becomes of votes that the requester could have given itself, say because it may impersonate the voter. */
+      readonly requesterTooPowerful?: 'Warn' | 'Refuse';
       /** The request must state a reason in the annotation stepup.dev/reason. */
       readonly reasonRequired?: boolean;
       /** The request must name a ticket in the annotation stepup.dev/ticket. */
