@@ -5,6 +5,7 @@ import { type Approval, type ApprovalStatus, type Condition, type Evidence, isEn
 import type { Life } from './life.ts';
 import { serviceAccountOf } from './subject.ts';
 import type { Tally } from './tally.ts';
+import { tamperedCondition } from './tampering.ts';
 import { contentCondition } from './verification.ts';
 
 /** What was concluded about an approval, to be written down. */
@@ -22,7 +23,7 @@ export function statusOf(
   { votes, life, now }: { readonly votes: Tally; readonly life: Life; readonly now: Date },
 ): ApprovalStatus {
   const before = approval.status;
-  const isEnd = isEnded({ ...approval, status: { phase: outcome.phase } });
+  const isEnd = isEnded({ status: { phase: outcome.phase } });
   return {
     ...before,
     phase: outcome.phase,
@@ -42,6 +43,7 @@ export function statusOf(
     conditions: [
       ...conditionsOf(outcome, before?.conditions ?? [], now),
       contentCondition(approval, before?.preview !== undefined, now),
+      ...tamperedCondition(votes.tampered, before?.conditions ?? [], now),
     ],
   };
 }

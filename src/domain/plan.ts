@@ -10,6 +10,8 @@ import { grantOf, type Policy } from './policy.ts';
 import { openUseOf } from './reservation.ts';
 import { type Seen, settle } from './settle.ts';
 import { type Tally, tally } from './tally.ts';
+import { tamperedEvent } from './tampering.ts';
+import { isFiledByUs } from './verification.ts';
 
 export interface Situation {
   readonly approval: Approval;
@@ -63,7 +65,7 @@ export function plan(situation: Situation): Plan {
 function withoutPolicy(situation: Situation): Plan {
   const { approval, now } = situation;
   const message = `policy ${approval.spec.policy.name} does not exist, so nothing can cover a request`;
-  const none: Tally = { required: 0, received: 0, missing: message, voters: [], decisions: [] };
+  const none: Tally = { required: 0, received: 0, missing: message, voters: [], decisions: [], tampered: [] };
   // Its times are not known either. What they were is good enough to wait for its return, and opens nothing.
   const waitsUntil = approval.status?.pendingUntil;
   const pendingUntil =
@@ -115,6 +117,7 @@ function newerContentOf({ approval, siblings, policy }: Situation): Approval | u
     (other) =>
       other.metadata.uid !== approval.metadata.uid &&
       other.spec.origin === 'Denied' &&
+      isFiledByUs(other) &&
       !isEnded(other) &&
       other.spec.policy.name === approval.spec.policy.name &&
       targetKeyOf(other.spec) === key &&
@@ -205,7 +208,7 @@ function planned(situation: Situation, status: ApprovalStatus, outcome: Outcome)
   const type = warnings.some((end) => end === outcome.phase) ? 'Warning' : 'Normal';
   return {
     ...(isChanged ? { status } : {}),
-    events: isMoved ? [{ type, reason: outcome.phase, note }] : [],
+    events: [...(isMoved ? [{ type, reason: outcome.phase, note } as const] : []), ...tamperedEvent(before, status)],
     ...(outcome.nextAt === undefined ? {} : { nextAt: outcome.nextAt }),
     isToBeRemoved: false,
     isToBeWatched: outcome.phase === 'Reserved',

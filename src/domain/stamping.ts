@@ -198,6 +198,7 @@ function votesWarning(submitted: SubmittedApproval, spec: JsonObject, policy: Po
       origin: 'Applied',
       createdBy: { ...caller, stampedAt: instant, nonce },
     },
+    seals: { creation: 'Sealed', releases: [] },
   };
   return missingWarning(tally(approval, [], policy, policies, []));
 }
@@ -287,6 +288,7 @@ function approveWarnings(submitted: SubmittedDecision, approval: Approval, polic
       decidedBy: caller,
       decidedAt: now.toISOString(),
     },
+    seal: 'Sealed',
   };
   const votes = tally(approval, [...decisions, word], policy, policies, []);
   const isLate = votes.approvedAt !== undefined && votes.approvedAt > pendingUntil;

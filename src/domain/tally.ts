@@ -3,8 +3,10 @@
 // Whose votes count for what, and whether they suffice.
 import type { Approval, Decision, SeenDecision, Stamp } from './approval.ts';
 import { objectionToStamp } from './creation-vote.ts';
-import type { Policy, Requirement } from './policy.ts';
-import { type Identity, isGated, serviceAccountOf } from './subject.ts';
+import type { Policy } from './policy.ts';
+import { countVotes, cut, isApprover, mostEntries, namesServiceAccount, type Vote } from './quorum.ts';
+import { objectionToSeal, type SealCheck } from './seal.ts';
+import { type Identity, isGated } from './subject.ts';
 
 export interface Tally {
   readonly required: number;
@@ -18,11 +20,8 @@ export interface Tally {
   /** The first word that ended the approval, if any. */
   readonly stopped?: { readonly verdict: 'Deny' | 'Revoke' | 'Withdraw'; readonly by: string; readonly at: Date };
   readonly decisions: readonly SeenDecision[];
-}
-
-interface Vote {
-  readonly voter: Identity;
-  readonly at: Date;
+  /** What bears no seal of ours, each a sentence. */
+  readonly tampered: readonly string[];
 }
 
 /**
@@ -66,7 +65,26 @@ export function tally(
     ...(isToBeSaid ? { missing: cut(`the creator's vote does not count (${objection}); ${counted.missing}`) } : {}),
     ...(stopped === undefined ? {} : { stopped }),
     decisions: mostTelling(seen),
+    tampered: tamperedIn(approval, decisions),
   };
+}
+
+/** What was written past stepup: none of it counts, and people should know. */
+function tamperedIn(approval: Approval, decisions: readonly Decision[]): readonly string[] {
+  const { seals, status } = approval;
+  const sentence = (what: string, check: SealCheck) => {
+    const objection = objectionToSeal(check);
+    return objection === undefined ? [] : [`${what}: ${objection}`];
+  };
+  return [
+    ...sentence('the approval itself', seals.creation),
+    ...(status?.releases ?? []).flatMap(({ use }, index) =>
+      sentence(`the release of use ${use}`, seals.releases[index] ?? 'Missing'),
+    ),
+    ...decisions
+      .filter(({ spec }) => spec.approval.uid === approval.metadata.uid)
+      .flatMap(({ metadata, seal }) => sentence(`decision ${metadata.name}`, seal)),
+  ];
 }
 
 type Stop = SeenDecision & { readonly verdict: NonNullable<Tally['stopped']>['verdict'] };
@@ -92,6 +110,8 @@ function objectionToCreator(
   if (origin === undefined) return "it was created while stepup's webhook was away; create it again";
   if (origin !== 'Applied') return undefined;
   if (createdBy === undefined) return 'it is not stamped; create it again';
+  const unsealed = objectionToSeal(approval.seals.creation);
+  if (unsealed !== undefined) return `${unsealed}; create it again`;
   return objectionTo(createdBy, approval, policy, gatekeepers) ?? objectionToStamp(approval, others);
 }
 
@@ -119,7 +139,9 @@ function judged(decision: Decision, approval: Approval, policy: Policy, gatekeep
   const { verdict, decidedBy, reason } = decision.spec;
   const at = decidedAtOf(decision);
   const objection =
-    decidedBy === undefined ? 'it is not stamped' : objectionToWord(verdict, decidedBy, approval, policy, gatekeepers);
+    decidedBy === undefined
+      ? 'it is not stamped'
+      : (objectionToSeal(decision.seal) ?? objectionToWord(verdict, decidedBy, approval, policy, gatekeepers));
   const seen: SeenDecision = {
     name: decision.metadata.name,
     uid: decision.metadata.uid,
@@ -172,106 +194,8 @@ function identityOf(stamp: Stamp | undefined): Identity {
   return { username: stamp?.username ?? '', groups: stamp?.groups ?? [] };
 }
 
-function isApprover(requirement: Requirement, who: Identity): boolean {
-  const { users = [], groups = [] } = requirement.approvers ?? {};
-  return (
-    users.includes(who.username) ||
-    groups.some((group) => who.groups.includes(group)) ||
-    namesServiceAccount(requirement, who.username)
-  );
-}
-
-function namesServiceAccount(requirement: Requirement, username: string): boolean {
-  const account = serviceAccountOf(username);
-  return (requirement.approvers?.serviceAccounts ?? []).some(
-    ({ namespace, name }) => account?.namespace === namespace && account.name === name,
-  );
-}
-
-function countVotes(votes: readonly Vote[], requirements: readonly Requirement[]) {
-  const required = requirements.reduce((sum, requirement) => sum + seatsOf(requirement), 0);
-  const sorted = [...votes].sort((a, b) => a.at.getTime() - b.at.getTime());
-  const counted: Vote[] = [];
-  let received = 0;
-  let approvedAt: Date | undefined;
-  for (const vote of sorted) {
-    if (counted.some((earlier) => earlier.voter.username === vote.voter.username)) continue;
-    counted.push(vote);
-    received = seated(counted, requirements).length;
-    if (received === required && required > 0) approvedAt ??= vote.at;
-  }
-  return {
-    required,
-    received,
-    missing: missingOf(counted, requirements),
-    voters: counted
-      .slice(0, mostEntries)
-      .map((vote) => vote.voter.username)
-      .sort(),
-    ...(approvedAt === undefined ? {} : { approvedAt }),
-  };
-}
-
-function seatsOf(requirement: Requirement): number {
-  return requirement.count ?? 1;
-}
-
-/**
- * The requirements whose seats the votes fill, one entry a seat: each person sits once, and the seats are given so
- * that as many as possible are filled (augmenting paths; a person of two groups must not block the other one's vote).
- */
-function seated(votes: readonly Vote[], requirements: readonly Requirement[]): readonly Requirement[] {
-  const seats = requirements.flatMap((requirement) => Array.from({ length: seatsOf(requirement) }, () => requirement));
-  const sitter: (number | undefined)[] = seats.map(() => undefined);
-  const seat = (vote: number, visited: Set<number>): boolean =>
-    seats.some((requirement, at) => {
-      const who = votes[vote]?.voter;
-      if (who === undefined || visited.has(at) || !isApprover(requirement, who)) return false;
-      visited.add(at);
-      const other = sitter[at];
-      if (other !== undefined && !seat(other, visited)) return false;
-      sitter[at] = vote;
-      return true;
-    });
-  votes.forEach((_, vote) => {
-    seat(vote, new Set());
-  });
-  return seats.filter((_, at) => sitter[at] !== undefined);
-}
-
-function missingOf(votes: readonly Vote[], requirements: readonly Requirement[]): string {
-  const filled = seated(votes, requirements);
-  const parts = requirements.flatMap((requirement) => {
-    const seats = seatsOf(requirement);
-    const left = seats - filled.filter((one) => one === requirement).length;
-    return left > 0
-      ? [`${left} of ${seats} ${seats === 1 ? 'approval' : 'approvals'} by ${approversOf(requirement)}`]
-      : [];
-  });
-  return cut(parts.join(', '));
-}
-
-/** The schema's bounds on status; what exceeded one could never be written. */
-const mostCharacters = 512;
-const mostEntries = 64;
-
-function cut(text: string): string {
-  return text.length <= mostCharacters ? text : `${text.slice(0, mostCharacters - 1)}…`;
-}
-
 /** Those that count first, so that words that do not cannot push others out. */
 function mostTelling(seen: readonly SeenDecision[]): readonly SeenDecision[] {
   if (seen.length <= mostEntries) return seen;
   return [...seen.filter(({ counted }) => counted), ...seen.filter(({ counted }) => !counted)].slice(0, mostEntries);
-}
-
-/** Who may meet a requirement, as people read it: the names the policy itself shows to everybody who may read it. */
-function approversOf(requirement: Requirement): string {
-  const { users = [], groups = [], serviceAccounts = [] } = requirement.approvers ?? {};
-  const names = [
-    ...groups.map((group) => `group ${group}`),
-    ...users.map((user) => `user ${user}`),
-    ...serviceAccounts.map(({ namespace, name }) => `service account ${namespace}/${name}`),
-  ];
-  return requirement.engine === undefined ? names.join(' or ') : `engine ${requirement.engine}`;
 }

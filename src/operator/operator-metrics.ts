@@ -10,6 +10,7 @@ export interface OperatorMetrics {
   moved(phase: string): void;
   settled(result: string): void;
   restored(kind: string): void;
+  tampered(): void;
 }
 
 export interface Counted {
@@ -60,10 +61,20 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
   const transitions = counter('stepup_transitions_total', 'Phases that approvals moved to.', 'phase');
   const restores = counter('stepup_restores_total', 'Webhook configurations put back after a foreign change.', 'kind');
   const settlements = counter('stepup_settlements_total', 'Reservations settled, by what was found.', 'result');
+  const tampered = once(
+    'stepup_tampered_total',
+    () =>
+      new Counter({
+        name: 'stepup_tampered_total',
+        help: 'Approvals on which something was found that bears no seal of stepup.',
+        registers,
+      }),
+  );
   return {
     leading: (isLeader) => leader.set(isLeader ? 1 : 0),
     moved: (phase) => transitions.inc({ phase }),
     settled: (result) => settlements.inc({ result }),
+    tampered: () => tampered.inc(),
     restored: (kind) => restores.inc({ kind }),
   };
 }
