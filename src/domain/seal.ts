@@ -16,7 +16,7 @@ export interface Seals {
 }
 
 const sentences: Readonly<Record<Exclude<SealCheck, 'Sealed'>, string>> = {
-  Missing: 'it bears no seal: it was written past stepup',
+  Missing: 'it bears no seal of stepup',
   Broken: 'its seal does not fit what it says',
   UnknownKey: 'its seal is by a key that stepup does not have',
 };

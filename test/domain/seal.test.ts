@@ -108,8 +108,8 @@ describe('what is read', () => {
     const without = count(said);
     expect(without).toMatchObject({
       received: 0,
-      decisions: [{ counted: false, why: 'it bears no seal: it was written past stepup' }],
-      tampered: ['decision uid-word-1: it bears no seal: it was written past stepup'],
+      decisions: [{ counted: false, why: 'it bears no seal of stepup' }],
+      tampered: ['decision uid-word-1: it bears no seal of stepup'],
     });
     const denial = { ...withSealedDecision('prod', said, keyring), verdict: 'Deny' } as const;
     expect(count(denial).stopped).toBeUndefined();
@@ -173,7 +173,7 @@ test('people are told once of what bears no seal, and again when it is something
     {
       type: 'Warning',
       reason: 'Tampered',
-      note: 'left out, decision uid-word-1: it bears no seal: it was written past stepup',
+      note: 'left out, decision uid-word-1: it bears no seal of stepup',
     },
   ]);
   const told = written(filed, first);

@@ -58,7 +58,9 @@ const approval = (over: { spec?: object; object?: object; review?: object } = {}
   });
 
 interface Patched {
-  readonly '/spec': Readonly<Record<string, unknown>> & { readonly createdBy: Record<'stampedAt' | 'nonce' | 'seal', string> };
+  readonly '/spec': Readonly<Record<string, unknown>> & {
+    readonly createdBy: Record<'stampedAt' | 'nonce' | 'seal', string>;
+  };
   readonly [path: string]: unknown;
 }
 function patched(answer: Response): Patched {
