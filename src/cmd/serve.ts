@@ -6,6 +6,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { ServeOptions } from '../config/options.ts';
 import { systemClock } from '../kube/clock.ts';
 import { EventRecorder } from '../kube/events.ts';
+import { followKeyring, type KeyringSecret } from '../kube/keyring-secret.ts';
 import { LeaderElector } from '../kube/lease.ts';
 import { ResourceClient } from '../kube/resource-client.ts';
 import { events, leases, secrets } from '../kube/resources.ts';
@@ -29,12 +30,22 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
   log.info({ username: own.username, namespace: own.namespace, pod: options.podName }, 'stepup starts');
 
   const caches = createCaches(rest, { delayMs: options.cacheDelayMs, log });
+  const secretClient = new ResourceClient<KeyringSecret>(rest, secrets);
+  const keyring = followKeyring({
+    source: secretClient,
+    secret: { namespace: options.namespace, name: options.keysSecret },
+    clock,
+    onLoaded: (keys) => log.info({ secret: options.keysSecret, keys }, 'keyring loaded'),
+    onProblem: (problem) => log.warn({ secret: options.keysSecret, problem }, 'keyring not usable'),
+    onError: (error) => log.warn({ secret: options.keysSecret, ...errorFields(error) }, 'keyring not read'),
+  });
   const views = {
     policies: caches.policies.objects,
     approvals: caches.approvals.objects,
     decisions: caches.decisions.objects,
     namespaces: caches.namespaces.objects,
-    hasSynced: caches.hasSynced,
+    // Without the keys no vote counts: refusing for that would be wrong.
+    hasSynced: () => caches.hasSynced() && keyring.sealing.isKnown,
     approvalsUnbrokenSinceMs: () => caches.approvals.unbrokenSinceMs,
   };
   // Of this process only: equal secret values look equal within one preview, and nowhere else.
@@ -48,6 +59,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     log,
     registry,
     previewKey,
+    sealing: keyring.sealing,
   });
   caches.approvals.onChange(({ type, object }) => webhook.saw(object, type === 'delete'));
   const certificate = new ServingCertificate({
@@ -62,6 +74,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     ...(signal.aborted ? ['stepup is stopping'] : []),
     ...webhook.notReady(),
     ...certificate.problems(),
+    ...keyring.problems(),
     ...unheard(rest),
   ];
   const status = await startStatusServer({
@@ -73,7 +86,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
 
   // The webhook goes on until its last answer is given, so what it reads from must outlive the signal.
   const afterwards = new AbortController();
-  const reading = [caches.run(afterwards.signal), certificate.run(afterwards.signal)];
+  const reading = [caches, certificate, keyring].map((copy) => copy.run(afterwards.signal));
   const listening = webhook.listen({ address: options.bindAddress, port: options.webhookPort });
   listening.catch((error: unknown) => log.error(errorFields(error), 'the webhook cannot listen'));
   const recorder = new EventRecorder({
@@ -102,6 +115,8 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
         own,
         service: { name: options.serviceName, port: options.servicePort },
         tlsSecret: options.tlsSecret,
+        keyring,
+        keysSecret: options.keysSecret,
         packsConfigMap: options.packsConfigmap,
         retentionSeconds: options.retentionSeconds,
         settleResources: options.settleResources,

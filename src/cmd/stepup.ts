@@ -25,6 +25,7 @@ const shared = new Set([
   '--service-account-dir',
   '--kubeconfig',
   '--tls-secret',
+  '--keys-secret',
   '--lease',
   '--log-level',
 ]);

@@ -11,9 +11,9 @@ export async function runUninstall(options: ServeOptions, log: Log, signal: Abor
   const rest = await connect(options);
   const { namespace } = options;
   const lease = { namespace, name: options.lease };
-  const tlsSecret = { namespace, name: options.tlsSecret };
+  const keptSecrets = [options.tlsSecret, options.keysSecret].map((name) => ({ namespace, name }));
   try {
-    await uninstall({ rest, lease, tlsSecret, log, clock: systemClock }, signal);
+    await uninstall({ rest, lease, keptSecrets, log, clock: systemClock }, signal);
   } finally {
     rest.close();
   }

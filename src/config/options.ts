@@ -14,6 +14,7 @@ export interface ServeOptions {
   readonly serviceName: string;
   readonly servicePort: number;
   readonly tlsSecret: string;
+  readonly keysSecret: string;
   readonly lease: string;
   readonly packsConfigmap: string;
   readonly retentionSeconds: number;
@@ -116,6 +117,12 @@ const rows: Readonly<Record<keyof ServeOptions, Row>> = {
     env: 'STEPUP_TLS_SECRET',
     default: 'stepup-tls',
     help: 'Secret that keeps the certificates',
+  },
+  keysSecret: {
+    flag: '--keys-secret <name>',
+    env: 'STEPUP_KEYS_SECRET',
+    default: 'stepup-keys',
+    help: 'Secret that keeps the keys that votes are sealed with',
   },
   lease: {
     flag: '--lease <name>',

@@ -7,6 +7,7 @@ import type { Life } from './life.ts';
 import { reviewOf, votesText } from './review.ts';
 import { serviceAccountOf } from './subject.ts';
 import type { Tally } from './tally.ts';
+import { tamperedCondition } from './tampering.ts';
 import { contentCondition } from './verification.ts';
 
 /** What was concluded about an approval, to be written down. */
@@ -25,7 +26,7 @@ export function statusOf(
 ): ApprovalStatus {
   const before = approval.status;
   const { review, conditions: reviewConditions } = reviewOf(before, votes, now);
-  const isEnd = isEnded({ ...approval, status: { phase: outcome.phase } });
+  const isEnd = isEnded({ status: { phase: outcome.phase } });
   return {
     ...before,
     phase: outcome.phase,
@@ -48,6 +49,7 @@ export function statusOf(
       contentCondition(approval, before?.preview !== undefined, now),
       ...reviewConditions,
       ...exposedCondition(votes.exposures, before?.conditions ?? [], now),
+      ...tamperedCondition(votes.tampered, before?.conditions ?? [], now),
     ],
   };
 }

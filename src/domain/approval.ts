@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // StepUpApproval and StepUpDecision as the domain reads them: the API objects, narrowed to what decisions hang on.
 import type { Operation } from './request.ts';
+import type { SealCheck } from './seal.ts';
 
 export interface Approval {
   readonly metadata: {
@@ -14,6 +15,12 @@ export interface Approval {
   };
   readonly spec: ApprovalSpec;
   readonly status?: ApprovalStatus;
+  /** What its seals are worth, as whoever read it found. */
+  readonly seals: {
+    readonly creation: SealCheck;
+    /** One for each release. */
+    readonly releases: readonly SealCheck[];
+  };
 }
 
 export interface ApprovalSpec {
@@ -65,6 +72,7 @@ export interface Stamp {
 export interface CreationStamp extends Stamp {
   readonly stampedAt?: string;
   readonly nonce?: string;
+  readonly seal?: string;
 }
 
 export type Phase = 'Pending' | 'Approved' | 'Reserved' | End;
@@ -166,6 +174,7 @@ export interface Release {
   readonly use: number;
   readonly releasedAt: string;
   readonly why: string;
+  readonly seal?: string;
 }
 
 export type Verdict = 'Approve' | 'Deny' | 'Revoke' | 'Withdraw' | 'Review';
@@ -187,18 +196,21 @@ export interface Decision {
     readonly decidedVia?: Stamp;
     readonly kind?: 'Human' | 'Delegate' | 'Engine';
     readonly decidedAt?: string;
+    readonly seal?: string;
   };
+  /** What its seal is worth, as whoever read it found. */
+  readonly seal: SealCheck;
 }
 
 /** The oldest first. */
-export function byAge(a: Approval, b: Approval): number {
+export function byAge(a: Pick<Approval, 'metadata'>, b: Pick<Approval, 'metadata'>): number {
   return (
     a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp) ||
     a.metadata.uid.localeCompare(b.metadata.uid)
   );
 }
 
-export function isEnded(approval: Approval): boolean {
+export function isEnded(approval: Pick<Approval, 'status'>): boolean {
   const phase = approval.status?.phase;
   return phase !== undefined && ends.some((end) => end === phase);
 }

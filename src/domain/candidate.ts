@@ -135,5 +135,6 @@ export function unfiled(attempt: Attempt, now: Date): Approval {
       action: attempt.action,
       origin: 'Denied',
     },
+    seals: { creation: 'Missing', releases: [] },
   };
 }

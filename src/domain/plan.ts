@@ -11,6 +11,8 @@ import { openUseOf } from './reservation.ts';
 import { isUnreviewed, keptFrom, reviewCondition, reviewedStatus } from './review.ts';
 import { type Seen, settle } from './settle.ts';
 import { type Tally, tally } from './tally.ts';
+import { tamperedEvent } from './tampering.ts';
+import { isFiledByUs } from './verification.ts';
 
 export interface Situation {
   readonly approval: Approval;
@@ -70,7 +72,15 @@ function afterEnd(situation: Situation): Plan {
 function withoutPolicy(situation: Situation): Plan {
   const { approval, now } = situation;
   const message = `policy ${approval.spec.policy.name} does not exist, so nothing can cover a request`;
-  const none: Tally = { required: 0, received: 0, missing: message, voters: [], decisions: [], exposures: [] };
+  const none: Tally = {
+    required: 0,
+    received: 0,
+    missing: message,
+    voters: [],
+    decisions: [],
+    exposures: [],
+    tampered: [],
+  };
   // Its times are not known either. What they were is good enough to wait for its return, and opens nothing.
   const waitsUntil = approval.status?.pendingUntil;
   const pendingUntil =
@@ -122,6 +132,7 @@ function newerContentOf({ approval, siblings, policy }: Situation): Approval | u
     (other) =>
       other.metadata.uid !== approval.metadata.uid &&
       other.spec.origin === 'Denied' &&
+      isFiledByUs(other) &&
       !isEnded(other) &&
       other.spec.policy.name === approval.spec.policy.name &&
       targetKeyOf(other.spec) === key &&
@@ -215,6 +226,7 @@ function planned(situation: Situation, status: ApprovalStatus, outcome: Outcome)
     events: [
       ...(isMoved ? [{ type, reason: outcome.phase, note } as const] : []),
       ...reviewEvents(situation.approval, status),
+      ...tamperedEvent(before, status),
     ],
     ...(outcome.nextAt === undefined ? {} : { nextAt: outcome.nextAt }),
     isToBeRemoved: false,

@@ -13,10 +13,11 @@ import type { Tally } from './tally.ts';
 /** The schema's bound on uses and releases; an approval that has reached it serves no more. */
 const mostUses = 16;
 
-/** The use that holds the approval: the newest without a release. */
+/** The use that holds the approval: the newest without a sealed release. */
 export function openUseOf(approval: Approval): { readonly use: Use; readonly index: number } | undefined {
   const { uses = [], releases = [] } = approval.status ?? {};
-  const released = new Set(releases.map((release) => release.use));
+  const sealed = releases.filter((_, index) => approval.seals.releases[index] === 'Sealed');
+  const released = new Set(sealed.map((release) => release.use));
   for (let index = uses.length - 1; index >= 0; index--) {
     const use = uses[index];
     if (use !== undefined && !released.has(index)) return { use, index };

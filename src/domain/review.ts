@@ -27,7 +27,9 @@ export function isUnreviewed({ status }: Pick<Approval, 'status'>): boolean {
 export function bypassersOf({ status }: Approval, decisions: readonly Decision[]): readonly Person[] {
   const told = (status?.decisions ?? []).filter(({ bypass }) => bypass === true);
   return [
-    ...decisions.flatMap(({ spec }) => (spec.bypass === true && spec.decidedBy ? [personOf(spec.decidedBy)] : [])),
+    ...decisions.flatMap(({ spec, seal }) =>
+      seal === 'Sealed' && spec.bypass === true && spec.decidedBy ? [personOf(spec.decidedBy)] : [],
+    ),
     ...told.map(({ decidedBy }) => ({ username: decidedBy })),
   ];
 }
@@ -116,8 +118,13 @@ export function reviewCondition(status: ApprovalStatus): Condition | undefined {
   return status.conditions?.find((condition) => condition.type === type);
 }
 
+interface Kept {
+  readonly metadata: Pick<Approval['metadata'], 'creationTimestamp'>;
+  readonly status?: ApprovalStatus;
+}
+
 /** When the time of keeping begins: at the end, or at the review of it if that came later. */
-export function keptFrom({ status, metadata }: Approval): Date {
+export function keptFrom({ status, metadata }: Kept): Date {
   const endedAt = new Date(status?.endedAt ?? metadata.creationTimestamp);
   const review = status === undefined ? undefined : reviewCondition(status);
   const reviewedAt = review?.status === 'False' ? new Date(review.lastTransitionTime) : endedAt;

@@ -221,6 +221,7 @@ function votesWarning(submitted: SubmittedApproval, spec: JsonObject, policy: Po
       origin: 'Applied',
       createdBy: { ...exposedTo(unabridged(caller), submitted.requesterMay), stampedAt: instant, nonce },
     },
+    seals: { creation: 'Sealed', releases: [] },
   };
   return missingWarning(tally(approval, [], policy, policies, []));
 }
@@ -289,6 +290,7 @@ function approveWarnings(
       bypass: valueAt(object, '/spec/bypass') === true,
       decidedAt: now.toISOString(),
     },
+    seal: 'Sealed',
   };
   const votes = tally(approval, [...decisions, word], policy, policies, []);
   const isLate = votes.approvedAt !== undefined && votes.approvedAt > pendingUntil;

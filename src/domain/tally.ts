@@ -4,11 +4,12 @@
 import type { Approval, Decision, SeenDecision, Stamp } from './approval.ts';
 import { objectionToStamp } from './creation-vote.ts';
 import { exposureOf, objectionToExposure } from './exposure.ts';
-import { isSamePerson, type Person, personOf } from './person.ts';
-import type { Policy, Requirement } from './policy.ts';
+import { type Person, personOf } from './person.ts';
+import type { Policy } from './policy.ts';
+import { countVotes, cut, mostEntries, type Vote } from './quorum.ts';
 import { bypassersOf, type Glass, objectionToReview } from './review.ts';
-import type { Identity } from './subject.ts';
-import { identityOf, isApprover, objectionTo, objectionToWord, requirementsOf } from './voter.ts';
+import { objectionToSeal, type SealCheck } from './seal.ts';
+import { identityOf, objectionTo, objectionToWord, requirementsOf } from './voter.ts';
 
 export interface Tally extends Glass {
   readonly required: number;
@@ -24,14 +25,8 @@ export interface Tally extends Glass {
   readonly decisions: readonly SeenDecision[];
   /** Votes that count though the requester could have given them itself, each a sentence. */
   readonly exposures: readonly string[];
-}
-
-interface Vote {
-  /** Who may sit: for a delegate's vote the delegate. */
-  readonly voter: Identity;
-  /** Whose vote it is: each has one. */
-  readonly person: Person;
-  readonly at: Date;
+  /** What bears no seal of ours, each a sentence. */
+  readonly tampered: readonly string[];
 }
 
 /**
@@ -92,7 +87,26 @@ export function tally(
     ...(stopped === undefined ? {} : { stopped }),
     ...glass,
     decisions: mostTelling(seen),
+    tampered: tamperedIn(approval, decisions),
   };
+}
+
+/** What was written past stepup: none of it counts, and people should know. */
+function tamperedIn(approval: Approval, decisions: readonly Decision[]): readonly string[] {
+  const { seals, status } = approval;
+  const sentence = (what: string, check: SealCheck) => {
+    const objection = objectionToSeal(check);
+    return objection === undefined ? [] : [`${what}: ${objection}`];
+  };
+  return [
+    ...sentence('the approval itself', seals.creation),
+    ...(status?.releases ?? []).flatMap(({ use }, index) =>
+      sentence(`the release of use ${use}`, seals.releases[index] ?? 'Missing'),
+    ),
+    ...decisions
+      .filter(({ spec }) => spec.approval.uid === approval.metadata.uid)
+      .flatMap(({ metadata, seal }) => sentence(`decision ${metadata.name}`, seal)),
+  ];
 }
 
 type Stop = SeenDecision & { readonly verdict: NonNullable<Tally['stopped']>['verdict'] };
@@ -118,6 +132,8 @@ function objectionToCreator(
   if (origin === undefined) return "it was created while stepup's webhook was away; create it again";
   if (origin !== 'Applied') return undefined;
   if (createdBy === undefined) return 'it is not stamped; create it again';
+  const unsealed = objectionToSeal(approval.seals.creation);
+  if (unsealed !== undefined) return `${unsealed}; create it again`;
   return (
     objectionTo(createdBy, approval, policy, gatekeepers) ??
     objectionToExposure(createdBy, policy) ??
@@ -177,37 +193,13 @@ function judged(decision: Decision, asked: Asked) {
   return { seen, at, voter, person };
 }
 
-function objectionToDecision({ spec }: Decision, asked: Asked): string | undefined {
+function objectionToDecision({ spec, seal }: Decision, asked: Asked): string | undefined {
   const { approval, policy, gatekeepers, bypassers } = asked;
   const { decidedBy, verdict } = spec;
   if (decidedBy === undefined) return 'it is not stamped';
-  const objection = objectionToWord({ ...spec, decidedBy }, approval, policy, gatekeepers);
+  const objection = objectionToSeal(seal) ?? objectionToWord({ ...spec, decidedBy }, approval, policy, gatekeepers);
   if (objection !== undefined || verdict !== 'Review') return objection;
   return objectionToReview(personOf(decidedBy), bypassers);
-}
-
-function countVotes(votes: readonly Vote[], requirements: readonly Requirement[]) {
-  const required = requirements.reduce((sum, requirement) => sum + seatsOf(requirement), 0);
-  const sorted = [...votes].sort((a, b) => a.at.getTime() - b.at.getTime());
-  const counted: Vote[] = [];
-  let received = 0;
-  let approvedAt: Date | undefined;
-  for (const vote of sorted) {
-    if (counted.some((earlier) => isSamePerson(earlier.person, vote.person))) continue;
-    counted.push(vote);
-    received = seated(counted, requirements).length;
-    if (received === required && required > 0) approvedAt ??= vote.at;
-  }
-  return {
-    required,
-    received,
-    missing: missingOf(counted, requirements),
-    voters: counted
-      .slice(0, mostEntries)
-      .map((vote) => vote.person.username)
-      .sort(),
-    ...(approvedAt === undefined ? {} : { approvedAt }),
-  };
 }
 
 /** One bypass stands for all that is required; what was received besides is still told. */
@@ -219,66 +211,8 @@ function withBypass(votes: ReturnType<typeof countVotes>, { bypassed }: Glass) {
   return { ...votes, voters, missing: '', approvedAt: isEarlier ? approvedAt : bypassed.at };
 }
 
-function seatsOf(requirement: Requirement): number {
-  return requirement.count ?? 1;
-}
-
-/**
- * The requirements whose seats the votes fill, one entry a seat: each person sits once, and the seats are given so
- * that as many as possible are filled (augmenting paths; a person of two groups must not block the other one's vote).
- */
-function seated(votes: readonly Vote[], requirements: readonly Requirement[]): readonly Requirement[] {
-  const seats = requirements.flatMap((requirement) => Array.from({ length: seatsOf(requirement) }, () => requirement));
-  const sitter: (number | undefined)[] = seats.map(() => undefined);
-  const seat = (vote: number, visited: Set<number>): boolean =>
-    seats.some((requirement, at) => {
-      const who = votes[vote]?.voter;
-      if (who === undefined || visited.has(at) || !isApprover(requirement, who)) return false;
-      visited.add(at);
-      const other = sitter[at];
-      if (other !== undefined && !seat(other, visited)) return false;
-      sitter[at] = vote;
-      return true;
-    });
-  votes.forEach((_, vote) => {
-    seat(vote, new Set());
-  });
-  return seats.filter((_, at) => sitter[at] !== undefined);
-}
-
-function missingOf(votes: readonly Vote[], requirements: readonly Requirement[]): string {
-  const filled = seated(votes, requirements);
-  const parts = requirements.flatMap((requirement) => {
-    const seats = seatsOf(requirement);
-    const left = seats - filled.filter((one) => one === requirement).length;
-    return left > 0
-      ? [`${left} of ${seats} ${seats === 1 ? 'approval' : 'approvals'} by ${approversOf(requirement)}`]
-      : [];
-  });
-  return cut(parts.join(', '));
-}
-
-/** The schema's bounds on status; what exceeded one could never be written. */
-const mostCharacters = 512;
-const mostEntries = 64;
-
-function cut(text: string): string {
-  return text.length <= mostCharacters ? text : `${text.slice(0, mostCharacters - 1)}…`;
-}
-
 /** Those that count first, so that words that do not cannot push others out. */
 function mostTelling(seen: readonly SeenDecision[]): readonly SeenDecision[] {
   if (seen.length <= mostEntries) return seen;
   return [...seen.filter(({ counted }) => counted), ...seen.filter(({ counted }) => !counted)].slice(0, mostEntries);
-}
-
-/** Who may meet a requirement, as people read it: the names the policy itself shows to everybody who may read it. */
-function approversOf(requirement: Requirement): string {
-  const { users = [], groups = [], serviceAccounts = [] } = requirement.approvers ?? {};
-  const names = [
-    ...groups.map((group) => `group ${group}`),
-    ...users.map((user) => `user ${user}`),
-    ...serviceAccounts.map(({ namespace, name }) => `service account ${namespace}/${name}`),
-  ];
-  return requirement.engine === undefined ? names.join(' or ') : `engine ${requirement.engine}`;
 }

@@ -51,7 +51,7 @@ function sentenceOn(approval: Approval, isSeen: boolean): Pick<Condition, 'statu
   return { status: 'False', reason: 'NotSeen', message };
 }
 
-/** By the stamp: admission lets nobody else claim it. */
-function isFiledByUs({ spec }: Approval): boolean {
-  return spec.origin === 'Denied' || spec.origin === 'Auto';
+/** By the sealed stamp: without it, it is what somebody claims who wrote it past admission. */
+export function isFiledByUs({ spec, seals }: Approval): boolean {
+  return (spec.origin === 'Denied' || spec.origin === 'Auto') && seals.creation === 'Sealed';
 }

@@ -5,7 +5,8 @@ import type { Approval, ApprovalSpec, Stamp, Verdict } from './approval.ts';
 import { objectionToExposure } from './exposure.ts';
 import { objectionToPerson, personOf } from './person.ts';
 import type { Policy, Requirement } from './policy.ts';
-import { type Identity, isGated, serviceAccountOf } from './subject.ts';
+import { isApprover, namesServiceAccount } from './quorum.ts';
+import { type Identity, isGated } from './subject.ts';
 
 /** A word with those who stand behind it. */
 export interface Word {
@@ -115,23 +116,7 @@ export function requirementsOf(policy: Policy): readonly Requirement[] {
   return policy.spec.approval.require ?? [];
 }
 
-export function isApprover(requirement: Requirement, who: Identity): boolean {
-  const { users = [], groups = [] } = requirement.approvers ?? {};
-  return (
-    users.includes(who.username) ||
-    groups.some((group) => who.groups.includes(group)) ||
-    namesServiceAccount(requirement, who.username)
-  );
-}
-
 /** True when some requirement of the policy names the service account as an approver: a delegate. */
 export function isNamedAccount(username: string, policy: Policy): boolean {
   return requirementsOf(policy).some((requirement) => namesServiceAccount(requirement, username));
-}
-
-function namesServiceAccount(requirement: Requirement, username: string): boolean {
-  const account = serviceAccountOf(username);
-  return (requirement.approvers?.serviceAccounts ?? []).some(
-    ({ namespace, name }) => account?.namespace === namespace && account.name === name,
-  );
 }

@@ -1,22 +1,18 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Moves approvals through their phases: gathers what there is to know, asks plan, and does what it says.
-import {
-  approvalOf,
-  decisionOf,
-  policyOf,
-  type StepUpApproval,
-  type StepUpDecision,
-  type StepUpPolicy,
-} from '../api/kinds.ts';
-import { isEnded } from '../domain/approval.ts';
+import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../api/kinds.ts';
+import type { Sealing } from '../api/sealing.ts';
+import { type Approval, isEnded } from '../domain/approval.ts';
 import { targetLabel } from '../domain/attempt.ts';
 import { isVotedByCreation } from '../domain/creation-vote.ts';
 import { after } from '../domain/life.ts';
 import { type Plan, plan } from '../domain/plan.ts';
 import { openUseOf } from '../domain/reservation.ts';
 import { keptFrom } from '../domain/review.ts';
+import { withSealedReleases } from '../domain/seal.ts';
 import { type Seen, settle } from '../domain/settle.ts';
+import { tamperedType } from '../domain/tampering.ts';
 import { isConflict, isNotFound } from '../kube/api-error.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { EventRecorder } from '../kube/events.ts';
@@ -39,6 +35,7 @@ export interface ApprovalReconcilerOptions {
   readonly byTarget: (label: string) => readonly StepUpApproval[];
   readonly decisionsOn: (approval: ObjectKey) => readonly StepUpDecision[];
   readonly targets: TargetWatch;
+  readonly sealing: Sealing;
   readonly retentionSeconds: number;
   /** Ends due sooner than this are removed on time; the scan finds the others. */
   readonly scanSeconds: number;
@@ -117,14 +114,14 @@ export class ApprovalReconciler {
   async #process(key: string): Promise<void> {
     const [namespace = '', name = ''] = key.split('/');
     const approval =
-      this.#options.approvals.objects.get({ namespace, name }) ?? (await this.#read({ namespace, name }));
+      this.#options.approvals.objects.get({ namespace, name }) ?? (await this.#fetch({ namespace, name }));
     if (approval === undefined) return;
-    if (isEnded(approvalOf(approval))) {
+    if (isEnded(approval)) {
       this.#options.targets.forget(approval.metadata.uid);
       await this.#perform(approval, this.#planFor(approval, { kind: 'Nothing' }));
       return;
     }
-    const seen = this.#options.targets.see(approvalOf(approval));
+    const seen = this.#options.targets.see(this.#read(approval));
     // Nobody has looked yet: without a look, time alone would settle it.
     if (seen === undefined) return;
     const planned = this.#planFor(approval, seen, await this.#originalsOf(approval));
@@ -132,12 +129,12 @@ export class ApprovalReconciler {
       if (planned.nextAt !== undefined) this.#queue.addAt(key, planned.nextAt);
       return;
     }
-    const isGivenUp = planned.status?.phase === 'Expired' && openUseOf(approvalOf(approval)) !== undefined;
+    const isGivenUp = planned.status?.phase === 'Expired' && openUseOf(this.#read(approval)) !== undefined;
     if (!isGivenUp || seen.kind === 'Nothing') {
       await this.#perform(approval, planned, seen);
       return;
     }
-    const confirmed = await this.#options.targets.confirm(approvalOf(approval));
+    const confirmed = await this.#options.targets.confirm(this.#read(approval));
     await this.#perform(approval, this.#planFor(approval, confirmed), confirmed);
   }
 
@@ -147,7 +144,7 @@ export class ApprovalReconciler {
     const { metadata, status } = approval;
     const label = metadata.labels?.[targetLabel];
     const isJudged = (status?.phase ?? 'Pending') !== 'Pending';
-    if (!isVotedByCreation(approvalOf(approval)) || isJudged || label === undefined) return this.#siblingsOf(approval);
+    if (!isVotedByCreation(approval) || isJudged || label === undefined) return this.#siblingsOf(approval);
     const namespaces = [...new Set([metadata.namespace, own.namespace])];
     const lists = await Promise.all(
       namespaces.map((namespace) => client.list({ namespace, labelSelector: `${targetLabel}=${label}` })),
@@ -156,7 +153,7 @@ export class ApprovalReconciler {
   }
 
   /** Not among the live ones: ended, or gone. */
-  async #read(key: ObjectKey): Promise<StepUpApproval | undefined> {
+  async #fetch(key: ObjectKey): Promise<StepUpApproval | undefined> {
     try {
       return await this.#options.client.get(key);
     } catch (error) {
@@ -165,15 +162,19 @@ export class ApprovalReconciler {
     }
   }
 
+  #read(approval: StepUpApproval): Approval {
+    return this.#options.sealing.reader.approval(approval);
+  }
+
   #planFor(approval: StepUpApproval, seen: Seen, siblings = this.#siblingsOf(approval)): Plan {
-    const { policies, decisionsOn, retentionSeconds, clock } = this.#options;
+    const { policies, decisionsOn, retentionSeconds, sealing, clock } = this.#options;
     const policy = policies.objects.get({ name: approval.spec.policy.name });
     return plan({
-      approval: approvalOf(approval),
-      decisions: decisionsOn(approval.metadata).map(decisionOf),
+      approval: this.#read(approval),
+      decisions: decisionsOn(approval.metadata).map((one) => sealing.reader.decision(one)),
       ...(policy === undefined ? {} : { policy: policyOf(policy) }),
       policies: [...policies.objects.values()].map(policyOf),
-      siblings: siblings.map(approvalOf),
+      siblings: siblings.map((one) => this.#read(one)),
       seen,
       retentionSeconds,
       now: clock.now(),
@@ -190,11 +191,11 @@ export class ApprovalReconciler {
     const { status, nextAt } = planned;
     if (status?.endedAt !== undefined) {
       this.#options.targets.forget(approval.metadata.uid);
-      this.#removeLater(key, after(keptFrom(approvalOf({ ...approval, status })), this.#options.retentionSeconds));
+      this.#removeLater(key, after(keptFrom({ ...approval, status }), this.#options.retentionSeconds));
       return;
     }
     if (nextAt === undefined) return;
-    if (isEnded(approvalOf(approval))) this.#removeLater(key, nextAt);
+    if (isEnded(approval)) this.#removeLater(key, nextAt);
     else this.#queue.addAt(key, nextAt);
   }
 
@@ -205,10 +206,11 @@ export class ApprovalReconciler {
 
   /** Compare-and-swap; false when the copy was old. */
   async #write(approval: StepUpApproval, { status, events }: Plan, seen: Seen | undefined): Promise<boolean> {
-    const { client, metrics } = this.#options;
+    const { client, metrics, sealing } = this.#options;
     if (status === undefined) return true;
     try {
-      await client.replaceStatus({ ...approval, status });
+      const sealed = withSealedReleases(this.#read(approval), status, sealing.seals);
+      await client.replaceStatus({ ...approval, status: sealed });
     } catch (error) {
       if (isNotFound(error)) return true;
       if (isConflict(error)) return false;
@@ -224,10 +226,11 @@ export class ApprovalReconciler {
       metrics.reviewed(review);
       this.#options.log.warn({ approval: name, namespace, review }, 'break glass');
     }
-    const open = openUseOf(approvalOf(approval));
+    const open = openUseOf(this.#read(approval));
     const isSettled = open !== undefined && status.phase !== 'Reserved';
     if (isSettled && seen !== undefined) metrics.settled(status.evidence ?? settle(open.use, seen));
     for (const { type, reason, note } of events) {
+      if (reason === tamperedType) metrics.tampered();
       this.#options.events.emit({
         regarding: { apiVersion: approval.apiVersion, kind: approval.kind, namespace, name, uid },
         type,

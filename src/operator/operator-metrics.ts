@@ -14,6 +14,7 @@ export interface OperatorMetrics {
   reviewed(review: 'Required' | 'Done'): void;
   /** How many wait for their review now. */
   unreviewed(count: number): void;
+  tampered(): void;
 }
 
 export interface Counted {
@@ -74,12 +75,22 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
   const restores = counter('stepup_restores_total', 'Webhook configurations put back after a foreign change.', 'kind');
   const bypasses = counter('stepup_bypass_reviews_total', 'Approvals given by break glass, and reviewed.', 'review');
   const settlements = counter('stepup_settlements_total', 'Reservations settled, by what was found.', 'result');
+  const tampered = once(
+    'stepup_tampered_total',
+    () =>
+      new Counter({
+        name: 'stepup_tampered_total',
+        help: 'Approvals on which something was found that bears no seal of stepup.',
+        registers,
+      }),
+  );
   return {
     leading: (isLeader) => leader.set(isLeader ? 1 : 0),
     moved: (phase) => transitions.inc({ phase }),
     settled: (result) => settlements.inc({ result }),
     reviewed: (review) => bypasses.inc({ review }),
     unreviewed: (count) => unreviewed.set(count),
+    tampered: () => tampered.inc(),
     restored: (kind) => restores.inc({ kind }),
   };
 }

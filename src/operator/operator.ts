@@ -5,6 +5,7 @@ import type { Registry } from 'prom-client';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../api/kinds.ts';
 import { type Clock, sleep } from '../kube/clock.ts';
 import type { EventRecorder } from '../kube/events.ts';
+import type { FollowedKeyring, KeyringSecret } from '../kube/keyring-secret.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import { Reflector, type ReflectorOptions } from '../kube/reflector.ts';
 import type { ObjectKey, Resource } from '../kube/resource.ts';
@@ -17,6 +18,7 @@ import { CertificateKeeper, type Secret } from './certificate-keeper.ts';
 import { serviceNames } from './certificates.ts';
 import { ConfigurationKeeper } from './configuration-keeper.ts';
 import { type Discovery, DiscoveryPoller, discover } from './discovery.ts';
+import { KeyringKeeper } from './keyring-keeper.ts';
 import { operatorMetrics } from './operator-metrics.ts';
 import { type ConfigMap, PackReconciler } from './packs.ts';
 import { PolicyReconciler } from './policy-reconciler.ts';
@@ -40,6 +42,9 @@ export interface OperatorDependencies {
   readonly own: { readonly username: string; readonly namespace: string };
   readonly service: { readonly name: string; readonly port: number };
   readonly tlsSecret: string;
+  /** The keyring as every replica follows it, and where it is kept. */
+  readonly keyring: FollowedKeyring;
+  readonly keysSecret: string;
   readonly packsConfigMap: string;
   readonly retentionSeconds: number;
   /** Kinds whose objects may be looked at to settle, as `resource.group`, or `resource` for the core group. */
@@ -184,6 +189,7 @@ async function work(
     ...scan,
     client: approvalClient,
     targets,
+    sealing: dependencies.keyring.sealing,
     metrics,
   });
   const packs = new PackReconciler({
@@ -195,19 +201,29 @@ async function work(
     log,
     clock,
   });
+  const keyring = new KeyringKeeper({
+    client: client<KeyringSecret>(resources.secrets),
+    secrets: dependencies.keyring.secrets,
+    secret: { namespace: own.namespace, name: dependencies.keysSecret },
+    onRestored: () => metrics.restored('Secret'),
+    log,
+    clock,
+  });
   const onDue = (approval: ObjectKey) => approvalReconciler.enqueue(approval);
 
   const reflecting = reflectors.map((reflector) => reflector.run(signal));
-  const copies = [gates, stamps, secrets, configMaps, policies, approvals, decisions];
+  const copies = [gates, stamps, secrets, configMaps, policies, approvals, decisions, dependencies.keyring.secrets];
   try {
     await Promise.all(copies.map(({ synced }) => unlessAborted(synced, signal)));
     if (!signal.aborted) {
       log.info({}, 'operator started');
       await Promise.all([
         certificates.run(signal),
+        keyring.run(signal),
         stampReconciler.run(signal),
         policyReconciler.run(signal),
-        approvalReconciler.run(signal),
+        // Without the keys no vote counts, and time alone would end what was approved.
+        unlessAborted(dependencies.keyring.known, signal).then(() => approvalReconciler.run(signal)),
         packs.run(signal),
         discovery.run(signal),
         scanForEnds({ ...scan, client: approvalClient, onDue, clock, log }, signal),

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Finds ended approvals whose time of keeping may be over, page by page, without holding them in memory.
-import { approvalOf, type StepUpApproval } from '../api/kinds.ts';
+import type { StepUpApproval } from '../api/kinds.ts';
 import { isEnded } from '../domain/approval.ts';
 import { after } from '../domain/life.ts';
 import { keptFrom } from '../domain/review.ts';
@@ -49,7 +49,7 @@ async function scanOnce(options: RetentionOptions, signal: AbortSignal): Promise
     });
     const horizon = after(clock.now(), scanSeconds - retentionSeconds);
     for (const approval of items) {
-      if (isEnded(approvalOf(approval)) && keptFrom(approvalOf(approval)) <= horizon) onDue(approval.metadata);
+      if (isEnded(approval) && keptFrom(approval) <= horizon) onDue(approval.metadata);
     }
     token = metadata.continue || undefined;
     if (token !== undefined) await sleep(clock, betweenPagesMs, signal);

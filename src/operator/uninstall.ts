@@ -19,8 +19,8 @@ export interface UninstallDependencies {
   readonly rest: RestClient;
   /** The operator's Lease, taken so that no leader puts back what is removed. */
   readonly lease: ObjectKey;
-  /** The Secret with the keys of the certificates, which no release owns. */
-  readonly tlsSecret: ObjectKey;
+  /** The Secrets with the keys of the certificates and of the seals, which no release owns. */
+  readonly keptSecrets: readonly ObjectKey[];
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -31,11 +31,11 @@ const quietMs = 3_000;
 const mostRounds = 10;
 
 /**
- * Removes every gate and the stamp, then the packs' policies, then the certificates. The Lease stays, held: without it a
+ * Removes every gate and the stamp, then the packs' policies, then the keys. The Lease stays, held: without it a
  * pod that still runs would lead, and put all back. Rejects when something comes back again and again.
  */
 export async function uninstall(
-  { rest, lease, tlsSecret, log, clock }: UninstallDependencies,
+  { rest, lease, keptSecrets, log, clock }: UninstallDependencies,
   signal: AbortSignal,
 ): Promise<void> {
   const gates = new ResourceClient<KubeObject>(rest, resources.validatingWebhookConfigurations);
@@ -49,7 +49,8 @@ export async function uninstall(
     if (removed === 0 && (round > 1 || !wasLed)) {
       await removePacks(rest, log, signal);
       // Last: nobody calls the webhook any more. Its authority's key must not outlive what trusted it.
-      await new ResourceClient<KubeObject>(rest, resources.secrets).delete(tlsSecret, { signal }).catch(unlessGone);
+      const secrets = new ResourceClient<KubeObject>(rest, resources.secrets);
+      for (const secret of keptSecrets) await secrets.delete(secret, { signal }).catch(unlessGone);
       log.info({}, 'stepup governs nothing any more');
       return;
     }

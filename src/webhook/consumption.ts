@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Turns one attempt into a reservation or a denial: decides on the cache, refuses only on a live view, reserves by one
 // compare-and-swap on exactly the object that was decided on.
-import { approvalOf, decisionOf, type StepUpApproval } from '../api/kinds.ts';
+import type { StepUpApproval } from '../api/kinds.ts';
+import type { Reader } from '../api/sealed-reader.ts';
+import type { Sealing } from '../api/sealing.ts';
 import type { Approval } from '../domain/approval.ts';
 import { type Attempt, targetLabelValue } from '../domain/attempt.ts';
 import type { Question, View } from '../domain/candidate.ts';
@@ -10,6 +12,7 @@ import type { ChangeContext } from '../domain/change.ts';
 import { type Decision, type Denial, decide } from '../domain/decide.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
+import { withSealedReleases } from '../domain/seal.ts';
 import { isConflict, isNotFound, isUncertain } from '../kube/api-error.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
@@ -34,6 +37,7 @@ export interface ConsumptionDependencies {
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'replaceStatus'>;
   readonly liveViews: Pick<LiveViews, 'read'>;
   readonly memory: UseMemory;
+  readonly sealing: Sealing;
   readonly firstTries: FirstTries;
   readonly ownNamespace: string;
   readonly clock: Clock;
@@ -104,9 +108,10 @@ export class Consumption {
   }
 
   #decideOn(view: TargetView, governed: Governed): Decision {
-    const { memory } = this.#dependencies;
-    const approvals = view.approvals.map(approvalOf);
-    const decisions = view.decisions.map(decisionOf);
+    const { memory, sealing } = this.#dependencies;
+    const { reader } = sealing;
+    const approvals = view.approvals.map((one) => reader.approval(one));
+    const decisions = view.decisions.map((one) => reader.decision(one));
     const isBehind = (approval: Approval) => memory.knowsMore(approval, view.beganAtMs);
     const originals = memory.originalsOf(approvals);
     const shown = view.isLive
@@ -160,11 +165,11 @@ export class Consumption {
   }
 
   async #liveView(attempt: Attempt): Promise<TargetView> {
-    const { liveViews, memory, clock, ownNamespace } = this.#dependencies;
+    const { liveViews, memory, sealing, clock, ownNamespace } = this.#dependencies;
     const namespaces = [...new Set([this.#homeOf(attempt), ownNamespace])];
     const view = await liveViews.read(targetLabelValue(attempt.targetKey), namespaces);
     const instant = { now: clock.now(), monotonicMs: clock.monotonicMs() };
-    for (const approval of view.approvals) memory.note(approvalOf(approval), instant);
+    for (const approval of view.approvals) memory.note(sealing.reader.approval(approval), instant);
     return view;
   }
 
@@ -175,9 +180,9 @@ export class Consumption {
 
   /** True when the approval is reserved now, false when it was changed meanwhile. Rejects when nobody can tell. */
   async #reserve(decision: Reserved, view: TargetView, limit: Limit): Promise<boolean> {
-    const { approvals, metrics, memory, clock } = this.#dependencies;
-    const stored = storedOf(decision.approval, view);
-    const reserved = { ...stored, status: decision.status };
+    const { approvals, metrics, memory, sealing, clock } = this.#dependencies;
+    const stored = storedOf(decision.approval, view, sealing.reader);
+    const reserved = { ...stored, status: withSealedReleases(decision.approval, decision.status, sealing.seals) };
     const deadlineMs = Math.max(limit.endsAtMs - clock.monotonicMs(), 1);
     try {
       await approvals.replaceStatus(reserved, { deadlineMs, signal: limit.signal });
@@ -188,7 +193,7 @@ export class Consumption {
       throw error;
     }
     metrics.reservation('reserved');
-    memory.note(approvalOf(reserved), { now: clock.now(), monotonicMs: clock.monotonicMs() });
+    memory.note(sealing.reader.approval(reserved), { now: clock.now(), monotonicMs: clock.monotonicMs() });
     return true;
   }
 }
@@ -201,8 +206,8 @@ function spent(approval: Approval): Approval {
 }
 
 /** The object as it was read, with every field that this release does not know. */
-function storedOf(approval: Approval, view: TargetView): StepUpApproval {
-  const stored = view.approvals.find((one) => approvalOf(one) === approval);
+function storedOf(approval: Approval, view: TargetView, reader: Reader): StepUpApproval {
+  const stored = view.approvals.find((one) => reader.approval(one) === approval);
   if (stored === undefined) throw new Error('the approval decided on is not of the view');
   return stored;
 }

@@ -3,6 +3,7 @@
 // What the webhook needs from the rest of the process, as small interfaces.
 import type { Registry } from 'prom-client';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../api/kinds.ts';
+import type { Sealing } from '../api/sealing.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { ObjectView } from '../kube/object-store.ts';
 import type { KubeObject } from '../kube/objects.ts';
@@ -36,6 +37,8 @@ export interface WebhookDependencies {
   readonly rest: Pick<RestClient, 'request'>;
   /** Our own identity, as SelfSubjectReview tells it, and the namespace we run in. */
   readonly own: { readonly username: string; readonly namespace: string };
+  /** The keys that votes and releases are sealed with. */
+  readonly sealing: Sealing;
   readonly clock: Clock;
   readonly log: Log;
   readonly registry: Registry;

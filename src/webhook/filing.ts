@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files the approval that a refused request asks for, after the answer has gone out.
 import type { StepUpApproval } from '../api/kinds.ts';
+import type { Sealing } from '../api/sealing.ts';
 import { type Attempt, targetLabel, targetLabelValue } from '../domain/attempt.ts';
 import { statedOn } from '../domain/describe.ts';
 import { draftOf } from '../domain/draft.ts';
@@ -9,6 +10,7 @@ import type { Policy } from '../domain/policy.ts';
 import { previewOf } from '../domain/preview.ts';
 import { previewHeader } from '../domain/preview-header.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
+import { withSealedCreation } from '../domain/seal.ts';
 import { ApiError, isAlreadyExists, isForbidden, isTransient } from '../kube/api-error.ts';
 import { backoffMs } from '../kube/backoff.ts';
 import { type Clock, sleep } from '../kube/clock.ts';
@@ -22,6 +24,7 @@ export interface FilingDependencies {
   readonly rights: Pick<Rights, 'ownersOf'>;
   readonly own: { readonly username: string; readonly namespace: string };
   readonly previewKey: Uint8Array;
+  readonly sealing: Sealing;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<WebhookMetrics, 'filing'>;
@@ -113,7 +116,7 @@ export class Filings {
   }
 
   async #create(filing: Filing): Promise<'created' | 'exists'> {
-    const { own, previewKey, approvals, clock } = this.#dependencies;
+    const { own, previewKey, sealing, approvals, clock } = this.#dependencies;
     const { name, attempt, request, policy } = filing;
     const stated = { reason: statedOn(request, 'reason'), ticket: statedOn(request, 'ticket') };
     const header = previewHeader(attempt, request, policy, stated);
@@ -124,7 +127,8 @@ export class Filings {
     let { namespace } = filing;
     for (let tries = 1; ; tries++) {
       try {
-        await approvals.create({ metadata: { name, namespace, labels }, spec });
+        const sealed = withSealedCreation(namespace, spec, sealing.seals);
+        await approvals.create({ metadata: { name, namespace, labels }, spec: sealed });
         return 'created';
       } catch (error) {
         if (isAlreadyExists(error)) return 'exists';

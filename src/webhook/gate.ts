@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decides reviews of governed requests: asks the domain and performs what it says. Whatever goes wrong is a denial.
 import type { Answer } from '../api/admission-review.ts';
-import { approvalOf } from '../api/kinds.ts';
+import type { Sealing } from '../api/sealing.ts';
 import { type Attempt, attemptOf, isNamespaceObject, targetLabelValue } from '../domain/attempt.ts';
 import { describe, isHarmlessDryRun, statedOn } from '../domain/describe.ts';
 import { effectivePolicy, sharedSelectorKeys } from '../domain/effective-policy.ts';
@@ -37,6 +37,7 @@ export interface GateDependencies {
   readonly verifications: Pick<Verifications, 'note'>;
   readonly observations: Pick<Observations, 'note'>;
   readonly limit: Pick<RequesterLimit, 'take'>;
+  readonly sealing: Sealing;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<WebhookMetrics, 'decision' | 'decisionTook'>;
@@ -179,12 +180,12 @@ export class Gate {
 
   /** A dry run shows approvals that were asked for ahead what they are for. */
   #noteContent(policy: Policy, request: AdmissionRequest, { change, targetKey }: Attempt): void {
-    const { caches, verifications } = this.#dependencies;
+    const { caches, verifications, sealing } = this.#dependencies;
     const approvals = caches.approvals.byIndex('target', targetLabelValue(targetKey));
     if (approvals.length === 0) return;
     const attempt = attemptOf(policy.metadata.name, request, change);
     for (const object of approvals) {
-      verifications.note({ approval: approvalOf(object), attempt, request, policy, isUse: false });
+      verifications.note({ approval: sealing.reader.approval(object), attempt, request, policy, isUse: false });
     }
   }
 

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the approvals and decisions of one target from the API server: nothing is refused on less.
 import type { StepUpApproval, StepUpDecision } from '../api/kinds.ts';
-import { approvalOf } from '../api/kinds.ts';
 import { isEnded } from '../domain/approval.ts';
 import { targetLabel } from '../domain/attempt.ts';
 import { approvalLabel } from '../domain/stamping.ts';
@@ -61,7 +60,7 @@ export class LiveViews {
       namespaces.map((namespace) => this.#source.approvals.list({ namespace, labelSelector, deadlineMs })),
     );
     const approvals = lists.flatMap(({ items }) => items);
-    const live = approvals.filter((approval) => !isEnded(approvalOf(approval)));
+    const live = approvals.filter((approval) => !isEnded(approval));
     const decisions = await Promise.all(namespaces.map((namespace) => this.#decisionsOn(live, namespace)));
     return { approvals, decisions: decisions.flat(), isLive: true, beganAtMs };
   }

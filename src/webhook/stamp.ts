@@ -3,14 +3,16 @@
 // The mutating endpoint for objects of our own kinds: asks the domain what to write on them and answers with a patch.
 import { randomBytes } from 'node:crypto';
 import type { Answer } from '../api/admission-review.ts';
-import { approvalOf, decisionOf, type StepUpApproval } from '../api/kinds.ts';
-import type { ApprovalSpec } from '../domain/approval.ts';
+import type { StepUpApproval } from '../api/kinds.ts';
+import type { Sealing } from '../api/sealing.ts';
+import type { ApprovalSpec, Decision } from '../domain/approval.ts';
 import { stampOf } from '../domain/caller-stamp.ts';
 import { isObject, type JsonObject, textAt, valueAt } from '../domain/json.ts';
 import type { Policy } from '../domain/policy.ts';
 import { type DeniedReason, deniedReasons } from '../domain/reason.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
 import { type RightVerb, verbFor } from '../domain/right.ts';
+import { withSealedCreation, withSealedDecision } from '../domain/seal.ts';
 import { type Stamping, type SubmittedDecision, stampApproval, stampDecision } from '../domain/stamping.ts';
 import { isNotFound } from '../kube/api-error.ts';
 import { withinLimit } from '../kube/call-limit.ts';
@@ -30,6 +32,7 @@ export interface StamperDependencies {
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'get'>;
   readonly rights: Rights;
   readonly powers: Powers;
+  readonly sealing: Sealing;
   readonly ownNamespace: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -81,12 +84,21 @@ export class Stamper {
         kind === 'approval' ? this.#approval(request, object, signal) : this.#decision(request, object, signal),
       );
       metrics.stamp(kind, stamping.kind === 'Stamped' ? 'stamped' : 'refused');
-      return stamping.kind === 'Refused' ? refusal(403, 'Forbidden', stamping.message) : patched(object, stamping);
+      if (stamping.kind === 'Refused') return refusal(403, 'Forbidden', stamping.message);
+      return patched(object, { ...stamping, spec: this.#sealed(kind, request.namespace, stamping.spec) });
     } catch (error) {
       metrics.stamp(kind, 'failed');
       log.error({ requestUid: request.uid, namespace: request.namespace, ...errorFields(error) }, 'stamping failed');
       return refusal(403, 'Failed', 'stamping failed and nothing was stored; try again');
     }
+  }
+
+  #sealed(kind: 'approval' | 'decision', namespace: string, spec: JsonObject): JsonObject {
+    const { seals } = this.#dependencies.sealing;
+    // Stamped just now: the domain has written or read every member that these types name.
+    return kind === 'approval'
+      ? (withSealedCreation(namespace, spec as unknown as ApprovalSpec, seals) as unknown as JsonObject)
+      : (withSealedDecision(namespace, spec as unknown as Decision['spec'], seals) as unknown as JsonObject);
   }
 
   async #approval(request: AdmissionRequest, object: JsonObject, signal: AbortSignal): Promise<Stamping> {
@@ -106,13 +118,16 @@ export class Stamper {
   }
 
   async #decision(request: AdmissionRequest, object: JsonObject, signal: AbortSignal): Promise<Stamping> {
-    const { caches, clock } = this.#dependencies;
+    const { caches, sealing, clock } = this.#dependencies;
+    const { reader } = sealing;
     const { namespace, requester: caller } = request;
     const stored = await this.#stored(namespace, textAt(object, '/spec/approval/name'), signal);
-    const approval = stored && approvalOf(stored);
+    const approval = stored && reader.approval(stored);
     const known = await this.#policies(approval?.spec.policy.name ?? '');
     const decisions =
-      approval === undefined ? [] : caches.decisions.byIndex('approval', approval.metadata.uid).map(decisionOf);
+      approval === undefined
+        ? []
+        : caches.decisions.byIndex('approval', approval.metadata.uid).map((one) => reader.decision(one));
     const found = approval === undefined ? {} : { approval };
     const verb = isObject(object.spec) ? verbFor(object.spec) : undefined;
     const isYes = ['Approve', 'Review'].includes(textAt(object, '/spec/verdict'));

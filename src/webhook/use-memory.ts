@@ -87,10 +87,10 @@ export class UseMemory {
   }
 
   /** Until a copy that is made then does not count anyway. */
-  #noteOriginal({ metadata, spec, status = {} }: Approval, { now, monotonicMs }: Instant): void {
+  #noteOriginal({ metadata, spec, status = {}, seals }: Approval, { now, monotonicMs }: Instant): void {
     const { nonce } = spec.createdBy ?? {};
     if (nonce === undefined) return;
-    const known = this.#originals.get(nonce)?.approval ?? { metadata, spec: { ...spec, change: {} }, status };
+    const known = this.#originals.get(nonce)?.approval ?? { metadata, spec: { ...spec, change: {} }, status, seals };
     // The order of the map is the order in which they were noted: the oldest goes first.
     this.#originals.delete(nonce);
     this.#originals.set(nonce, { approval: known, until: after(now, 2 * stampedForSeconds) });

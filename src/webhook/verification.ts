@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Writes what a request really contains onto the approvals that others filed for it, after the answer has gone out.
-import { approvalOf, type StepUpApproval } from '../api/kinds.ts';
+import type { StepUpApproval } from '../api/kinds.ts';
+import type { Sealing } from '../api/sealing.ts';
 import type { Approval } from '../domain/approval.ts';
 import type { Attempt } from '../domain/attempt.ts';
 import type { Policy } from '../domain/policy.ts';
@@ -17,6 +18,7 @@ import { errorFields, type Log } from '../observe/log.ts';
 export interface VerificationDependencies {
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'get' | 'replaceStatus'>;
   readonly previewKey: Uint8Array;
+  readonly sealing: Sealing;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -70,7 +72,7 @@ export class Verifications {
 
   /** Never rejects. */
   async #write({ approval, attempt, request, policy, isUse }: Sighting): Promise<void> {
-    const { approvals, previewKey, clock, log } = this.#dependencies;
+    const { approvals, previewKey, sealing, clock, log } = this.#dependencies;
     const { name, namespace, uid } = approval.metadata;
     try {
       const { reason, ticket } = approval.spec;
@@ -78,12 +80,13 @@ export class Verifications {
       const preview = previewOf(request, previewKey, header, attempt.change.fields);
       for (let tries = 1; ; tries++) {
         const stored = await approvals.get({ namespace, name });
-        const isStillMissing = showsContentOf(approvalOf(stored), attempt, { isUse });
+        const read = sealing.reader.approval(stored);
+        const isStillMissing = showsContentOf(read, attempt, { isUse });
         if (stored.metadata.uid !== uid || !isStillMissing) return;
         try {
           await approvals.replaceStatus({
             ...stored,
-            status: statusWithContent(approvalOf(stored), preview, clock.now()),
+            status: statusWithContent(read, preview, clock.now()),
           });
           return;
         } catch (error) {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Puts the webhook together: the one thing that the composition root calls.
 import { X509Certificate } from 'node:crypto';
-import { approvalOf, type StepUpApproval } from '../api/kinds.ts';
+import type { StepUpApproval } from '../api/kinds.ts';
 import { Consumption } from './consumption.ts';
 import type { WebhookDependencies } from './dependencies.ts';
 import { Filings } from './filing.ts';
@@ -38,12 +38,12 @@ export interface Webhook {
 const filingsCloseMs = 5_000;
 
 export function createWebhook(dependencies: WebhookDependencies): Webhook {
-  const { caches, clients, rest, own, clock, log, registry, previewKey } = dependencies;
+  const { caches, clients, rest, own, clock, log, registry, previewKey, sealing } = dependencies;
   const metrics = new WebhookMetrics(registry);
   const policies = new Policies(caches.policies, clients.policies, clock);
   const rights = new Rights({ rest, log });
-  const filings = new Filings({ approvals: clients.approvals, rights, own, previewKey, clock, log, metrics });
-  const verifications = new Verifications({ approvals: clients.approvals, previewKey, clock, log });
+  const filings = new Filings({ approvals: clients.approvals, rights, own, previewKey, sealing, clock, log, metrics });
+  const verifications = new Verifications({ approvals: clients.approvals, previewKey, sealing, clock, log });
   const observations = new Observations({ policies: clients.policies, clock, log });
   const memory = new UseMemory();
   const consumption = new Consumption({
@@ -51,6 +51,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     approvals: clients.approvals,
     liveViews: new LiveViews(clients, clock, metrics),
     memory,
+    sealing,
     firstTries: new FirstTries(clock),
     ownNamespace: own.namespace,
     clock,
@@ -66,6 +67,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     verifications,
     observations,
     limit,
+    sealing,
     clock,
     log,
     metrics,
@@ -76,6 +78,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     approvals: clients.approvals,
     rights,
     powers: new Powers(rest, own.namespace, clock),
+    sealing,
     ownNamespace: own.namespace,
     clock,
     log,
@@ -85,8 +88,8 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
   return {
     saw(object, isGone) {
       const instant = { now: clock.now(), monotonicMs: clock.monotonicMs() };
-      if (isGone) memory.noteGone(approvalOf(object), instant);
-      else memory.note(approvalOf(object), instant);
+      if (isGone) memory.noteGone(sealing.reader.approval(object), instant);
+      else memory.note(sealing.reader.approval(object), instant);
     },
     listen: (at) => server.listen(at),
     setCertificate(pair) {

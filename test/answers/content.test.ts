@@ -1,12 +1,14 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What an approver is shown: everything it takes to decide, and whether stepup itself has seen it.
+
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { StepUpApproval } from '../../src/api/kinds.ts';
+import { SealedReader } from '../../src/api/sealed-reader.ts';
 import { contentCondition } from '../../src/domain/verification.ts';
 import { visibleLine, visibleLines } from '../../src/domain/visible-text.ts';
 import { deletion, deployer, deployment, imageUpdate, review } from '../webhook/builders.ts';
-import { filed, type Harness, nameIn, startWebhook } from '../webhook/harness.ts';
+import { filed, type Harness, keyring, nameIn, sealedApproval, startWebhook } from '../webhook/harness.ts';
 
 let webhook: Harness;
 beforeEach(async () => {
@@ -160,7 +162,7 @@ describe('content that somebody else claims', () => {
   const claimed = (over: Partial<StepUpApproval['spec']> = {}, name = 'asked') => {
     const { metadata } = webhook.approvals.put({
       metadata: { name, namespace: 'prod', labels: { 'stepup.dev/target': target } },
-      spec: { ...spec, ...over },
+      spec: sealedApproval('prod', { ...spec, ...over }),
     });
     return () => webhook.approvals.all.find((one) => one.metadata.uid === metadata.uid) as StepUpApproval;
   };
@@ -182,7 +184,11 @@ describe('content that somebody else claims', () => {
   });
   const settled = () => new Promise((resolve) => setTimeout(resolve, 60));
   const told = (approval: StepUpApproval) => {
-    const { status, reason, message } = contentCondition(approval, approval.status?.preview !== undefined, new Date());
+    const { status, reason, message } = contentCondition(
+      new SealedReader(keyring).approval(approval),
+      approval.status?.preview !== undefined,
+      new Date(),
+    );
     return `${status} ${reason} ${message}`;
   };
 

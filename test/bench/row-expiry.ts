@@ -4,7 +4,9 @@
 import { policyOf, type StepUpApproval, type StepUpPolicy } from '../../src/api/kinds.ts';
 import { after } from '../../src/domain/life.ts';
 import { grantOf, type Policy } from '../../src/domain/policy.ts';
+import type { Seals } from '../../src/domain/seal.ts';
 import { createAdminClient } from '../controlplane/admin-client.ts';
+import { clusterKeyring } from '../controlplane/cluster-keyring.ts';
 import { eventually } from '../controlplane/eventually.ts';
 import { approvalNamedIn } from '../e2e/approvals.ts';
 import { apply, policiesReady } from '../e2e/installation.ts';
@@ -67,10 +69,15 @@ async function atOnce(lab: Lab): Promise<Storm> {
   const etcd = new Etcd(cluster);
   const agent = agentOf(connections);
   try {
-    const [early, late] = [made(lab, policy, 'early', asked, endsAt), made(lab, policy, 'late', asked, endsAt)];
+    const seals = await clusterKeyring(cluster.admin);
+    const sealedIn = { lab, seals };
+    const [early, late] = [
+      made(sealedIn, policy, 'early', asked, endsAt),
+      made(sealedIn, policy, 'late', asked, endsAt),
+    ];
     const [one] = late;
     if (one === undefined) throw new Error('nothing was made');
-    const all = [...early, ...late, ...likeOne(one, count - 2 * asked, () => namespace)];
+    const all = [...early, ...late, ...likeOne(one, count - 2 * asked, () => namespace, seals)];
     await etcd.put('stepupdecisions', all.map(({ decision }) => decision) as never[]);
     await known(lab);
     await etcd.put('stepupapprovals', all.map(({ approval }) => approval) as never[]);
@@ -136,10 +143,21 @@ async function atOnce(lab: Lab): Promise<Storm> {
 
 const approved = ({ stepup }: Lab) => stepup.counted('stepup_approvals', { phase: 'Approved' });
 
-function made(lab: Lab, policy: Policy, kind: string, count: number, endsAt: Date): readonly Stored[] {
+function made(
+  { lab, seals }: { readonly lab: Lab; readonly seals: Seals },
+  policy: Policy,
+  kind: string,
+  count: number,
+  endsAt: Date,
+): readonly Stored[] {
   const decidedAt = after(endsAt, -grantOf(policy).ttlSeconds);
   return Array.from({ length: count }, (_, index) =>
-    stored(lab.review, policy, { namespace, name: `${kind}-${index}`, createdAt: after(decidedAt, -10), decidedAt }),
+    stored(
+      lab.review,
+      policy,
+      { namespace, name: `${kind}-${index}`, createdAt: after(decidedAt, -10), decidedAt },
+      seals,
+    ),
   );
 }
 

@@ -3,6 +3,7 @@
 // Row 5: a hundred thousand stored approvals, ten thousand of them live, against ten.
 import { policyOf, type StepUpPolicy } from '../../src/api/kinds.ts';
 import type { Policy } from '../../src/domain/policy.ts';
+import { clusterKeyring } from '../controlplane/cluster-keyring.ts';
 import { eventually } from '../controlplane/eventually.ts';
 import { apply } from '../e2e/installation.ts';
 import { Etcd } from './etcd.ts';
@@ -57,15 +58,21 @@ async function run(lab: Lab): Promise<RowResult> {
     const policy = policyOf(
       await cluster.admin.get<StepUpPolicy>(`/apis/stepup.dev/v1alpha1/stepuppolicies/${policyName}`),
     );
-    const one = stored(lab.review, policy, { namespace: 'stored-like', name: 'like-this', createdAt: new Date() });
-    await put(etcd, likeOne(one, 10, inNamespace));
+    const seals = await clusterKeyring(cluster.admin);
+    const one = stored(
+      lab.review,
+      policy,
+      { namespace: 'stored-like', name: 'like-this', createdAt: new Date() },
+      seals,
+    );
+    await put(etcd, likeOne(one, 10, inNamespace, seals));
     const few = await measured(lab, etcd, policy, 'few');
     say(`5: writing ${ended} ended ones`);
-    await put(etcd, likeOne({ approval: spent(one, new Date()) }, ended, inNamespace));
+    await put(etcd, likeOne({ approval: spent(one, new Date()) }, ended, inNamespace, seals));
     await settled(lab);
     const withEnded = await startOnce(lab);
     say(`5: writing ${live} live ones`);
-    await put(etcd, likeOne(one, live, inNamespace));
+    await put(etcd, likeOne(one, live, inNamespace, seals));
     await settled(lab);
     const all = await measured(lab, etcd, policy, 'many');
     await etcd.remove('stepupapprovals', 'stored-');
@@ -84,14 +91,20 @@ async function measured(lab: Lab, etcd: Etcd, policy: Policy, name: string): Pro
   const { plan, say, stepup } = lab;
   const count = plan.isQuick ? 40 : 400;
   const now = Date.now();
+  const seals = await clusterKeyring(lab.cluster.admin);
   const make = (kind: string, isDecided: boolean): readonly Stored[] =>
     Array.from({ length: count }, (_, index) =>
-      stored(lab.review, policy, {
-        namespace: inNamespace(index),
-        name: `${kind}-${now}-${index}`,
-        createdAt: new Date(now - 2_000),
-        ...(isDecided ? { decidedAt: new Date(now - 1_000) } : {}),
-      }),
+      stored(
+        lab.review,
+        policy,
+        {
+          namespace: inNamespace(index),
+          name: `${kind}-${now}-${index}`,
+          createdAt: new Date(now - 2_000),
+          ...(isDecided ? { decidedAt: new Date(now - 1_000) } : {}),
+        },
+        seals,
+      ),
     );
   const [used, waited] = [make('used', true), make('waited', false)];
   await put(etcd, [...used, ...waited]);

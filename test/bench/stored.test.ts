@@ -3,11 +3,13 @@
 // What the benchmark writes into etcd is what the product would have stored: at rest, found, and covering its request.
 import { expect, test } from 'vitest';
 import { parseReview } from '../../src/api/admission-review.ts';
-import { approvalOf, type StepUpApproval, type StepUpDecision } from '../../src/api/kinds.ts';
+import type { StepUpApproval, StepUpDecision } from '../../src/api/kinds.ts';
+import { SealedReader } from '../../src/api/sealed-reader.ts';
 import { decide } from '../../src/domain/decide.ts';
 import { describe } from '../../src/domain/describe.ts';
 import type { Json } from '../../src/domain/json.ts';
 import { plan } from '../../src/domain/plan.ts';
+import { keptKey, keyringOf } from '../api/seals.ts';
 import { policy as builtPolicy, deploys } from '../domain/builders.ts';
 import { deployment, review as reviewOf } from '../webhook/builders.ts';
 import type { Review } from './review.ts';
@@ -19,6 +21,8 @@ const recorded = reviewOf({
   object: deployment({ image: 'web:2', metadata: { uid: 'u', resourceVersion: '1', generation: 2 } }),
   oldObject: deployment({ image: 'web:1', metadata: { uid: 'u', resourceVersion: '1', generation: 1 } }),
 }) as unknown as Review;
+const seals = keyringOf([keptKey()]);
+const reader = new SealedReader(seals);
 const createdAt = new Date('2026-01-01T12:00:00.400Z');
 const decidedAt = new Date('2026-01-01T12:00:30.007Z');
 const now = new Date('2026-01-01T12:01:00Z');
@@ -26,8 +30,8 @@ const wanted = { namespace: 'stored-1', name: 'web-1', createdAt };
 
 function planned({ approval, decision }: Pick<Stored, 'approval' | 'decision'>) {
   return plan({
-    approval: approvalOf(approval),
-    decisions: decision === undefined ? [] : [decision],
+    approval: reader.approval(approval),
+    decisions: decision === undefined ? [] : [reader.decision(decision)],
     policy,
     policies: [policy],
     siblings: [],
@@ -49,23 +53,27 @@ function answered({ approval, decision, review }: Stored) {
     policy,
     policies: [policy],
     context: { selectorKeys: [] },
-    view: { approvals: [approvalOf(approval)], decisions: decision === undefined ? [] : [decision], isLive: true },
+    view: {
+      approvals: [reader.approval(approval)],
+      decisions: decision === undefined ? [] : [reader.decision(decision)],
+      isLive: true,
+    },
     ownNamespace: 'stepup-system',
     now,
   });
 }
 
-const pending = stored(recorded, policy, wanted);
-const approved = stored(recorded, policy, { ...wanted, decidedAt });
+const pending = stored(recorded, policy, wanted, seals);
+const approved = stored(recorded, policy, { ...wanted, decidedAt }, seals);
 const like = (one: Parameters<typeof likeOne>[0]) =>
-  [...likeOne(one, 2, (index) => `elsewhere-${index}`)] as unknown as {
+  [...likeOne(one, 2, (index) => `elsewhere-${index}`, seals)] as unknown as {
     readonly approval: StepUpApproval;
     readonly decision?: StepUpDecision;
   }[];
 
 test('nothing is left to write on it, whoever asked', () => {
   const userInfo = { username: 'grace.hopper', groups: ['system:authenticated'] };
-  const person = stored({ ...recorded, request: { ...recorded.request, userInfo } } as Review, policy, wanted);
+  const person = stored({ ...recorded, request: { ...recorded.request, userInfo } } as Review, policy, wanted, seals);
   for (const one of [pending, approved, person, ...like(pending), ...like(approved), ...like(person)]) {
     expect(planned(one)).toMatchObject({ events: [], isToBeRemoved: false });
     expect(planned(one).status).toBeUndefined();

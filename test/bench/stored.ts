@@ -4,7 +4,8 @@
 // nothing to write on them, each with the review that it covers.
 import { randomUUID } from 'node:crypto';
 import { parseReview } from '../../src/api/admission-review.ts';
-import { approvalOf, type StepUpApproval, type StepUpDecision } from '../../src/api/kinds.ts';
+import type { StepUpApproval, StepUpDecision } from '../../src/api/kinds.ts';
+import { SealedReader } from '../../src/api/sealed-reader.ts';
 import type { ApprovalStatus } from '../../src/domain/approval.ts';
 import { summaryOf } from '../../src/domain/approval-status.ts';
 import { targetLabel, targetLabelOf } from '../../src/domain/attempt.ts';
@@ -15,6 +16,7 @@ import { plan } from '../../src/domain/plan.ts';
 import type { Policy } from '../../src/domain/policy.ts';
 import { previewOf } from '../../src/domain/preview.ts';
 import { previewHeader } from '../../src/domain/preview-header.ts';
+import { type Seals, withSealedCreation, withSealedDecision } from '../../src/domain/seal.ts';
 import type { KubeObject } from '../controlplane/admin-client.ts';
 import type { Review } from './review.ts';
 import { systemNamespace } from './stepup-process.ts';
@@ -53,7 +55,7 @@ export function reviewAbout(recorded: Review, { namespace, name }: Pick<Wanted, 
 }
 
 /** What is filed for a review, decided as wanted. */
-export function stored(recorded: Review, policy: Policy, wanted: Wanted): Stored {
+export function stored(recorded: Review, policy: Policy, wanted: Wanted, seals: Seals): Stored {
   const { namespace, name, createdAt, decidedAt } = wanted;
   const review = reviewAbout(recorded, wanted);
   const parsed = parseReview(review as Json);
@@ -63,7 +65,7 @@ export function stored(recorded: Review, policy: Policy, wanted: Wanted): Stored
   const { attempt } = described;
   const header = previewHeader(attempt, parsed.request, policy, { reason: undefined, ticket: undefined });
   const preview = previewOf(parsed.request, previewKey, header);
-  const spec = draftOf(attempt, parsed.request, policy, preview, own);
+  const spec = withSealedCreation(namespace, draftOf(attempt, parsed.request, policy, preview, own), seals);
   const metadata = { ...metadataOf(`${policy.metadata.name}-${name}`, namespace, createdAt) };
   const filed: StepUpApproval = {
     apiVersion,
@@ -71,10 +73,11 @@ export function stored(recorded: Review, policy: Policy, wanted: Wanted): Stored
     metadata: { ...metadata, labels: { [targetLabel]: targetLabelOf(spec) } },
     spec: JSON.parse(JSON.stringify(spec)) as StepUpApproval['spec'],
   };
-  const decision = decidedAt === undefined ? undefined : approves(filed, decidedAt);
+  const decision = decidedAt === undefined ? undefined : approves(filed, decidedAt, seals);
+  const reader = new SealedReader(seals);
   const planned = plan({
-    approval: approvalOf(filed),
-    decisions: decision === undefined ? [] : [decision],
+    approval: reader.approval(filed),
+    decisions: decision === undefined ? [] : [reader.decision(decision)],
     policy,
     policies: [policy],
     siblings: [],
@@ -107,6 +110,7 @@ export function* likeOne(
   { approval: one, decision }: Pick<Stored, 'approval' | 'decision'>,
   count: number,
   namespaceOf: (index: number) => string,
+  seals: Seals,
 ): Generator<{ readonly approval: KubeObject; readonly decision?: KubeObject }> {
   const [text, voted] = [JSON.stringify(one), decision === undefined ? undefined : JSON.stringify(decision)];
   const { name: target = '' } = one.spec.action;
@@ -124,16 +128,30 @@ export function* likeOne(
     const renamed = (whole: string) => own.reduce((so, [from, to]) => so.replaceAll(from, to), whole);
     const approval = JSON.parse(renamed(text)) as StepUpApproval;
     const labels = { [targetLabel]: targetLabelOf(approval.spec) };
-    const status = { ...approval.status, summary: summaryOf(approvalOf(approval)) };
+    const { namespace } = approval.metadata;
+    const spec = withSealedCreation(namespace, approval.spec, seals);
+    const status = { ...approval.status, summary: summaryOf(approval) };
     yield {
-      approval: { ...approval, metadata: { ...approval.metadata, labels }, status } as unknown as KubeObject,
-      ...(voted === undefined ? {} : { decision: JSON.parse(renamed(voted)) as KubeObject }),
+      approval: { ...approval, spec, metadata: { ...approval.metadata, labels }, status } as unknown as KubeObject,
+      ...(voted === undefined ? {} : { decision: sealed(JSON.parse(renamed(voted)) as StepUpDecision, seals) }),
     };
   }
 }
 
-function approves({ metadata, spec }: StepUpApproval, at: Date): StepUpDecision {
+function sealed(decision: StepUpDecision, seals: Seals): KubeObject {
+  const spec = withSealedDecision(decision.metadata.namespace, decision.spec, seals);
+  return { ...decision, spec } as unknown as KubeObject;
+}
+
+function approves({ metadata, spec }: StepUpApproval, at: Date, seals: Seals): StepUpDecision {
   const digest = spec.change?.digest;
+  const said: StepUpDecision['spec'] = {
+    approval: { name: metadata.name, uid: metadata.uid, ...(digest === undefined ? {} : { digest }) },
+    verdict: 'Approve',
+    decidedBy: { username: 'ada', groups: ['approvers'] },
+    kind: 'Human',
+    decidedAt: at.toISOString(),
+  };
   return {
     apiVersion,
     kind: 'StepUpDecision',
@@ -142,13 +160,7 @@ function approves({ metadata, spec }: StepUpApproval, at: Date): StepUpDecision 
       // Without its owner: it is written first, and the garbage collector would find it orphaned.
       labels: { 'stepup.dev/approval': metadata.uid },
     },
-    spec: {
-      approval: { name: metadata.name, uid: metadata.uid, ...(digest === undefined ? {} : { digest }) },
-      verdict: 'Approve',
-      decidedBy: { username: 'ada', groups: ['approvers'] },
-      kind: 'Human',
-      decidedAt: at.toISOString(),
-    },
+    spec: withSealedDecision(metadata.namespace, said, seals),
   };
 }
 

@@ -66,7 +66,7 @@ describe('stepup itself', () => {
       {
         apiGroups: [''],
         resources: ['secrets'],
-        resourceNames: ['stepup-tls'],
+        resourceNames: ['stepup-tls', 'stepup-keys'],
         verbs: ['get', 'list', 'watch', 'update'],
       },
       { apiGroups: [''], resources: ['configmaps'], resourceNames: ['stepup-packs'], verbs: ['get', 'list', 'watch'] },
@@ -116,7 +116,7 @@ describe('stepup itself', () => {
         resourceNames: ['stepup'],
         verbs: ['get', 'update'],
       },
-      { apiGroups: [''], resources: ['secrets'], resourceNames: ['stepup-tls'], verbs: ['delete'] },
+      { apiGroups: [''], resources: ['secrets'], resourceNames: ['stepup-tls', 'stepup-keys'], verbs: ['delete'] },
     ]);
   });
 });

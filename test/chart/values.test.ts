@@ -111,6 +111,7 @@ describe('values', () => {
       '--service-name=stepup',
       '--service-port=8444',
       '--tls-secret=stepup-tls',
+      '--keys-secret=stepup-keys',
       '--lease=stepup',
       '--packs-configmap=stepup-packs',
       '--retention-seconds=86400',

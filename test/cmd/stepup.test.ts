@@ -17,6 +17,7 @@ test.each([
   [['--help'], 'Commands:'],
   [['serve', '--help'], '--settle-resources'],
   [['uninstall', '--help'], '--tls-secret'],
+  [['uninstall', '--help'], '--keys-secret'],
   [['--version'], 'dev'],
 ])(
   '%j is answered with exit code 0',

@@ -136,11 +136,16 @@ export function approval(
 ): Approval {
   const { name = 'production-deploys-1', uid = 'uid-approval-1', created = start } = overrides;
   const preview = { diff: '', truncated: false };
-  return {
+  return sealed({
     metadata: { name, namespace: 'prod', uid, resourceVersion: '500', creationTimestamp: created.toISOString() },
     spec: { ...draftOf(attempt(asked, under), asked, under, preview, 'stepup'), ...overrides.spec },
     ...(overrides.status === undefined ? {} : { status: overrides.status }),
-  };
+  });
+}
+
+/** The approval with a seal on all that needs one. */
+export function sealed(of: Omit<Approval, 'seals'>): Approval {
+  return { ...of, seals: { creation: 'Sealed', releases: (of.status?.releases ?? []).map(() => 'Sealed' as const) } };
 }
 
 /** What stamping writes on an approval that somebody applies by hand, by default alice, an approver. */
@@ -164,6 +169,7 @@ export function word(on: Approval, spec: Partial<Word['spec']> = {}, uid = 'uid-
       decidedAt: at(60).toISOString(),
       ...spec,
     },
+    seal: 'Sealed',
   };
 }
 
@@ -215,7 +221,7 @@ export function reserved(given: Case): Approval {
   const decision = decided(given);
   if (decision.outcome !== 'Allowed' || decision.reason !== 'Reserved')
     throw new Error(`not reserved: ${decision.reason}`);
-  return { ...decision.approval, status: decision.status };
+  return sealed({ ...decision.approval, status: decision.status });
 }
 
 export function situation(on: Approval, overrides: Partial<Situation> = {}): Situation {
@@ -235,7 +241,7 @@ export function situation(on: Approval, overrides: Partial<Situation> = {}): Sit
 
 /** The approval after its plan has been written, as the API server gives it back. */
 export function written(on: Approval, planned: Plan): Approval {
-  return planned.status === undefined ? on : { ...on, status: JSON.parse(JSON.stringify(planned.status)) };
+  return planned.status === undefined ? on : sealed({ ...on, status: JSON.parse(JSON.stringify(planned.status)) });
 }
 
 export { plan, rowsFor };

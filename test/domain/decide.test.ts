@@ -24,6 +24,7 @@ import {
   question,
   request,
   reserved,
+  sealed,
   set,
   word,
 } from './builders.ts';
@@ -256,9 +257,9 @@ describe('decide', () => {
     if (use === undefined) throw new Error('no use');
     const uses = Array.from({ length: 16 }, () => use);
     const releases = uses.map((_, index) => ({ use: index, releasedAt: at(1).toISOString(), why: 'lost' }));
-    const full = { ...filed, status: { uses, releases } };
+    const full = sealed({ ...filed, status: { uses, releases } });
     expect(answer({ ...approved, approvals: [full] })).toBe('Denied ApprovalRequired');
-    const room = { ...filed, status: { uses: uses.slice(1), releases: releases.slice(0, 15) } };
+    const room = sealed({ ...filed, status: { uses: uses.slice(1), releases: releases.slice(0, 15) } });
     expect(answer({ ...approved, approvals: [room] })).toBe('Allowed Reserved');
   });
 });

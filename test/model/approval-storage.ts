@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The API server's side of the approval: compare-and-swap, JSON on the wire, and the rules of the schema.
-import { approvalOf, type StepUpApproval } from '../../src/api/kinds.ts';
+import type { StepUpApproval } from '../../src/api/kinds.ts';
 import { type ApprovalStatus, isEnded } from '../../src/domain/approval.ts';
 import { sameJson } from '../../src/domain/json.ts';
+import { approvalOf } from '../api/seals.ts';
 import { Interner } from './interner.ts';
 import { breaking, stored, type World } from './world.ts';
 

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Writes to the target: compare-and-put, and what every one of them has to keep.
-import { approvalOf } from '../../src/api/kinds.ts';
+
 import { openUseOf } from '../../src/domain/reservation.ts';
+import { approvalOf } from '../api/seals.ts';
 import type { Scenario } from './scenario.ts';
 import { type Admitted, breaking, oneEffect, present, stored, type Target, type World } from './world.ts';
 

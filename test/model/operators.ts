@@ -2,12 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The operator, as late, restarted or doubled as may be: what it can have seen of the target, the real plan on that,
 // and its compare-and-swap.
-import { approvalOf, decisionOf, policyOf, type StepUpApproval } from '../../src/api/kinds.ts';
+import { policyOf, type StepUpApproval } from '../../src/api/kinds.ts';
 import { isEnded, type Use } from '../../src/domain/approval.ts';
 import { plan } from '../../src/domain/plan.ts';
 import { openUseOf } from '../../src/domain/reservation.ts';
 import { isConclusive, type Seen, settle } from '../../src/domain/settle.ts';
 import { isAtRest } from '../../src/operator/approval-reconciler.ts';
+import { approvalOf, decisionOf } from '../api/seals.ts';
 import { at } from '../domain/builders.ts';
 import { changesNothing, isStored, versions, writeStatus } from './approval-storage.ts';
 import { forgetting } from './etcd.ts';
@@ -56,7 +57,7 @@ export class Operators {
   #decides(world: World): readonly OperatorStep[] {
     const { operator } = this.#scenario;
     const approval = stored(world);
-    if (operator === undefined || isEnded(approvalOf(approval))) return [];
+    if (operator === undefined || isEnded(approval)) return [];
     const isAtOnce = operator.pendingWrites === 0;
     if (!isAtOnce && world.writes.length >= operator.pendingWrites) return [];
     const steps: OperatorStep[] = [];

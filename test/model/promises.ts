@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The promises about what can still come: where no request is under way, let the operator look at everything and an
 // honest client send its request once more, with nothing failing, and see what becomes of it.
-import { approvalOf } from '../../src/api/kinds.ts';
+
 import { isEnded } from '../../src/domain/approval.ts';
 import { openUseOf } from '../../src/domain/reservation.ts';
+import { approvalOf } from '../api/seals.ts';
 import type { ApiServers } from './api-servers.ts';
 import type { Operators } from './operators.ts';
 import { readmittedUntilSeconds, type Scenario, secondsAt, usableUntilSeconds } from './scenario.ts';

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replicas of the webhook as far as they remember anything: how far their cache has come, and which approvals they know
 // to be used or ended. Where a scenario names none, every call meets a replica that has just started, with any cache.
-import { approvalOf, type StepUpApproval } from '../../src/api/kinds.ts';
+import type { StepUpApproval } from '../../src/api/kinds.ts';
 import { isEnded } from '../../src/domain/approval.ts';
 import type { World } from './world.ts';
 
@@ -28,7 +28,7 @@ export function holding(world: World, replica: number, approval: StepUpApproval 
 
 /** The replica notes what it has read or written, as UseMemory does. */
 export function knowing(world: World, replica: number, approval: StepUpApproval): World {
-  const isWorthNoting = (approval.status?.uses ?? []).length > 0 || isEnded(approvalOf(approval));
+  const isWorthNoting = (approval.status?.uses ?? []).length > 0 || isEnded(approval);
   const before = world.replicas[replica]?.known;
   const isNews = before === undefined || versionOf(approval) > versionOf(before);
   return isWorthNoting && isNews ? withReplica(world, replica, { known: approval }) : world;

@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What a scenario fixes: who may do what how often. Everything else is free.
-import { approvalOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../src/api/kinds.ts';
+import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../src/api/kinds.ts';
 import type { Decision as Word } from '../../src/domain/approval.ts';
 import { targetLabel, targetLabelOf } from '../../src/domain/attempt.ts';
 import { plan } from '../../src/domain/plan.ts';
 import type { Action, Policy, PolicySpec } from '../../src/domain/policy.ts';
+import { approvalOf } from '../api/seals.ts';
 import { approval, at, deploys, policy, situation, word } from '../domain/builders.ts';
 import { asStored } from './approval-storage.ts';
 import { started } from './replicas.ts';
@@ -117,7 +118,9 @@ export function scenario(options: ScenarioOptions): Scenario {
     target,
     policy: { apiVersion, kind: 'StepUpPolicy', ...under } as StepUpPolicy,
     approval: { ...filed, status: asStored(approved ?? {}) },
-    words: [approving, ...later].map((one) => ({ apiVersion, kind: 'StepUpDecision', ...one }) as StepUpDecision),
+    words: [approving, ...later].map(
+      ({ metadata, spec }) => ({ apiVersion, kind: 'StepUpDecision', metadata, spec }) as unknown as StepUpDecision,
+    ),
   };
 }
 

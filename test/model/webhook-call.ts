@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Calls of the webhook: what each was told so far is its whole state. Equal calls are one, and each runs once.
-import { approvalOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../src/api/kinds.ts';
+import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../src/api/kinds.ts';
 import type { JsonObject } from '../../src/domain/json.ts';
 import type { AdmissionRequest } from '../../src/domain/request.ts';
+import { approvalOf } from '../api/seals.ts';
 import { versions } from './approval-storage.ts';
 import { Interner } from './interner.ts';
 import { replay } from './webhook-replay.ts';

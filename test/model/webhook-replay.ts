@@ -2,13 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs one call of the webhook by the real code of src/webhook, on the answers that are recorded, up to the first thing it
 // asks of the API server that is not.
-import {
-  approvalOf,
-  policyOf,
-  type StepUpApproval,
-  type StepUpDecision,
-  type StepUpPolicy,
-} from '../../src/api/kinds.ts';
+import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../src/api/kinds.ts';
 import { attemptOf } from '../../src/domain/attempt.ts';
 import { describe } from '../../src/domain/describe.ts';
 import { openUseOf } from '../../src/domain/reservation.ts';
@@ -22,6 +16,7 @@ import type { Verdict } from '../../src/webhook/gate-answer.ts';
 import { needsLiveTarget, readLiveTarget } from '../../src/webhook/live-target.ts';
 import { LiveViews } from '../../src/webhook/live-view.ts';
 import { UseMemory } from '../../src/webhook/use-memory.ts';
+import { approvalOf, trusted } from '../api/seals.ts';
 import { at } from '../domain/builders.ts';
 import type { Call, CallEvent, Turn, WebhookSetting } from './webhook-call.ts';
 
@@ -90,6 +85,7 @@ export async function replay(
     { liveRead: () => {} },
   );
   const consumption = new Consumption({
+    sealing: trusted,
     caches: {
       policies: filled(new ObjectStore<StepUpPolicy>({}), [policy]),
       approvals: filled(

@@ -694,7 +694,7 @@ describe('a reservation', () => {
 
 describe('uninstalling', () => {
   const lease = { namespace: 'stepup-system', name: 'stepup' };
-  const tlsSecret = { namespace: 'stepup-system', name: 'stepup-tls' };
+  const keptSecrets = ['stepup-tls', 'stepup-keys'].map((name) => ({ namespace: 'stepup-system', name }));
 
   test('takes the Lease from a leader that would restore everything', async () => {
     await operator.stop();
@@ -712,7 +712,7 @@ describe('uninstalling', () => {
     });
     await eventually('the leader to put gates in place', async () => (await managed()).length > 1);
     const { log } = linesOf();
-    await uninstall({ rest, lease, tlsSecret, log, clock: systemClock }, AbortSignal.timeout(20_000));
+    await uninstall({ rest, lease, keptSecrets, log, clock: systemClock }, AbortSignal.timeout(20_000));
     expect(await managed()).toEqual([]);
     expect(elector.isLeader).toBe(false);
     stop.abort();
@@ -729,11 +729,11 @@ describe('uninstalling', () => {
     });
     const { lines, log } = linesOf();
     for (let round = 0; round < 2; round++) {
-      await uninstall({ rest, lease, tlsSecret, log, clock: systemClock }, AbortSignal.timeout(20_000));
+      await uninstall({ rest, lease, keptSecrets, log, clock: systemClock }, AbortSignal.timeout(20_000));
     }
     expect(await managed()).toEqual([]);
     expect(await isGone(policies.get({ name: pack }))).toBe(true);
-    expect(await isGone(secrets.get(tlsSecret))).toBe(true);
+    for (const secret of keptSecrets) expect(await isGone(secrets.get(secret))).toBe(true);
     expect(lines.at(-1)).toBe('stepup governs nothing any more {}');
   });
 });

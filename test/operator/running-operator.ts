@@ -5,12 +5,14 @@ import { Registry } from 'prom-client';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../src/api/kinds.ts';
 import { systemClock } from '../../src/kube/clock.ts';
 import { EventRecorder } from '../../src/kube/events.ts';
+import { followKeyring } from '../../src/kube/keyring-secret.ts';
 import type { KubeObject } from '../../src/kube/objects.ts';
 import { Reflector } from '../../src/kube/reflector.ts';
 import { ResourceClient } from '../../src/kube/resource-client.ts';
 import * as resources from '../../src/kube/resources.ts';
 import type { RestClient } from '../../src/kube/rest.ts';
 import { type OperatorDependencies, runOperator } from '../../src/operator/operator.ts';
+import { trusted } from '../api/seals.ts';
 
 export interface RunningOperator {
   readonly registry: Registry;
@@ -40,8 +42,17 @@ export function startOperator(rest: RestClient, options: Partial<OperatorDepende
     source: client(resources.stepUpDecisions),
     indexBy: { approval: ({ metadata, spec }) => [`${metadata.namespace}/${spec.approval.name}`] },
   });
+  // Decisions are written past admission here, so every one counts as if it were sealed.
+  const keyring = followKeyring({
+    source: client(resources.secrets),
+    secret: { namespace: 'stepup-system', name: 'stepup-keys' },
+    clock: systemClock,
+    onLoaded: () => undefined,
+    onProblem: () => undefined,
+    onError: () => undefined,
+  });
   const registry = new Registry();
-  const reflecting = [policies, approvals, decisions].map((reflector) => reflector.run(stop.signal));
+  const reflecting = [policies, approvals, decisions, keyring].map((reflector) => reflector.run(stop.signal));
   const running = runOperator(
     {
       rest,
@@ -53,6 +64,8 @@ export function startOperator(rest: RestClient, options: Partial<OperatorDepende
       own: { username: 'system:serviceaccount:stepup-system:stepup', namespace: 'stepup-system' },
       service: { name: 'stepup', port: 443 },
       tlsSecret: 'stepup-tls',
+      keyring: { ...keyring, sealing: trusted },
+      keysSecret: 'stepup-keys',
       packsConfigMap: 'stepup-packs',
       retentionSeconds: 3600,
       settleResources: ['deployments.apps', 'configmaps'],

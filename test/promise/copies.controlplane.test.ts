@@ -4,6 +4,10 @@
 // spent twice; also while our webhooks are away.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepUpApproval } from '../../src/api/kinds.ts';
+import type { ApprovalSpec } from '../../src/domain/approval.ts';
+import { withSealedCreation } from '../../src/domain/seal.ts';
+import type { KubeObject } from '../controlplane/admin-client.ts';
+import { clusterKeyring } from '../controlplane/cluster-keyring.ts';
 import { eventually } from '../controlplane/eventually.ts';
 import { approvalNamedIn } from '../e2e/approvals.ts';
 import { apply, type Installation, installStepup, systemNamespace } from '../e2e/installation.ts';
@@ -303,10 +307,10 @@ function stories(): readonly Story[] {
         await remove(key);
         const { createdBy, ...spec } = backup.approval.spec as { createdBy: object };
         const stampedAt = new Date(Date.now() - 180_000).toISOString();
-        const approval = {
-          ...backup.approval,
-          spec: { ...spec, createdBy: { ...createdBy, stampedAt, nonce: 'old' } },
-        };
+        // As the replica would have stamped it then: an old stamp that is not sealed counts for nothing anyway.
+        const stamped = { ...spec, createdBy: { ...createdBy, stampedAt, nonce: 'old' } } as unknown as ApprovalSpec;
+        const seals = await clusterKeyring(stepup.cluster.admin);
+        const approval = { ...backup.approval, spec: withSealedCreation('prod', stamped, seals) } as KubeObject;
         backups.set(old.name, { ...backup, approval });
       },
       during: () => restored(old),

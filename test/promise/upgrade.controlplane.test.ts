@@ -247,9 +247,7 @@ test('an approval that the release before has stamped counts once somebody else 
   const object = { ...draft, metadata: { ...draft.metadata, labels } };
   const { metadata } = await actors.do<StepUpApproval>('stepup', 'POST', approvalsIn('prod'), object);
   const denial = await tried(actors, before.action);
-  expect(denial.message).toContain(
-    "the creator's vote does not count (its stamp, of an older release, does not say of which object; create it again)",
-  );
+  expect(denial.message).toContain("the creator's vote does not count (it bears no seal of stepup; create it again)");
   expect(approvalNamedIn(denial.message).name).toBe(metadata.name);
   await approved(metadata);
   expect(await effects(actors, before.action, 3)).toBe(1);

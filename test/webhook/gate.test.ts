@@ -2,9 +2,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // The gate over real HTTPS and kinds in memory: what is allowed, what is denied, and in which words.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { StepUpApproval } from '../../src/api/kinds.ts';
+import type { StepUpApproval, StepUpDecision } from '../../src/api/kinds.ts';
+import { decisionStatement } from '../../src/domain/seal.ts';
+import { keptKey, keyringOf } from '../api/seals.ts';
 import { deletion, deployment, imageUpdate, ownNamespace, ownUsername, review } from './builders.ts';
-import { approved as approvedBy, counted, filed, type Harness, nameIn, reasonIn, startWebhook } from './harness.ts';
+import {
+  approved as approvedBy,
+  counted,
+  filed,
+  type Harness,
+  nameIn,
+  reasonIn,
+  sealedApproval,
+  sealedDecision,
+  sealedRelease,
+  startWebhook,
+} from './harness.ts';
 import { status, uncertain } from './store.ts';
 
 let webhook: Harness;
@@ -75,7 +88,8 @@ describe('a request without approval', () => {
     expect(nameIn(await webhook.ask(imageUpdate()))).toBe(name);
     expect(webhook.approvals.count('create')).toBe(1);
     const { spec, metadata } = approval;
-    expect({ ...spec, change: { ...spec.change, digest: '' } }).toMatchInlineSnapshot(`
+    const createdBy = { username: spec.createdBy?.username, seal: spec.createdBy?.seal?.replace(/.*/, 'a seal') };
+    expect({ ...spec, createdBy, change: { ...spec.change, digest: '' } }).toMatchInlineSnapshot(`
       {
         "action": {
           "group": "apps",
@@ -113,6 +127,7 @@ describe('a request without approval', () => {
           },
         },
         "createdBy": {
+          "seal": "a seal",
           "username": "system:serviceaccount:stepup-system:stepup",
         },
         "origin": "Denied",
@@ -242,7 +257,7 @@ describe('an approved request', () => {
     const byHand = (name: string, nonce: string) =>
       webhook.approvals.put({
         metadata: { name: `deploys-${name}`, namespace: 'prod', labels: { ...labels } },
-        spec: { ...filed.spec, origin: 'Applied', createdBy: stamp(nonce) },
+        spec: sealedApproval('prod', { ...filed.spec, origin: 'Applied', createdBy: stamp(nonce) }),
       });
     const original = byHand('0000000001', 'drawn');
     const readsBefore = webhook.approvals.count('list');
@@ -259,7 +274,7 @@ describe('an approved request', () => {
     const original = await approved(deletion());
     const spec = (nonce: string) => {
       const createdBy = { username: 'ada', groups: ['approvers'], stampedAt: new Date().toISOString(), nonce };
-      return { ...original.spec, origin: 'Applied', createdBy } as const;
+      return sealedApproval('prod', { ...original.spec, origin: 'Applied', createdBy });
     };
     const { labels = {} } = original.metadata;
     webhook.approvals.remove(original.metadata);
@@ -280,7 +295,7 @@ describe('an approved request', () => {
   test('is remembered as a watch has shown it', async () => {
     const original = await approved(deletion());
     const createdBy = { username: 'ada', groups: ['approvers'], stampedAt: new Date().toISOString(), nonce: 'drawn' };
-    const spec = { ...original.spec, origin: 'Applied', createdBy } as const;
+    const spec = sealedApproval('prod', { ...original.spec, origin: 'Applied', createdBy });
     const used = { ...original, spec, status: { phase: 'Denied' } } as const;
     webhook.approvals.remove(original.metadata);
     const { labels = {} } = original.metadata;
@@ -304,13 +319,62 @@ describe('an approved request', () => {
     const { name, namespace, uid } = approval.metadata;
     webhook.decisions.put({
       metadata: { name: 'deny', namespace, labels: { 'stepup.dev/approval': uid } },
-      spec: {
+      spec: sealedDecision(namespace, {
         approval: { name, uid, digest: approval.spec.change?.digest ?? '' },
         verdict: 'Deny',
         decidedBy: { username: 'bo', groups: ['approvers'] },
-      },
+      }),
     });
     expect(reasonIn(await webhook.ask(deletion()))).toBe('Denied ApprovalRequired');
+  });
+
+  test('is not approved by what was written past admission', async () => {
+    const approval = await filed(webhook, nameIn(await webhook.ask(deletion())));
+    const { name, namespace, uid } = approval.metadata;
+    const said = {
+      approval: { name, uid, digest: approval.spec.change?.digest ?? '' },
+      verdict: 'Approve',
+      decidedBy: { username: 'ada', groups: ['approvers'] },
+      decidedAt: new Date().toISOString(),
+    } as const;
+    const put = (spec: StepUpDecision['spec']) =>
+      webhook.decisions.put({
+        metadata: { name: 'forged', namespace, labels: { 'stepup.dev/approval': uid } },
+        spec,
+      });
+    const forged = [
+      said,
+      { ...said, seal: 'nonsense' },
+      { ...said, seal: keyringOf([keptKey()]).sign(decisionStatement(namespace, said)) },
+      { ...sealedDecision(namespace, { ...said, decidedBy: { username: 'mallory' } }), decidedBy: said.decidedBy },
+      { ...sealedDecision(namespace, { ...said, verdict: 'Deny' }), verdict: 'Approve' as const },
+      sealedDecision('elsewhere', said),
+    ];
+    for (const spec of forged) {
+      put(spec);
+      expect(reasonIn(await webhook.ask(deletion())), JSON.stringify(spec)).toBe('Denied ApprovalRequired');
+    }
+    const { seal, ...rest } = sealedDecision(namespace, said);
+    put({ ...rest, ...(seal === undefined ? {} : { seal }) });
+    expect(reasonIn(await webhook.ask(deletion()))).toBe('Allowed Reserved');
+  });
+
+  test('is not given back by a release that stepup did not write', async () => {
+    const approval = await approved(deletion());
+    expect(reasonIn(await webhook.ask(deletion()))).toBe('Allowed Reserved');
+    const release = { use: 0, releasedAt: '2026-01-01T00:00:00Z', why: 'lost' };
+    webhook.approvals.change(approval.metadata, (object) => ({
+      ...object,
+      status: { ...object.status, phase: 'Approved', releases: [release] },
+    }));
+    expect(stored(approval)?.status?.uses?.length).toBe(1);
+    expect(reasonIn(await webhook.ask(deletion())), 'still reserved for the first').toBe('Allowed Readmitted');
+    webhook.approvals.change(approval.metadata, (object) => ({
+      ...object,
+      status: { ...object.status, phase: 'Approved', releases: [sealedRelease(object, release)] },
+    }));
+    expect(reasonIn(await webhook.ask(deletion()))).toBe('Allowed Reserved');
+    expect(stored(approval)?.status?.uses?.length).toBe(2);
   });
 
   test('waits for a reservation that is being settled', async () => {
@@ -332,7 +396,7 @@ describe('an approved request', () => {
         status: {
           ...object.status,
           phase: 'Approved',
-          releases: [{ use: 0, releasedAt: '2026-01-01T00:00:00Z', why: 'lost' }],
+          releases: [sealedRelease(object, { use: 0, releasedAt: '2026-01-01T00:00:00Z', why: 'lost' })],
         },
       }));
     }, 300);

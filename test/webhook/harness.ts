@@ -4,19 +4,37 @@
 import { Agent, request as httpsRequest } from 'node:https';
 import { Registry } from 'prom-client';
 import { expect } from 'vitest';
-import type { StepUpApproval, StepUpPolicy } from '../../src/api/kinds.ts';
+import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../src/api/kinds.ts';
+import { releaseStatement, withSealedCreation, withSealedDecision } from '../../src/domain/seal.ts';
 import { systemClock } from '../../src/kube/clock.ts';
 import { ObjectStore } from '../../src/kube/object-store.ts';
 import type { KubeObject } from '../../src/kube/objects.ts';
 import type { ApiRequest } from '../../src/kube/rest.ts';
 import { createWebhook, type Webhook } from '../../src/webhook/webhook.ts';
 import { problemsOf } from '../answers/contract.ts';
+import { keptKey, keyringOf, sealingOf } from '../api/seals.ts';
 import { createAuthority, type PemPair } from '../controlplane/certificates.ts';
 import { ownNamespace, ownUsername, policySpec, ready } from './builders.ts';
 import { fakeKinds, status } from './store.ts';
 
+/** What the webhook under test seals with. */
+export const keyring = keyringOf([keptKey()]);
+
 const authority = await createAuthority('test');
 const leaf = await authority.issueServer({ commonName: 'stepup' }, { dns: ['localhost'], ips: ['127.0.0.1'] });
+
+/** Specs with the seals that admission writes. */
+export const sealedDecision = (namespace: string, spec: StepUpDecision['spec']) =>
+  withSealedDecision(namespace, spec, keyring);
+export const sealedApproval = (namespace: string, spec: StepUpApproval['spec']): StepUpApproval['spec'] =>
+  withSealedCreation(namespace, spec, keyring);
+
+export function sealedRelease(
+  { metadata, status }: StepUpApproval,
+  release: { readonly use: number; readonly releasedAt: string; readonly why: string },
+) {
+  return { ...release, seal: keyring.sign(releaseStatement(metadata.uid, status?.uses?.[release.use], release)) };
+}
 
 export function issueLeaf(commonName: string): Promise<PemPair> {
   return authority.issueServer({ commonName }, { dns: ['localhost'], ips: ['127.0.0.1'] });
@@ -131,6 +149,7 @@ export async function startWebhook(): Promise<Harness> {
     log: silent,
     registry,
     previewKey: new Uint8Array(32),
+    sealing: sealingOf(keyring),
   });
   webhook.setCertificate(leaf);
   const port = await webhook.listen({ address: '127.0.0.1', port: 0 });
@@ -177,17 +196,18 @@ export async function startWebhook(): Promise<Harness> {
     pin: (review) => respond('/pin?timeout=5s', review),
     policy: (name, spec = {}, given = ready) =>
       policies.put({ metadata: { name }, spec: policySpec(spec), status: given }),
-    approve({ metadata, spec }, by = 'ada') {
+    approve({ metadata, spec: asked }, by = 'ada') {
       const { name, namespace, uid } = metadata;
-      const digest = spec.change?.digest;
+      const digest = asked.change?.digest;
+      const spec: StepUpDecision['spec'] = {
+        approval: { name, uid, ...(digest === undefined ? {} : { digest }) },
+        verdict: 'Approve',
+        decidedBy: { username: by, groups: ['approvers'] },
+        decidedAt: now().toISOString(),
+      };
       decisions.put({
         metadata: { name: `${name}-${by}`, namespace, labels: { 'stepup.dev/approval': uid } },
-        spec: {
-          approval: { name, uid, ...(digest === undefined ? {} : { digest }) },
-          verdict: 'Approve',
-          decidedBy: { username: by, groups: ['approvers'] },
-          decidedAt: now().toISOString(),
-        },
+        spec: sealedDecision(namespace, spec),
       });
     },
     hangUp: () => agent.destroy(),

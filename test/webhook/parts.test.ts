@@ -58,6 +58,7 @@ describe('the memory of uses', () => {
       action: { operation: 'DELETE', version: 'v1', resource: 'x', name: 'n' },
     },
     status,
+    seals: { creation: 'Sealed', releases: [] },
   });
   const use = { attemptKey: 'k', digest: 'd', base: { kind: 'Deletion' }, reservedAt: now.toISOString() } as const;
 

@@ -58,7 +58,9 @@ const approval = (over: { spec?: object; object?: object; review?: object } = {}
   });
 
 interface Patched {
-  readonly '/spec': Readonly<Record<string, unknown>> & { readonly createdBy: Record<'stampedAt' | 'nonce', string> };
+  readonly '/spec': Readonly<Record<string, unknown>> & {
+    readonly createdBy: Record<'stampedAt' | 'nonce' | 'seal', string>;
+  };
   readonly [path: string]: unknown;
 }
 function patched(answer: Response): Patched {
@@ -90,7 +92,8 @@ describe('an approval applied by an approver', () => {
     const { createdBy } = whole['/spec'];
     expect(Date.parse(createdBy.stampedAt)).toBeGreaterThan(Date.now() - 10_000);
     expect(createdBy.nonce).toMatch(/^[\w-]{22}$/);
-    Object.assign(createdBy, { stampedAt: 'now', nonce: 'drawn' });
+    expect(createdBy.seal).toMatch(/^[0-9a-f]{16}:[\w-]{86}$/);
+    Object.assign(createdBy, { stampedAt: 'now', nonce: 'drawn', seal: 'a seal' });
     expect(whole).toMatchInlineSnapshot(`
       {
         "/metadata/labels": {
@@ -117,6 +120,7 @@ describe('an approval applied by an approver', () => {
               "exempt",
             ],
             "nonce": "drawn",
+            "seal": "a seal",
             "stampedAt": "now",
             "uid": "u-ada",
             "username": "ada",
@@ -293,7 +297,8 @@ describe('a decision', () => {
       word({ spec: { decidedAt: '2020-01-01T00:00:00Z', kind: 'Engine', reason: 'ok' } }),
     );
     const patch = patched(answer);
-    const { decidedAt, ...spec } = patch['/spec'];
+    const { decidedAt, seal, ...spec } = patch['/spec'];
+    expect(seal).toMatch(/^[0-9a-f]{16}:[\w-]{86}$/);
     expect(Math.abs(Date.parse(String(decidedAt)) - Date.now())).toBeLessThan(5_000);
     expect(spec).toEqual({
       approval: { name: stored.metadata.name, uid: stored.metadata.uid, digest },

@@ -64,6 +64,8 @@ export interface StepUpApproval extends KubeObject {
       /** With nonce: tells the object that was stamped from copies of it. */
       readonly stampedAt?: string;
       readonly nonce?: string;
+      /** Stamped: stepup's signature, <key id>:<Ed25519 in base64url>. */
+      readonly seal?: string;
     };
   };
   readonly status?: {
@@ -149,8 +151,10 @@ export interface StepUpApproval extends KubeObject {
       readonly use: number;
       readonly releasedAt: string;
       readonly why: string;
+      /** Stepup's signature, <key id>:<Ed25519 in base64url>. */
+      readonly seal?: string;
     }[];
-    /** Ready, Approved, Denied, Consumed and Expired follow the phase. ContentVerified: stepup itself has seen the content that the approval is for. ReviewRequired: somebody broke the glass. Exposed: the requester could have voted itself. */
+    /** Ready, Approved, Denied, Consumed and Expired follow the phase. ContentVerified: stepup itself has seen the content that the approval is for. ReviewRequired: somebody broke the glass. Exposed: the requester could have voted itself. Tampered: what bears no seal of stepup was left out. */
     readonly conditions?: readonly ({
       readonly type: string;
       readonly status: 'True' | 'False' | 'Unknown';
@@ -199,6 +203,8 @@ export interface StepUpDecision extends KubeObject {
     readonly kind?: 'Human' | 'Delegate' | 'Engine';
     /** Stamped. */
     readonly decidedAt?: string;
+    /** Stamped: stepup's signature, <key id>:<Ed25519 in base64url>. */
+    readonly seal?: string;
   };
 }
 

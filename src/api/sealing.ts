@@ -1,0 +1,43 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The keyring of this process at a moment, with what reads and seals by it.
+import type { Seals } from '../domain/seal.ts';
+import { type Reader, SealedReader } from './sealed-reader.ts';
+
+/** Ask for each member anew whenever it is needed: keys come and go. */
+export interface Sealing {
+  /** False until there is a key. Before, nothing counts and nothing can be sealed. */
+  readonly isKnown: boolean;
+  readonly reader: Reader;
+  readonly seals: Seals;
+}
+
+const noKeys: Seals = {
+  sign: () => {
+    throw new Error('seal: the keyring is not known yet');
+  },
+  check: () => 'UnknownKey',
+};
+
+/** A sealing whose keys can be set. */
+export class CurrentSealing implements Sealing {
+  #seals: Seals = noKeys;
+  #reader = new SealedReader(noKeys);
+
+  get isKnown(): boolean {
+    return this.#seals !== noKeys;
+  }
+
+  get reader(): Reader {
+    return this.#reader;
+  }
+
+  get seals(): Seals {
+    return this.#seals;
+  }
+
+  set(seals: Seals): void {
+    this.#seals = seals;
+    this.#reader = new SealedReader(seals);
+  }
+}
