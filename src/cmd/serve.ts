@@ -55,6 +55,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     clients: caches.clients,
     rest,
     own,
+    keysSecret: options.keysSecret,
     clock,
     log,
     registry,

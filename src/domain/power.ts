@@ -32,12 +32,19 @@ const ofAdmission: readonly (readonly [group: string, resource: string])[] = [
   ['apiregistration.k8s.io', 'apiservices'],
 ];
 
-/** Powers over every vote, whoever gives it. `ownNamespace`: where stepup's keys and pods are. */
-export function powersOverAll(ownNamespace: string): readonly Power[] {
-  const own = { group: '', namespace: ownNamespace };
+/** Where stepup's pods are, and the Secret there that keeps its keys. */
+export interface Own {
+  readonly namespace: string;
+  readonly keysSecret: string;
+}
+
+/** Powers over every vote, whoever gives it. */
+export function powersOverAll({ namespace, keysSecret }: Own): readonly Power[] {
+  const own = { group: '', namespace };
   return [
     { verb: 'impersonate', group: '', resource: 'groups', name: 'system:masters' },
-    { ...own, verb: 'get', resource: 'secrets' },
+    { ...own, verb: 'get', resource: 'secrets', name: keysSecret },
+    { ...own, verb: 'list', resource: 'secrets' },
     { ...own, verb: 'create', resource: 'pods' },
     { ...own, verb: 'create', resource: 'pods', subresource: 'exec' },
     { ...own, verb: 'create', resource: 'serviceaccounts', subresource: 'token' },

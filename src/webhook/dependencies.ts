@@ -39,6 +39,8 @@ export interface WebhookDependencies {
   readonly own: { readonly username: string; readonly namespace: string };
   /** The keys that votes and releases are sealed with. */
   readonly sealing: Sealing;
+  /** The Secret in our namespace that keeps the keys of seals. */
+  readonly keysSecret: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly registry: Registry;

@@ -3,7 +3,7 @@
 // Asks the API server what a requester could do to give a vote itself, a few questions at a time.
 import type { ApprovalSpec, Stamp } from '../domain/approval.ts';
 import type { Policy } from '../domain/policy.ts';
-import { groupsOfRequester, type Power, powersOver, powersOverAll, powerWords } from '../domain/power.ts';
+import { groupsOfRequester, type Own, type Power, powersOver, powersOverAll, powerWords } from '../domain/power.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { RestClient } from '../kube/rest.ts';
 import { type AccessLimit, isAllowed } from './access.ts';
@@ -18,13 +18,13 @@ const mostRemembered = 1_000;
 
 export class Powers {
   readonly #rest: Pick<RestClient, 'request'>;
-  readonly #ownNamespace: string;
+  readonly #own: Own;
   readonly #clock: Clock;
   readonly #known = new Map<string, { readonly atMs: number; readonly powers: readonly Power[] }>();
 
-  constructor(rest: Pick<RestClient, 'request'>, ownNamespace: string, clock: Clock) {
+  constructor(rest: Pick<RestClient, 'request'>, own: Own, clock: Clock) {
     this.#rest = rest;
-    this.#ownNamespace = ownNamespace;
+    this.#own = own;
     this.#clock = clock;
   }
 
@@ -39,7 +39,7 @@ export class Powers {
     const nowMs = this.#clock.monotonicMs();
     const known = this.#known.get(key);
     if (known !== undefined && nowMs - known.atMs < freshMs) return known.powers;
-    const powers = await this.#had(requester, powersOverAll(this.#ownNamespace), limit);
+    const powers = await this.#had(requester, powersOverAll(this.#own), limit);
     this.#known.delete(key);
     this.#known.set(key, { atMs: nowMs, powers });
     for (const oldest of this.#known.keys()) {

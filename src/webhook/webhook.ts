@@ -38,7 +38,7 @@ export interface Webhook {
 const filingsCloseMs = 5_000;
 
 export function createWebhook(dependencies: WebhookDependencies): Webhook {
-  const { caches, clients, rest, own, clock, log, registry, previewKey, sealing } = dependencies;
+  const { caches, clients, rest, own, keysSecret, clock, log, registry, previewKey, sealing } = dependencies;
   const metrics = new WebhookMetrics(registry);
   const policies = new Policies(caches.policies, clients.policies, clock);
   const rights = new Rights({ rest, log });
@@ -77,7 +77,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     policies,
     approvals: clients.approvals,
     rights,
-    powers: new Powers(rest, own.namespace, clock),
+    powers: new Powers(rest, { namespace: own.namespace, keysSecret }, clock),
     sealing,
     ownNamespace: own.namespace,
     clock,

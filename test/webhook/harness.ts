@@ -145,6 +145,7 @@ export async function startWebhook(): Promise<Harness> {
     clients: kinds,
     rest,
     own: { username: ownUsername, namespace: ownNamespace },
+    keysSecret: 'stepup-keys',
     clock,
     log: silent,
     registry,

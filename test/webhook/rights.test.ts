@@ -151,24 +151,27 @@ describe('a requester that could vote itself', () => {
     expect(specIn(await decide({ verdict: 'Deny' })).decidedBy).not.toHaveProperty('requesterMay');
   });
 
-  test.each(['impersonate users ada', 'impersonate groups approvers', 'impersonate groups system:masters'])(
-    'has the vote refused where the policy does: %s',
-    async (power) => {
-      const requester = { username: `${deployer}-${power.length}` };
-      webhook.approvals.change(stored.metadata, (object) => ({
-        ...object,
-        spec: { ...object.spec, requester, policy: { name: 'careful' } },
-      }));
-      webhook.rights.granted.add(`${requester.username} impersonate users grace`);
-      webhook.rights.granted.add(`${requester.username} impersonate groups staff`);
-      if (!power.includes('masters')) expect(said(await decide())).toBe('stamped');
-      webhook.rights.granted.add(`${requester.username} ${power}`);
-      const sentence = `stepup: the requester may ${power}, and so vote as ada`;
-      expect(said(await decide())).toBe(sentence);
-      expect(said(await apply({ policy: { name: 'careful' }, requester }))).toBe(sentence);
-      expect(said(await decide({ verdict: 'Deny' }))).toBe('stamped');
-    },
-  );
+  test.each([
+    'impersonate users ada',
+    'impersonate groups approvers',
+    'impersonate groups system:masters',
+    'get secrets stepup-keys',
+  ])('has the vote refused where the policy does: %s', async (power) => {
+    const requester = { username: `${deployer}-${power.length}` };
+    webhook.approvals.change(stored.metadata, (object) => ({
+      ...object,
+      spec: { ...object.spec, requester, policy: { name: 'careful' } },
+    }));
+    webhook.rights.granted.add(`${requester.username} impersonate users grace`);
+    webhook.rights.granted.add(`${requester.username} impersonate groups staff`);
+    if (power.endsWith('ada') || power.endsWith('approvers')) expect(said(await decide())).toBe('stamped');
+    webhook.rights.granted.add(`${requester.username} ${power}`);
+    const where = power.startsWith('get') ? ' in stepup-system' : '';
+    const sentence = `stepup: the requester may ${power}${where}, and so vote as ada`;
+    expect(said(await decide())).toBe(sentence);
+    expect(said(await apply({ policy: { name: 'careful' }, requester }))).toBe(sentence);
+    expect(said(await decide({ verdict: 'Deny' }))).toBe('stamped');
+  });
 });
 
 describe('the owner of the requesting account', () => {
