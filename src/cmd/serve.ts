@@ -14,6 +14,7 @@ import type { RestClient } from '../kube/rest.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { startStatusServer } from '../observe/status-server.ts';
 import { runOperator } from '../operator/operator.ts';
+import { Mutators } from '../webhook/mutators.ts';
 import { ServingCertificate } from '../webhook/serving-certificate.ts';
 import { createWebhook } from '../webhook/webhook.ts';
 import { createCaches } from './caches.ts';
@@ -60,6 +61,11 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     registry,
     previewKey,
     sealing: keyring.sealing,
+    mutators: new Mutators({
+      client: (resource) => new ResourceClient(rest, resource),
+      service: { namespace: options.namespace, name: options.serviceName },
+      trusted: options.trustedMutators,
+    }),
   });
   caches.approvals.onChange(({ type, object }) => webhook.saw(object, type === 'delete'));
   const certificate = new ServingCertificate({

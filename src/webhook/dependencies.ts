@@ -10,6 +10,7 @@ import type { KubeObject } from '../kube/objects.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import type { RestClient } from '../kube/rest.ts';
 import type { Log } from '../observe/log.ts';
+import type { Mutators } from './mutators.ts';
 
 /** Copies of the three kinds, and of the labels of namespaces. Approvals may leave out ended ones. */
 export interface Caches {
@@ -39,6 +40,7 @@ export interface WebhookDependencies {
   readonly own: { readonly username: string; readonly namespace: string };
   /** The keys that votes and releases are sealed with. */
   readonly sealing: Sealing;
+  readonly mutators: Pick<Mutators, 'foreign'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly registry: Registry;

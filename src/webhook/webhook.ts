@@ -36,7 +36,7 @@ export interface Webhook {
 const filingsCloseMs = 5_000;
 
 export function createWebhook(dependencies: WebhookDependencies): Webhook {
-  const { caches, clients, rest, own, clock, log, registry, previewKey, sealing } = dependencies;
+  const { caches, clients, rest, own, clock, log, registry, previewKey, sealing, mutators } = dependencies;
   const metrics = new WebhookMetrics(registry);
   const policies = new Policies(caches.policies, clients.policies, clock);
   const filings = new Filings({ approvals: clients.approvals, own, previewKey, sealing, clock, log, metrics });
@@ -74,6 +74,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     policies,
     approvals: clients.approvals,
     sealing,
+    mutators,
     ownNamespace: own.namespace,
     clock,
     log,

@@ -5,6 +5,7 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { Registry } from 'prom-client';
 import { expect } from 'vitest';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../src/api/kinds.ts';
+import type { Mutator } from '../../src/domain/mutator.ts';
 import { releaseStatement, withSealedCreation, withSealedDecision } from '../../src/domain/seal.ts';
 import { systemClock } from '../../src/kube/clock.ts';
 import { ObjectStore } from '../../src/kube/object-store.ts';
@@ -65,6 +66,8 @@ export interface Harness extends ReturnType<typeof fakeKinds> {
   readonly targetReads: string[];
   readonly namespaces: ObjectStore<KubeObject>;
   hasSynced: boolean;
+  /** Who else may change what is said. */
+  foreign: Mutator | undefined;
   /** Since when the cache of approvals has missed nothing; undefined: it cannot tell. */
   unbrokenSinceMs: number | undefined;
   /** Moves the wall clock, not the monotonic one. */
@@ -119,6 +122,7 @@ export async function startWebhook(): Promise<Harness> {
     registry,
     previewKey: new Uint8Array(32),
     sealing: sealingOf(keyring),
+    mutators: { foreign: async () => harness.foreign },
   });
   webhook.setCertificate(leaf);
   const port = await webhook.listen({ address: '127.0.0.1', port: 0 });
@@ -152,6 +156,7 @@ export async function startWebhook(): Promise<Harness> {
     targetReads,
     namespaces,
     hasSynced: true,
+    foreign: undefined,
     unbrokenSinceMs: undefined,
     aheadMs: 0,
     post,
