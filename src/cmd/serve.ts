@@ -8,12 +8,14 @@ import { systemClock } from '../kube/clock.ts';
 import { EventRecorder } from '../kube/events.ts';
 import { followKeyring, type KeyringSecret } from '../kube/keyring-secret.ts';
 import { LeaderElector } from '../kube/lease.ts';
+import { followOwnGroup } from '../kube/own-group.ts';
 import { ResourceClient } from '../kube/resource-client.ts';
-import { events, leases, secrets } from '../kube/resources.ts';
+import { apiServices, events, leases, secrets } from '../kube/resources.ts';
 import type { RestClient } from '../kube/rest.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { startStatusServer } from '../observe/status-server.ts';
 import { runOperator } from '../operator/operator.ts';
+import { Mutators } from '../webhook/mutators.ts';
 import { ServingCertificate } from '../webhook/serving-certificate.ts';
 import { createWebhook } from '../webhook/webhook.ts';
 import { createCaches } from './caches.ts';
@@ -39,13 +41,18 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     onProblem: (problem) => log.warn({ secret: options.keysSecret, problem }, 'keyring not usable'),
     onError: (error) => log.warn({ secret: options.keysSecret, ...errorFields(error) }, 'keyring not read'),
   });
+  const ownGroup = followOwnGroup({
+    source: new ResourceClient(rest, apiServices),
+    clock,
+    onError: (error) => log.warn(errorFields(error), 'APIService not read'),
+  });
   const views = {
     policies: caches.policies.objects,
     approvals: caches.approvals.objects,
     decisions: caches.decisions.objects,
     namespaces: caches.namespaces.objects,
-    // Without the keys no vote counts: refusing for that would be wrong.
-    hasSynced: () => caches.hasSynced() && keyring.sealing.isKnown,
+    // Nothing is to be believed without the keys, or where somebody else answers for our kinds.
+    hasSynced: () => caches.hasSynced() && keyring.sealing.isKnown && ownGroup.problem() === undefined,
     approvalsUnbrokenSinceMs: () => caches.approvals.unbrokenSinceMs,
   };
   // Of this process only: equal secret values look equal within one preview, and nowhere else.
@@ -61,6 +68,11 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     registry,
     previewKey,
     sealing: keyring.sealing,
+    mutators: new Mutators({
+      client: (resource) => new ResourceClient(rest, resource),
+      service: { namespace: options.namespace, name: options.serviceName },
+      trusted: options.trustedMutators,
+    }),
   });
   caches.approvals.onChange(({ type, object }) => webhook.saw(object, type === 'delete'));
   const certificate = new ServingCertificate({
@@ -76,6 +88,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     ...webhook.notReady(),
     ...certificate.problems(),
     ...keyring.problems(),
+    ...[ownGroup.problem() ?? []].flat(),
     ...unheard(rest),
   ];
   const status = await startStatusServer({
@@ -87,7 +100,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
 
   // The webhook goes on until its last answer is given, so what it reads from must outlive the signal.
   const afterwards = new AbortController();
-  const reading = [caches, certificate, keyring].map((copy) => copy.run(afterwards.signal));
+  const reading = [caches, certificate, keyring, ownGroup].map((copy) => copy.run(afterwards.signal));
   const listening = webhook.listen({ address: options.bindAddress, port: options.webhookPort });
   listening.catch((error: unknown) => log.error(errorFields(error), 'the webhook cannot listen'));
   const recorder = new EventRecorder({

@@ -19,6 +19,7 @@ export interface ServeOptions {
   readonly packsConfigmap: string;
   readonly retentionSeconds: number;
   readonly settleResources: readonly string[];
+  readonly trustedMutators: readonly string[];
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly cacheDelayMs: number;
   readonly clockOffsetMs: number;
@@ -149,6 +150,13 @@ const rows: Readonly<Record<keyof ServeOptions, Row>> = {
     default: '',
     parse: list,
     help: 'kinds the operator may read to see what became of a reservation, as resource.group',
+  },
+  trustedMutators: {
+    flag: '--trusted-mutators <list>',
+    env: 'STEPUP_TRUSTED_MUTATORS',
+    default: '',
+    parse: list,
+    help: 'mutating webhook configurations and policies that may change approvals and decisions, by name',
   },
   logLevel: {
     flag: '--log-level <level>',

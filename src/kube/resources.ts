@@ -30,6 +30,8 @@ export const mutatingWebhookConfigurations = cluster(
   'mutatingwebhookconfigurations',
   'MutatingWebhookConfiguration',
 );
+/** In the newest version; older API servers serve v1beta1 or v1alpha1. */
+export const mutatingAdmissionPolicies = cluster(ADMISSION, 'mutatingadmissionpolicies', 'MutatingAdmissionPolicy');
 export const apiServices = cluster({ group: 'apiregistration.k8s.io', version: 'v1' }, 'apiservices', 'APIService');
 
 /** Create-only: the answer is the returned object. */

@@ -10,6 +10,7 @@ import type { KubeObject } from '../kube/objects.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import type { RestClient } from '../kube/rest.ts';
 import type { Log } from '../observe/log.ts';
+import type { Mutators } from './mutators.ts';
 
 /** Copies of the three kinds, and of the labels of namespaces. Approvals may leave out ended ones. */
 export interface Caches {
@@ -41,6 +42,7 @@ export interface WebhookDependencies {
   readonly sealing: Sealing;
   /** The Secret in our namespace that keeps the keys of seals. */
   readonly keysSecret: string;
+  readonly mutators: Pick<Mutators, 'foreign'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly registry: Registry;

@@ -8,6 +8,7 @@ import type { Sealing } from '../api/sealing.ts';
 import type { ApprovalSpec, Decision } from '../domain/approval.ts';
 import { stampOf } from '../domain/caller-stamp.ts';
 import { isObject, type JsonObject, textAt, valueAt } from '../domain/json.ts';
+import { sentenceOn } from '../domain/mutator.ts';
 import type { Policy } from '../domain/policy.ts';
 import { type DeniedReason, deniedReasons } from '../domain/reason.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
@@ -20,6 +21,7 @@ import type { Clock } from '../kube/clock.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import type { Caches } from './dependencies.ts';
+import type { Mutators } from './mutators.ts';
 import { pendingOf } from './pending.ts';
 import type { Policies } from './policies.ts';
 import type { Powers } from './powers.ts';
@@ -33,6 +35,7 @@ export interface StamperDependencies {
   readonly rights: Rights;
   readonly powers: Powers;
   readonly sealing: Sealing;
+  readonly mutators: Pick<Mutators, 'foreign'>;
   readonly ownNamespace: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -80,9 +83,7 @@ export class Stamper {
     if (!caches.hasSynced()) return refusal(403, 'NotReady', `${deniedReasons.NotReady}; try again in a moment`);
     try {
       const limit = { attempt: `stamp ${request.uid}`, deadlineMs: innerDeadlineMs };
-      const stamping = await withinLimit(limit, (signal) =>
-        kind === 'approval' ? this.#approval(request, object, signal) : this.#decision(request, object, signal),
-      );
+      const stamping = await withinLimit(limit, (signal) => this.#stamp(kind, request, object, signal));
       metrics.stamp(kind, stamping.kind === 'Stamped' ? 'stamped' : 'refused');
       if (stamping.kind === 'Refused') return refusal(403, 'Forbidden', stamping.message);
       return patched(object, { ...stamping, spec: this.#sealed(kind, request.namespace, stamping.spec) });
@@ -91,6 +92,17 @@ export class Stamper {
       log.error({ requestUid: request.uid, namespace: request.namespace, ...errorFields(error) }, 'stamping failed');
       return refusal(403, 'Failed', 'stamping failed and nothing was stored; try again');
     }
+  }
+
+  async #stamp(
+    kind: 'approval' | 'decision',
+    request: AdmissionRequest,
+    object: JsonObject,
+    signal: AbortSignal,
+  ): Promise<Stamping> {
+    const foreign = await this.#dependencies.mutators.foreign({ signal, deadlineMs: innerDeadlineMs });
+    if (foreign !== undefined) return { kind: 'Refused', message: sentenceOn(foreign) };
+    return kind === 'approval' ? this.#approval(request, object, signal) : this.#decision(request, object, signal);
   }
 
   #sealed(kind: 'approval' | 'decision', namespace: string, spec: JsonObject): JsonObject {

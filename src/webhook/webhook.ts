@@ -38,7 +38,7 @@ export interface Webhook {
 const filingsCloseMs = 5_000;
 
 export function createWebhook(dependencies: WebhookDependencies): Webhook {
-  const { caches, clients, rest, own, keysSecret, clock, log, registry, previewKey, sealing } = dependencies;
+  const { caches, clients, rest, own, keysSecret, clock, log, registry, previewKey, sealing, mutators } = dependencies;
   const metrics = new WebhookMetrics(registry);
   const policies = new Policies(caches.policies, clients.policies, clock);
   const rights = new Rights({ rest, log });
@@ -79,6 +79,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     rights,
     powers: new Powers(rest, { namespace: own.namespace, keysSecret }, clock),
     sealing,
+    mutators,
     ownNamespace: own.namespace,
     clock,
     log,

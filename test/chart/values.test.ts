@@ -20,6 +20,7 @@ const everything = {
   statusPort: 9080,
   log: { level: 'debug' },
   retentionSeconds: 86400,
+  trustedMutators: ['kyverno', 'gatekeeper'],
   settle: {
     resources: [
       { group: 'apps', resources: ['deployments'] },
@@ -116,6 +117,7 @@ describe('values', () => {
       '--packs-configmap=stepup-packs',
       '--retention-seconds=86400',
       '--settle-resources=deployments.apps,pods',
+      '--trusted-mutators=kyverno,gatekeeper',
       '--log-level=debug',
       '--cache-delay-ms=1000',
     ]);

@@ -5,6 +5,7 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { Registry } from 'prom-client';
 import { expect } from 'vitest';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../src/api/kinds.ts';
+import type { Mutator } from '../../src/domain/mutator.ts';
 import { releaseStatement, withSealedCreation, withSealedDecision } from '../../src/domain/seal.ts';
 import { systemClock } from '../../src/kube/clock.ts';
 import { ObjectStore } from '../../src/kube/object-store.ts';
@@ -67,6 +68,8 @@ export interface Harness extends ReturnType<typeof fakeKinds> {
   /** What SubjectAccessReviews are asked, and what they say. */
   readonly rights: FakeRights;
   hasSynced: boolean;
+  /** Who else may change what is said. */
+  foreign: Mutator | undefined;
   /** Since when the cache of approvals has missed nothing; undefined: it cannot tell. */
   unbrokenSinceMs: number | undefined;
   /** Moves the wall clock, not the monotonic one. */
@@ -151,6 +154,7 @@ export async function startWebhook(): Promise<Harness> {
     registry,
     previewKey: new Uint8Array(32),
     sealing: sealingOf(keyring),
+    mutators: { foreign: async () => harness.foreign },
   });
   webhook.setCertificate(leaf);
   const port = await webhook.listen({ address: '127.0.0.1', port: 0 });
@@ -185,6 +189,7 @@ export async function startWebhook(): Promise<Harness> {
     rights,
     namespaces,
     hasSynced: true,
+    foreign: undefined,
     unbrokenSinceMs: undefined,
     aheadMs: 0,
     post,

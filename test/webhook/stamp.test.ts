@@ -268,6 +268,17 @@ describe('an approval is refused', () => {
   });
 });
 
+describe('while somebody else may change what is said', () => {
+  test('nothing is stamped, and it says whose fault it is', async () => {
+    webhook.foreign = { kind: 'MutatingAdmissionPolicy', name: 'swap', isOurs: false };
+    const refused = await webhook.stamp(approval());
+    expect(refused).toMatchObject({ allowed: false, status: { code: 403, reason: 'Forbidden' } });
+    expect(refused.status?.message).toContain('MutatingAdmissionPolicy swap may change what you say');
+    webhook.foreign = undefined;
+    expect((await webhook.stamp(approval())).allowed).toBe(true);
+  });
+});
+
 describe('a decision', () => {
   let stored: StepUpApproval;
   beforeEach(() => {

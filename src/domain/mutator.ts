@@ -1,0 +1,53 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Who else may change what a voter says on its way to us. A mutating admission policy runs before every webhook, so a
+// Deny can reach us as an Approve by the same person: what may have been changed is not sealed.
+
+/** One entry of a mutating webhook configuration, or a mutating admission policy. */
+export interface Mutator {
+  readonly kind: 'MutatingWebhookConfiguration' | 'MutatingAdmissionPolicy';
+  /** Of the configuration or policy. */
+  readonly name: string;
+  /** Absent where it is not said: then everything. */
+  readonly rules?: readonly MutatorRule[];
+  /** It calls our own stamp, whatever it is named. */
+  readonly isOurs: boolean;
+}
+
+export interface MutatorRule {
+  readonly apiGroups?: readonly string[];
+  readonly operations?: readonly string[];
+  readonly resources?: readonly string[];
+}
+
+const kinds = ['stepupdecisions', 'stepupapprovals'];
+
+/**
+ * The first that may change approvals or decisions when they are created, is not ours and not trusted by name. Selectors
+ * and conditions are not looked at: what they let through today they may not tomorrow.
+ */
+export function foreignMutator(mutators: readonly Mutator[], trusted: readonly string[]): Mutator | undefined {
+  return mutators.find(
+    ({ isOurs, name, rules }) => !isOurs && !trusted.includes(name) && (rules?.some(reachesUs) ?? true),
+  );
+}
+
+function reachesUs({ apiGroups, operations, resources }: MutatorRule): boolean {
+  return (
+    has(apiGroups, ['*', 'stepup.dev']) &&
+    has(operations, ['*', 'CREATE']) &&
+    has(resources, ['*', '*/*', ...kinds, ...kinds.map((kind) => `${kind}/*`)])
+  );
+}
+
+function has(listed: readonly string[] | undefined, wanted: readonly string[]): boolean {
+  return listed?.some((one) => wanted.includes(one)) ?? true;
+}
+
+/** What the voter is told. */
+export function sentenceOn({ kind, name }: Mutator): string {
+  return (
+    `${kind} ${name} may change what you say before stepup sees it, so nothing is sealed; ` +
+    'have an admin take it away, narrow its rules, or name it in trustedMutators'
+  );
+}
