@@ -23,9 +23,9 @@ export function isUnreviewed({ status }: Pick<Approval, 'status'>): boolean {
   return status?.review === 'Required';
 }
 
-/** Everybody who broke the glass, counted or not, by decisions and by the copies of those that are gone. */
+/** Everybody who broke the glass, by sealed decisions and by the copies of those that are gone. */
 export function bypassersOf({ status }: Approval, decisions: readonly Decision[]): readonly Person[] {
-  const told = (status?.decisions ?? []).filter(({ bypass }) => bypass === true);
+  const told = (status?.decisions ?? []).filter(({ bypass, counted }) => bypass === true && counted);
   return [
     ...decisions.flatMap(({ spec, seal }) =>
       seal === 'Sealed' && spec.bypass === true && spec.decidedBy ? [personOf(spec.decidedBy)] : [],
@@ -47,7 +47,7 @@ const mostTold = 64;
 
 /**
  * The members of a status that tell of a bypass; none where there was none. What was told once stays until it is
- * reviewed, whatever has become of the decision or the policy.
+ * reviewed, whatever has become of the decision or the policy; and a review that is gone, or was never said, is owed again.
  */
 export function reviewOf(
   before: ApprovalStatus | undefined,
@@ -56,7 +56,7 @@ export function reviewOf(
 ): { readonly review?: ApprovalStatus['review']; readonly conditions: readonly Condition[] } {
   const earlier = before === undefined ? undefined : reviewCondition(before);
   const said = reviewed === undefined ? openCondition(bypassed) : doneCondition(reviewed);
-  if (said === undefined || (before?.review === 'Done' && reviewed === undefined)) {
+  if (said === undefined) {
     return before?.review === undefined ? { conditions: [] } : { review: before.review, conditions: listed(earlier) };
   }
   const isSame = earlier?.status === said.status;

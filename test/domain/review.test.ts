@@ -71,6 +71,14 @@ describe('an approval given by break glass', () => {
     expect(planned(reviewed, [bypass, review], 2_000 + 11 * month).isToBeRemoved).toBe(true);
   });
 
+  test('is to be reviewed again when the review is gone, or the glass broken once more', () => {
+    const reviewed = written(expired, planned(expired, [bypass, review], 3_000));
+    const again = word(filed, { ...bypass.spec, decidedAt: at(80).toISOString() }, 'uid-again');
+    expect(told(written(reviewed, planned(reviewed, [bypass], 3_100)))[1]).toBe('Required');
+    expect(told(written(reviewed, planned(reviewed, [bypass, review, again], 3_100)))[1]).toBe('Required');
+    expect(planned(reviewed, [bypass, review], 3_100).status).toBeUndefined();
+  });
+
   test('is not reviewed by who broke it, also when that decision is gone', () => {
     const own = { ...review, spec: { ...review.spec, decidedBy: { username: 'eve', groups: ['approvers'] } } };
     expect(planned(expired, [own], 2_100).status).toBeUndefined();
