@@ -22,7 +22,8 @@ export function statusOf(
   outcome: Outcome,
   { votes, life, now }: { readonly votes: Tally; readonly life: Life; readonly now: Date },
 ): ApprovalStatus {
-  const before = approval.status;
+  const { engines: said = [], ...before } = approval.status ?? {};
+  const engines = said.filter(({ name }) => votes.missingEngines.includes(name));
   const isEnd = isEnded({ status: { phase: outcome.phase } });
   return {
     ...before,
@@ -39,11 +40,12 @@ export function statusOf(
     ...(outcome.evidence === undefined ? {} : { evidence: outcome.evidence }),
     ...(outcome.releases === undefined ? {} : { releases: outcome.releases }),
     decisions: votes.decisions,
+    ...(engines.length === 0 ? {} : { engines }),
     approveWith: approveWithOf(approval),
     conditions: [
-      ...conditionsOf(outcome, before?.conditions ?? [], now),
-      contentCondition(approval, before?.preview !== undefined, now),
-      ...tamperedCondition(votes.tampered, before?.conditions ?? [], now),
+      ...conditionsOf(outcome, before.conditions ?? [], now),
+      contentCondition(approval, before.preview !== undefined, now),
+      ...tamperedCondition(votes.tampered, before.conditions ?? [], now),
     ],
   };
 }

@@ -94,6 +94,7 @@ export interface ApprovalStatus {
   readonly preview?: { readonly diff: string; readonly truncated: boolean; readonly verifiedAt: string };
   readonly approveWith?: string;
   readonly decisions?: readonly SeenDecision[];
+  readonly engines?: readonly Abstention[];
   readonly uses?: readonly Use[];
   readonly releases?: readonly Release[];
   readonly conditions?: readonly Condition[];
@@ -118,6 +119,13 @@ export interface SeenDecision {
   readonly reason?: string;
   readonly counted: boolean;
   readonly why?: string;
+}
+
+/** A policy engine that was asked and has not decided. It is told to people, and opens or closes nothing. */
+export interface Abstention {
+  readonly name: string;
+  /** Why, in a few words. */
+  readonly abstained: string;
 }
 
 /** One reservation. Without a release it is spent (ADR 0003). */
@@ -184,6 +192,8 @@ export interface Decision {
     readonly bypass?: boolean;
     readonly decidedBy?: Stamp;
     readonly kind?: 'Human' | 'Delegate' | 'Engine';
+    /** Of kind Engine only. */
+    readonly engine?: { readonly name: string; readonly rule: string };
     readonly decidedAt?: string;
     readonly seal?: string;
   };

@@ -5,6 +5,7 @@
 import { type Approval, type ApprovalStatus, byAge } from './approval.ts';
 import { approvalNameOf } from './attempt.ts';
 import { type Candidate, covers, isOfSameAttempt, type Question, unfiled, weigh } from './candidate.ts';
+import { waitsForEngines } from './engine-vote.ts';
 import { missingElsewhere, type Waiting } from './group.ts';
 import { isOnce, isUseOf, openUseOf, reservedStatus } from './reservation.ts';
 import { tally } from './tally.ts';
@@ -30,6 +31,8 @@ export interface Denial {
   readonly approval?: Approval;
   /** A reservation of this very change is about to be settled: deciding again shortly may end otherwise. */
   readonly isSettling: boolean;
+  /** Only engines have not answered yet: asking again within a second may end otherwise. */
+  readonly waitsForEngines: boolean;
   /** Refused for the sake of this policy, though nobody knows whether it governs the request: not to be done again. */
   readonly mayGovern?: string;
 }
@@ -83,6 +86,7 @@ function denial(question: Question, candidates: readonly Candidate[], waiting: W
         : `${votes.missing} missing`),
     approvalName: name,
     ...(approval === undefined ? {} : { approval }),
+    waitsForEngines: waiting === undefined && waitsForEngines(votes, pending?.approval.status?.engines ?? []),
     isSettling: isOwn && pending === undefined && !isOnce(attempt.change.base),
     ...(waiting?.mayGovern === undefined ? {} : { mayGovern: waiting.mayGovern }),
   };

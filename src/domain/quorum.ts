@@ -1,22 +1,29 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Whether votes fill the seats that a policy's requirements have.
+import type { Abstention } from './approval.ts';
+import { isSameVoter, missingEngine, type Voter } from './engine-vote.ts';
 import type { Requirement } from './policy.ts';
-import { type Identity, serviceAccountOf } from './subject.ts';
+import { serviceAccountOf } from './subject.ts';
 
 export interface Vote {
-  readonly voter: Identity;
+  readonly voter: Voter;
   readonly at: Date;
 }
 
-export function countVotes(votes: readonly Vote[], requirements: readonly Requirement[]) {
+/** abstentions: why engines have not voted, to be told with what is missing. */
+export function countVotes(
+  votes: readonly Vote[],
+  requirements: readonly Requirement[],
+  abstentions: readonly Abstention[],
+) {
   const required = requirements.reduce((sum, requirement) => sum + seatsOf(requirement), 0);
   const sorted = [...votes].sort((a, b) => a.at.getTime() - b.at.getTime());
   const counted: Vote[] = [];
   let received = 0;
   let approvedAt: Date | undefined;
   for (const vote of sorted) {
-    if (counted.some((earlier) => earlier.voter.username === vote.voter.username)) continue;
+    if (counted.some((earlier) => isSameVoter(earlier.voter, vote.voter))) continue;
     counted.push(vote);
     received = seated(counted, requirements).length;
     if (received === required && required > 0) approvedAt ??= vote.at;
@@ -24,7 +31,7 @@ export function countVotes(votes: readonly Vote[], requirements: readonly Requir
   return {
     required,
     received,
-    missing: missingOf(counted, requirements),
+    missing: missingOf(counted, requirements, abstentions),
     voters: counted
       .slice(0, mostEntries)
       .map((vote) => vote.voter.username)
@@ -60,11 +67,16 @@ function seated(votes: readonly Vote[], requirements: readonly Requirement[]): r
   return seats.filter((_, at) => sitter[at] !== undefined);
 }
 
-function missingOf(votes: readonly Vote[], requirements: readonly Requirement[]): string {
+function missingOf(
+  votes: readonly Vote[],
+  requirements: readonly Requirement[],
+  abstentions: readonly Abstention[],
+): string {
   const filled = seated(votes, requirements);
   const parts = requirements.flatMap((requirement) => {
     const seats = seatsOf(requirement);
     const left = seats - filled.filter((one) => one === requirement).length;
+    if (left > 0 && requirement.engine !== undefined) return [missingEngine(requirement.engine, abstentions)];
     return left > 0
       ? [`${left} of ${seats} ${seats === 1 ? 'approval' : 'approvals'} by ${approversOf(requirement)}`]
       : [];
@@ -72,7 +84,8 @@ function missingOf(votes: readonly Vote[], requirements: readonly Requirement[])
   return cut(parts.join(', '));
 }
 
-export function isApprover(requirement: Requirement, who: Identity): boolean {
+export function isApprover(requirement: Requirement, who: Voter): boolean {
+  if (requirement.engine !== undefined || who.engine !== undefined) return requirement.engine === who.engine;
   const { users = [], groups = [] } = requirement.approvers ?? {};
   return (
     users.includes(who.username) ||
@@ -96,7 +109,7 @@ function approversOf(requirement: Requirement): string {
     ...users.map((user) => `user ${user}`),
     ...serviceAccounts.map(({ namespace, name }) => `service account ${namespace}/${name}`),
   ];
-  return requirement.engine === undefined ? names.join(' or ') : `engine ${requirement.engine}`;
+  return names.join(' or ');
 }
 
 /** The schema's bounds on status; what exceeded one could never be written. */

@@ -209,6 +209,7 @@ function missingWarning(votes: { required: number; received: number; missing: st
   return [`stepup: ${received} of ${required} approvals so far; ${missing} missing`.slice(0, 250)];
 }
 
+const engineSentence = 'spec.kind: only stepup itself writes what an engine has decided; leave kind and engine out';
 const notBuiltVerdicts: readonly string[] = ['Review'];
 const verdicts: readonly Verdict[] = ['Approve', 'Deny', 'Revoke', 'Withdraw', 'Review'];
 
@@ -222,6 +223,7 @@ export function stampDecision(submitted: SubmittedDecision): Stamping {
   }
   if (notBuiltVerdicts.includes(verdict)) return refused(`verdict ${verdict} is not available in this release`);
   if (spec.bypass !== undefined && spec.bypass !== false) return refused('bypass is not available in this release');
+  if (spec.kind === 'Engine' || spec.engine !== undefined) return refused(engineSentence);
   if (spec.decidedBy !== undefined && textAt(spec, '/decidedBy/username') !== caller.username) {
     return refused('decidedBy is written from who creates the decision; leave it out');
   }

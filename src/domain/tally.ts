@@ -3,6 +3,7 @@
 // Whose votes count for what, and whether they suffice.
 import type { Approval, Decision, SeenDecision, Stamp } from './approval.ts';
 import { objectionToStamp } from './creation-vote.ts';
+import { missingEnginesOf, objectionToEngine, voterOf } from './engine-vote.ts';
 import type { Policy } from './policy.ts';
 import { countVotes, cut, isApprover, mostEntries, namesServiceAccount, type Vote } from './quorum.ts';
 import { objectionToSeal, type SealCheck } from './seal.ts';
@@ -22,6 +23,8 @@ export interface Tally {
   readonly decisions: readonly SeenDecision[];
   /** What bears no seal of ours, each a sentence. */
   readonly tampered: readonly string[];
+  /** Engines whose approval is missing. */
+  readonly missingEngines: readonly string[];
 }
 
 /**
@@ -58,7 +61,7 @@ export function tally(
     seen.push(word);
     stopped ??= { verdict: word.verdict, by: word.decidedBy, at: new Date(word.decidedAt) };
   }
-  const counted = countVotes(votes, requirements);
+  const counted = countVotes(votes, requirements, approval.status?.engines ?? []);
   const isToBeSaid = objection !== undefined && counted.missing !== '';
   return {
     ...counted,
@@ -66,6 +69,7 @@ export function tally(
     ...(stopped === undefined ? {} : { stopped }),
     decisions: mostTelling(seen),
     tampered: tamperedIn(approval, decisions),
+    missingEngines: missingEnginesOf(policy.spec, votes),
   };
 }
 
@@ -138,21 +142,25 @@ function decidedAtOf(decision: Decision): Date {
 function judged(decision: Decision, approval: Approval, policy: Policy, gatekeepers: readonly Policy[]) {
   const { verdict, decidedBy, reason } = decision.spec;
   const at = decidedAtOf(decision);
+  const voter = voterOf(decision.spec, identityOf(decidedBy));
   const objection =
     decidedBy === undefined
       ? 'it is not stamped'
-      : (objectionToSeal(decision.seal) ?? objectionToWord(verdict, decidedBy, approval, policy, gatekeepers));
+      : (objectionToSeal(decision.seal) ??
+        (voter.engine === undefined
+          ? objectionToWord(verdict, decidedBy, approval, policy, gatekeepers)
+          : objectionToEngine(voter.engine, verdict, policy)));
   const seen: SeenDecision = {
     name: decision.metadata.name,
     uid: decision.metadata.uid,
     verdict,
-    decidedBy: decidedBy?.username ?? '',
+    decidedBy: voter.username,
     decidedAt: at.toISOString(),
     ...(reason === undefined ? {} : { reason }),
     counted: objection === undefined,
     ...(objection === undefined ? {} : { why: cut(objection) }),
   };
-  return { seen, at, voter: identityOf(decidedBy) };
+  return { seen, at, voter };
 }
 
 /** Why this word of this person does not count; undefined when it does. */

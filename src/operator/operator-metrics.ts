@@ -11,6 +11,7 @@ export interface OperatorMetrics {
   settled(result: string): void;
   restored(kind: string): void;
   tampered(): void;
+  engineAnswered(engine: string, result: string): void;
 }
 
 export interface Counted {
@@ -70,11 +71,22 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
         registers,
       }),
   );
+  const answers = once(
+    'stepup_engine_answers_total',
+    () =>
+      new Counter({
+        name: 'stepup_engine_answers_total',
+        help: 'What configured policy engines answered, or why they did not.',
+        labelNames: ['engine', 'result'],
+        registers,
+      }),
+  );
   return {
     leading: (isLeader) => leader.set(isLeader ? 1 : 0),
     moved: (phase) => transitions.inc({ phase }),
     settled: (result) => settlements.inc({ result }),
     tampered: () => tampered.inc(),
     restored: (kind) => restores.inc({ kind }),
+    engineAnswered: (engine, result) => answers.inc({ engine, result }),
   };
 }

@@ -132,17 +132,21 @@ function allowedAnswer(verdict: Extract<Verdict, { reason: 'Reserved' | 'Readmit
   return { auditAnnotations: { policy: policy.metadata.name, outcome: 'Allowed', reason, approval } };
 }
 
+/** An engine answers in moments, unlike people. */
+const engineSeconds = 1;
+
 function deniedAnswer(verdict: Extract<Verdict, { outcome: 'Denied' }>, request: AdmissionRequest): Answer {
   const { policy, attempt, denial, namespace, reason } = verdict;
   const { whenPending, retryAfterSeconds } = requestRulesOf(policy);
   // Clients do not retry a CONNECT, and a dry run must not wait for people.
   const waits = whenPending === 'Retry' && !request.dryRun && request.operation !== 'CONNECT';
+  const waitSeconds = denial.waitsForEngines ? engineSeconds : retryAfterSeconds;
   return {
     refusal: {
       code: waits ? 429 : 403,
       reason: stepUpRequired,
       message: denialMessage(attempt, denial, namespace),
-      details: denialDetails(attempt, denial, namespace, waits ? retryAfterSeconds : undefined),
+      details: denialDetails(attempt, denial, namespace, waits ? waitSeconds : undefined),
     },
     auditAnnotations: {
       policy: policy.metadata.name,

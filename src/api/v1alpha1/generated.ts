@@ -90,6 +90,12 @@ export interface StepUpApproval extends KubeObject {
       readonly truncated: boolean;
       readonly verifiedAt: string;
     };
+    /** Policy engines that were asked and have not decided. */
+    readonly engines?: readonly {
+      readonly name: string;
+      /** Why the engine has not decided. */
+      readonly abstained: string;
+    }[];
     /** The complete decision as one line of JSON. */
     readonly approveWith?: string;
     /** Decisions seen so far, copied for people. */
@@ -180,6 +186,11 @@ export interface StepUpDecision extends KubeObject {
     };
     /** Stamped. */
     readonly kind?: 'Human' | 'Delegate' | 'Engine';
+    /** Which policy engine said so, and by which of its rules. Written by stepup only. */
+    readonly engine?: {
+      readonly name: string;
+      readonly rule: string;
+    };
     /** Stamped. */
     readonly decidedAt?: string;
     /** Stamped: stepup's signature, <key id>:<Ed25519 in base64url>. */
