@@ -42,6 +42,8 @@ export interface ApprovalSpec {
   readonly reason?: string;
   readonly ticket?: string;
   readonly origin?: 'Denied' | 'Asked' | 'Applied' | 'Auto';
+  /** The reservation that was made in creating the approval (origin Auto): the first of its uses. */
+  readonly use?: Use;
   readonly createdBy?: CreationStamp;
 }
 
@@ -199,6 +201,12 @@ export interface Decision {
   };
   /** What its seal is worth, as whoever read it found. */
   readonly seal: SealCheck;
+}
+
+/** All reservations, the oldest first; releases name them by their index. */
+export function usesOf({ spec, status }: Pick<Approval, 'spec' | 'status'>): readonly Use[] {
+  const { uses = [] } = status ?? {};
+  return spec.use === undefined ? uses : [spec.use, ...uses];
 }
 
 /** The oldest first. */

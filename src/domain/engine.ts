@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The contract with policy engines: what one is asked about an approval, and what its answer comes to (docs/engines.md).
-import { type Approval, type ApprovalAction, type Decision, isEnded, type SeenDecision } from './approval.ts';
+import { type Approval, type ApprovalAction, type Decision, isEnded, type SeenDecision, usesOf } from './approval.ts';
 import { isObject, type Json } from './json.ts';
 import { lifeOf } from './life.ts';
 import type { Policy } from './policy.ts';
@@ -139,7 +139,7 @@ export function engineReview(engine: string, considered: Considered): EngineRevi
 
 function historyOf(others: readonly Approval[]): EngineHistory {
   const uses = others.flatMap(({ metadata, spec, status }) =>
-    (status?.uses ?? [])
+    usesOf({ spec, ...(status === undefined ? {} : { status }) })
       .filter((_, index) => !(status?.releases ?? []).some(({ use }) => use === index))
       .map((use) => ({
         approval: metadata.name,

@@ -119,7 +119,6 @@ export function isReady(policy: Policy): boolean {
 /** What this release does not do yet. A policy that asks for it is not Ready, and says so. */
 export function notBuiltYet(spec: PolicySpec): readonly string[] {
   const asks: string[] = [];
-  if (spec.approval.auto !== undefined) asks.push('spec.approval.auto');
   if (spec.bypass?.enabled === true) asks.push('spec.bypass');
   return asks;
 }

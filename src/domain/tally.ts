@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whose votes count for what, and whether they suffice.
 import type { Approval, Decision, SeenDecision, Stamp } from './approval.ts';
+import { tallyByPolicy } from './by-policy.ts';
 import { objectionToStamp } from './creation-vote.ts';
 import { missingEnginesOf, objectionToEngine, voterOf } from './engine-vote.ts';
 import type { Policy } from './policy.ts';
@@ -61,7 +62,10 @@ export function tally(
     seen.push(word);
     stopped ??= { verdict: word.verdict, by: word.decidedBy, at: new Date(word.decidedAt) };
   }
-  const counted = countVotes(votes, requirements, approval.status?.engines ?? []);
+  const counted =
+    origin === 'Auto'
+      ? tallyByPolicy(approval, policy)
+      : countVotes(votes, requirements, approval.status?.engines ?? []);
   const isToBeSaid = objection !== undefined && counted.missing !== '';
   return {
     ...counted,
@@ -69,7 +73,7 @@ export function tally(
     ...(stopped === undefined ? {} : { stopped }),
     decisions: mostTelling(seen),
     tampered: tamperedIn(approval, decisions),
-    missingEngines: missingEnginesOf(policy.spec, votes),
+    missingEngines: origin === 'Auto' ? [] : missingEnginesOf(policy.spec, votes),
   };
 }
 

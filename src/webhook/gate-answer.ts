@@ -29,6 +29,7 @@ export type Verdict =
       readonly approval: string;
       readonly granted: Approval;
     }
+  | AutoApproved
   | {
       readonly outcome: 'Denied';
       readonly reason: Denial['reason'];
@@ -39,6 +40,15 @@ export type Verdict =
     }
   | Refused
   | WouldDeny;
+
+/** The policy itself has approved it; in mode Observe it only would have, and nothing was recorded. */
+interface AutoApproved {
+  readonly outcome: 'Allowed';
+  readonly reason: 'AutoApproved';
+  readonly policy: Policy;
+  /** namespace/name */
+  readonly approval?: string;
+}
 
 /** What a policy in mode Observe lets pass and Enforce would not. */
 interface WouldDeny {
@@ -127,9 +137,16 @@ function dryRunAnswer(verdict: Extract<Verdict, { reason: 'DryRun' }>): Answer {
   return { warnings, auditAnnotations: { policy: name, outcome: 'Allowed', reason: 'DryRun' } };
 }
 
-function allowedAnswer(verdict: Extract<Verdict, { reason: 'Reserved' | 'Readmitted' }>): Answer {
+function allowedAnswer(verdict: Exclude<Extract<Verdict, { outcome: 'Allowed' }>, { reason: 'DryRun' }>): Answer {
   const { policy, reason, approval } = verdict;
-  return { auditAnnotations: { policy: policy.metadata.name, outcome: 'Allowed', reason, approval } };
+  return {
+    auditAnnotations: {
+      policy: policy.metadata.name,
+      outcome: 'Allowed',
+      reason,
+      ...(approval === undefined ? {} : { approval }),
+    },
+  };
 }
 
 /** An engine answers in moments, unlike people. */

@@ -80,7 +80,7 @@ export class Gate {
       isDryRun: request.dryRun,
     });
     // Denials come in storms and have a counter; a reservation is rare and worth a line.
-    if (outcome === 'Allowed' && reason !== 'DryRun') {
+    if (mode === 'Enforce' && outcome === 'Allowed' && reason !== 'DryRun') {
       log.info({ policy: policyName, approval: verdict.approval, reason, requestUid: request.uid }, 'request admitted');
     }
     metrics.decisionTook((clock.monotonicMs() - startedAtMs) / 1000);
@@ -192,10 +192,10 @@ export class Gate {
   #noteContentOf(verdict: Verdict, { attempt, request, policy }: Governed): void {
     const shows = { attempt, request, policy };
     const { verifications } = this.#dependencies;
-    if (verdict.outcome === 'Allowed' && verdict.reason !== 'DryRun') {
+    if (verdict.outcome === 'Allowed' && (verdict.reason === 'Reserved' || verdict.reason === 'Readmitted')) {
       verifications.note({ ...shows, approval: verdict.granted, isUse: true });
     }
-    if (verdict.outcome === 'Denied' && verdict.denial.approval !== undefined) {
+    if (verdict.outcome === 'Denied' && verdict.denial.approval !== undefined && !verdict.denial.isElsewhere) {
       verifications.note({ ...shows, approval: verdict.denial.approval, isUse: false });
     }
   }
@@ -205,6 +205,8 @@ export class Gate {
     const { filings, limit } = this.#dependencies;
     const { policy, attempt, denial, namespace } = verdict;
     const name = denial.approvalName;
+    // Another policy's is filed by its own call, which knows what it shows.
+    if (denial.isElsewhere === true) return verdict;
     if (denial.approval !== undefined || filings.isKnown(name)) return verdict;
     const most = requestRulesOf(policy).maxPendingPerRequester;
     const { username } = attempt.requester;

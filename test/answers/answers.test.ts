@@ -39,6 +39,13 @@ function twoEffects() {
 }
 
 const cases: Readonly<Record<DeniedReason, Case>> = {
+  RateExceeded: {
+    async ask() {
+      webhook.policy('deploys', { approval: { auto: { ratePerHour: 1 } } });
+      await webhook.ask(imageUpdate());
+      return webhook.ask(imageUpdate('nginx:3'));
+    },
+  },
   ApprovalRequired: { names: true, ask: () => webhook.ask(imageUpdate()) },
   AlreadyUsed: {
     names: true,

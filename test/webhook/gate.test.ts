@@ -536,7 +536,7 @@ describe('what keeps stepup from deciding is a denial', () => {
     [
       'a policy that asks for what is not built',
       (harness) => {
-        harness.policy('later', { approval: { auto: { ratePerHour: 1 } } });
+        harness.policy('later', { bypass: { enabled: true } });
         return 'later';
       },
     ],
