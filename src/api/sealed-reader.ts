@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // API objects as the domain reads them: with what their seals are worth.
-import type { Approval, Decision } from '../domain/approval.ts';
+import { type Approval, type Decision, usesOf } from '../domain/approval.ts';
 import { creationStatement, decisionStatement, releaseStatement, type Seals } from '../domain/seal.ts';
 import type { StepUpApproval, StepUpDecision } from './kinds.ts';
 
@@ -46,7 +46,8 @@ export class SealedReader implements Reader {
   }
 
   #sealsOf({ metadata, spec, status }: StepUpApproval): Approval['seals'] {
-    const { uses = [], releases = [] } = status ?? {};
+    const uses = usesOf({ spec, ...(status === undefined ? {} : { status }) });
+    const { releases = [] } = status ?? {};
     return {
       creation: this.#seals.check(creationStatement(metadata.namespace, spec), spec.createdBy?.seal),
       releases: releases.map((release) =>

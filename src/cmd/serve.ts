@@ -132,6 +132,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
         keyring,
         keysSecret: options.keysSecret,
         packsConfigMap: options.packsConfigmap,
+        enginesConfigMap: options.enginesConfigmap,
         retentionSeconds: options.retentionSeconds,
         settleResources: options.settleResources,
         webhookListening: () => webhook.notReady().length === 0,

@@ -17,6 +17,7 @@ export interface ServeOptions {
   readonly keysSecret: string;
   readonly lease: string;
   readonly packsConfigmap: string;
+  readonly enginesConfigmap: string;
   readonly retentionSeconds: number;
   readonly settleResources: readonly string[];
   readonly trustedMutators: readonly string[];
@@ -136,6 +137,12 @@ const rows: Readonly<Record<keyof ServeOptions, Row>> = {
     env: 'STEPUP_PACKS_CONFIGMAP',
     default: 'stepup-packs',
     help: 'ConfigMap with ready-made policies',
+  },
+  enginesConfigmap: {
+    flag: '--engines-configmap <name>',
+    env: 'STEPUP_ENGINES_CONFIGMAP',
+    default: 'stepup-engines',
+    help: 'ConfigMap with the policy engines that may be asked',
   },
   retentionSeconds: {
     flag: '--retention-seconds <n>',

@@ -24,7 +24,8 @@ export function statusOf(
   outcome: Outcome,
   { votes, life, now }: { readonly votes: Tally; readonly life: Life; readonly now: Date },
 ): ApprovalStatus {
-  const before = approval.status;
+  const { engines: said = [], ...before } = approval.status ?? {};
+  const engines = said.filter(({ name }) => votes.missingEngines.includes(name));
   const { review, conditions: reviewConditions } = reviewOf(before, votes, now);
   const isEnd = isEnded({ status: { phase: outcome.phase } });
   return {
@@ -43,13 +44,14 @@ export function statusOf(
     ...(review === undefined ? {} : { review }),
     ...(outcome.releases === undefined ? {} : { releases: outcome.releases }),
     decisions: votes.decisions,
+    ...(engines.length === 0 ? {} : { engines }),
     approveWith: approveWithOf(approval),
     conditions: [
-      ...conditionsOf(outcome, before?.conditions ?? [], now),
-      contentCondition(approval, before?.preview !== undefined, now),
+      ...conditionsOf(outcome, before.conditions ?? [], now),
+      contentCondition(approval, before.preview !== undefined, now),
       ...reviewConditions,
-      ...exposedCondition(votes.exposures, before?.conditions ?? [], now),
-      ...tamperedCondition(votes.tampered, before?.conditions ?? [], now),
+      ...exposedCondition(votes.exposures, before.conditions ?? [], now),
+      ...tamperedCondition(votes.tampered, before.conditions ?? [], now),
     ],
   };
 }

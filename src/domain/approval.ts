@@ -44,6 +44,8 @@ export interface ApprovalSpec {
   readonly reason?: string;
   readonly ticket?: string;
   readonly origin?: 'Denied' | 'Asked' | 'Applied' | 'Auto';
+  /** The reservation that was made in creating the approval (origin Auto): the first of its uses. */
+  readonly use?: Use;
   readonly createdBy?: CreationStamp;
 }
 
@@ -101,6 +103,7 @@ export interface ApprovalStatus {
   readonly preview?: { readonly diff: string; readonly truncated: boolean; readonly verifiedAt: string };
   readonly approveWith?: string;
   readonly decisions?: readonly SeenDecision[];
+  readonly engines?: readonly Abstention[];
   readonly uses?: readonly Use[];
   readonly releases?: readonly Release[];
   readonly conditions?: readonly Condition[];
@@ -127,6 +130,13 @@ export interface SeenDecision {
   readonly bypass?: boolean;
   readonly counted: boolean;
   readonly why?: string;
+}
+
+/** A policy engine that was asked and has not decided. It is told to people, and opens or closes nothing. */
+export interface Abstention {
+  readonly name: string;
+  /** Why, in a few words. */
+  readonly abstained: string;
 }
 
 /** One reservation. Without a release it is spent (ADR 0003). */
@@ -195,11 +205,19 @@ export interface Decision {
     readonly decidedBy?: Stamp;
     readonly decidedVia?: Stamp;
     readonly kind?: 'Human' | 'Delegate' | 'Engine';
+    /** Of kind Engine only. */
+    readonly engine?: { readonly name: string; readonly rule: string };
     readonly decidedAt?: string;
     readonly seal?: string;
   };
   /** What its seal is worth, as whoever read it found. */
   readonly seal: SealCheck;
+}
+
+/** All reservations, the oldest first; releases name them by their index. */
+export function usesOf({ spec, status }: Pick<Approval, 'spec' | 'status'>): readonly Use[] {
+  const { uses = [] } = status ?? {};
+  return spec.use === undefined ? uses : [spec.use, ...uses];
 }
 
 /** The oldest first. */

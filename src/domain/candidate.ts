@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What an approval is to an attempt: does it cover it, and may it be used for it now?
-import { type Approval, isEnded, type Decision as Word } from './approval.ts';
-import { type Attempt, targetKeyOf } from './attempt.ts';
+import { type Approval, byAge, isEnded, usesOf, type Decision as Word } from './approval.ts';
+import { type Attempt, approvalNameOf, targetKeyOf } from './attempt.ts';
 import type { ChangeContext } from './change.ts';
 import { namesChange, versionOf } from './change-digest.ts';
 import { isStampedAfter } from './creation-vote.ts';
@@ -35,6 +35,8 @@ export interface Question {
   readonly ownNamespace: string;
   /** Of the namespace the request is in; absent where they are not known. */
   readonly namespaceLabels?: Labels;
+  /** Policies whose own rate leaves room to approve one more request by themselves. */
+  readonly autoOpen?: ReadonlySet<string>;
   /** Policies for whose sake this attempt has been refused once already, though nobody knew whether they govern it. */
   readonly refusedFor?: ReadonlySet<string>;
 }
@@ -80,7 +82,7 @@ export function covers(approval: Approval, { attempt, policy, ownNamespace }: As
     return false;
   }
   if (spec.action.objectUID !== undefined && spec.action.objectUID !== (attempt.action.objectUID ?? '')) return false;
-  const firstUID = approval.status?.uses?.[0]?.objectUID;
+  const firstUID = usesOf(approval)[0]?.objectUID;
   if (attempt.change.operation !== 'CREATE' && firstUID !== undefined && firstUID !== attempt.change.objectUID)
     return false;
   if (binding === 'Target') return true;
@@ -119,10 +121,7 @@ function originalsIn({ approvals, isLive, watchedSince }: View, approval: Approv
 export function isOfSameAttempt(approval: Approval, attempt: Attempt): boolean {
   const { policy, action, change } = approval.spec;
   const key = digestOf([targetKeyOf(approval.spec), policy.name, action.objectUID ?? '', change?.digest ?? '']);
-  return (
-    key === attempt.attemptKeys[versionOf(approval.spec)] ||
-    (approval.status?.uses ?? []).some((use) => isUseOf(use, attempt))
-  );
+  return key === attempt.attemptKeys[versionOf(approval.spec)] || usesOf(approval).some((use) => isUseOf(use, attempt));
 }
 
 /** The approval of an attempt for which none is filed: what it takes is asked of it. */
@@ -137,4 +136,28 @@ export function unfiled(attempt: Attempt, now: Date): Approval {
     },
     seals: { creation: 'Missing', releases: [] },
   };
+}
+
+/** The name made from the newest approval of this attempt that can serve it no more. */
+export function nextName(question: Pick<Question, 'attempt' | 'view'>, candidates: readonly Candidate[]): string {
+  const { attempt, view } = question;
+  const over = new Set(
+    candidates
+      .filter(({ standing }) => standing.kind === 'Over' || standing.kind === 'OtherUse')
+      .map(({ approval }) => approval),
+  );
+  const spent = view.approvals
+    .filter((approval) => over.has(approval) || isOfSameAttempt(approval, attempt))
+    .sort(byAge);
+  const nameAfter = (one: Approval | undefined) =>
+    approvalNameOf(attempt.policy, attempt.attemptKey, one?.metadata.uid ?? '');
+  // Instants of creation are whole seconds: of two approvals spent within one, the newest by age may be the one whose
+  // successor is spent as well. Its name must not be asked for again.
+  let name = nameAfter(spent.at(-1));
+  for (let tries = 0; tries < spent.length; tries++) {
+    const successor = spent.find((approval) => approval.metadata.name === name);
+    if (successor === undefined) break;
+    name = nameAfter(successor);
+  }
+  return name;
 }

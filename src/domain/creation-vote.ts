@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Creating an approval by hand is a vote, and it is written in the approval's own spec: a copy would bring it along. It
 // counts for the object that was stamped, and for no other one.
-import { type Approval, byAge, isEnded } from './approval.ts';
+import { type Approval, byAge, isEnded, usesOf } from './approval.ts';
 import { after, requestCapSeconds } from './life.ts';
 
 /**
@@ -42,7 +42,7 @@ function precedes(a: Approval, b: Approval): boolean {
 }
 
 function isOver(approval: Approval): boolean {
-  return isEnded(approval) || (approval.status?.uses ?? []).length > 0;
+  return isEnded(approval) || usesOf(approval).length > 0;
 }
 
 function copied(ofWhat: string): string {

@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why was I denied? One function from a request, the policies and the approvals that were seen to a decision.
 // It starts undecided; only a reason of allowedReasons allows.
-import { type Approval, type ApprovalStatus, byAge } from './approval.ts';
-import { approvalNameOf } from './attempt.ts';
-import { type Candidate, covers, isOfSameAttempt, type Question, unfiled, weigh } from './candidate.ts';
+import { type Approval, type ApprovalStatus, byAge, type Use } from './approval.ts';
+import { autoAnswer } from './auto.ts';
+import { type Candidate, covers, nextName, type Question, unfiled, weigh } from './candidate.ts';
+import { waitsForEngines } from './engine-vote.ts';
 import { missingElsewhere, type Waiting } from './group.ts';
+import type { Policy } from './policy.ts';
 import { isOnce, isUseOf, openUseOf, reservedStatus } from './reservation.ts';
 import { tally } from './tally.ts';
 
@@ -17,7 +19,18 @@ export type Decision =
       readonly status: ApprovalStatus;
     }
   | { readonly outcome: 'Allowed'; readonly reason: 'Readmitted'; readonly approval: Approval }
-  | Denial;
+  | AutoApproval
+  | Denial
+  /** Nobody is asked either. */
+  | { readonly outcome: 'Refused'; readonly reason: 'RateExceeded' };
+
+/** The policy approves it by itself: once the approval of that name is created with that use. */
+export interface AutoApproval {
+  readonly outcome: 'Allowed';
+  readonly reason: 'AutoApproved';
+  readonly approvalName: string;
+  readonly use: Use;
+}
 
 export interface Denial {
   readonly outcome: 'Denied';
@@ -30,6 +43,10 @@ export interface Denial {
   readonly approval?: Approval;
   /** A reservation of this very change is about to be settled: deciding again shortly may end otherwise. */
   readonly isSettling: boolean;
+  /** It is another policy's, which files it itself. */
+  readonly isElsewhere?: true;
+  /** Only engines have not answered yet: asking again within a second may end otherwise. */
+  readonly waitsForEngines: boolean;
   /** Refused for the sake of this policy, though nobody knows whether it governs the request: not to be done again. */
   readonly mayGovern?: string;
 }
@@ -56,7 +73,38 @@ export function decide(question: Question): Decision {
       status: reservedStatus(approval, attempt, { ...by, now, ...lost }),
     };
   }
-  return denial(question, candidates, undefined);
+  const auto = autoAnswer(question, candidates);
+  switch (auto.kind) {
+    case 'Approves':
+      return { outcome: 'Allowed', reason: 'AutoApproved', approvalName: auto.approvalName, use: auto.use };
+    case 'Waits':
+      return elsewhere(auto.waiting);
+    case 'Spent':
+      if ((question.policy.spec.approval.require ?? []).length === 0)
+        return { outcome: 'Refused', reason: 'RateExceeded' };
+      return spentRate(question.policy, denial(question, candidates, undefined));
+    case 'Leaves':
+      return denial(question, candidates, undefined);
+  }
+}
+
+/** The policy itself would approve, and only another one's approval is to be waited for. */
+function elsewhere({ missing, approvalName, approval }: Waiting): Denial {
+  return {
+    outcome: 'Denied',
+    reason: 'WaitingForOthers',
+    missing,
+    approvalName,
+    ...(approval === undefined ? {} : { approval }),
+    isSettling: false,
+    isElsewhere: true,
+    waitsForEngines: false,
+  };
+}
+
+function spentRate({ spec }: Policy, denial: Denial): Denial {
+  const { ratePerHour } = spec.approval.auto ?? {};
+  return { ...denial, missing: `the rate of ${ratePerHour} an hour is spent, so ${denial.missing}` };
 }
 
 function denial(question: Question, candidates: readonly Candidate[], waiting: Waiting | undefined): Denial {
@@ -83,31 +131,8 @@ function denial(question: Question, candidates: readonly Candidate[], waiting: W
         : `${votes.missing} missing`),
     approvalName: name,
     ...(approval === undefined ? {} : { approval }),
+    waitsForEngines: waiting === undefined && waitsForEngines(votes, pending?.approval.status?.engines ?? []),
     isSettling: isOwn && pending === undefined && !isOnce(attempt.change.base),
     ...(waiting?.mayGovern === undefined ? {} : { mayGovern: waiting.mayGovern }),
   };
-}
-
-/** The name made from the newest approval of this attempt that can serve it no more. */
-function nextName(question: Question, candidates: readonly Candidate[]): string {
-  const { attempt, view } = question;
-  const over = new Set(
-    candidates
-      .filter(({ standing }) => standing.kind === 'Over' || standing.kind === 'OtherUse')
-      .map(({ approval }) => approval),
-  );
-  const spent = view.approvals
-    .filter((approval) => over.has(approval) || isOfSameAttempt(approval, attempt))
-    .sort(byAge);
-  const nameAfter = (one: Approval | undefined) =>
-    approvalNameOf(attempt.policy, attempt.attemptKey, one?.metadata.uid ?? '');
-  // Instants of creation are whole seconds: of two approvals spent within one, the newest by age may be the one whose
-  // successor is spent as well. Its name must not be asked for again.
-  let name = nameAfter(spent.at(-1));
-  for (let tries = 0; tries < spent.length; tries++) {
-    const successor = spent.find((approval) => approval.metadata.name === name);
-    if (successor === undefined) break;
-    name = nameAfter(successor);
-  }
-  return name;
 }

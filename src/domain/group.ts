@@ -4,7 +4,7 @@
 // asked in parallel, reserve and deny in turn for ever (ADR 0006), or spend one approval for nothing.
 import type { Approval } from './approval.ts';
 import { type Attempt, attemptOf, isNamespaceObject } from './attempt.ts';
-import { type Candidate, covers, isOfSameAttempt, type Question, unfiled, weigh } from './candidate.ts';
+import { type Candidate, covers, isOfSameAttempt, nextName, type Question, unfiled, weigh } from './candidate.ts';
 import { type CoverageRow, labelsOf, rowsFor, speaksOfObject } from './coverage.ts';
 import { describe } from './describe.ts';
 import { effectivePolicy, sharedSelectorKeys } from './effective-policy.ts';
@@ -18,6 +18,10 @@ import { tally } from './tally.ts';
 export interface Waiting {
   /** One sentence without full stop. */
   readonly missing: string;
+  /** The approval to have decided there, by name in the namespace where approvals of this target live. */
+  readonly approvalName: string;
+  /** Where there is one already. */
+  readonly approval?: Approval;
   /** Its name, where only the API server knows whether it governs the request: it has CEL of its own. */
   readonly mayGovern?: string;
 }
@@ -43,23 +47,34 @@ export function missingElsewhere(question: Question, usable: Approval): Waiting 
   for (const other of others(question)) {
     const { name } = other.policy.metadata;
     const asked: Question = { ...question, attempt: other.attempt, policy: other.policy };
-    const group = question.view.approvals
+    const covering = question.view.approvals
       .filter((approval) => covers(approval, asked))
-      .map((approval) => weigh(approval, asked))
-      .filter(({ standing }) => standing.kind !== 'Over');
+      .map((approval) => weigh(approval, asked));
+    const group = covering.filter(({ standing }) => standing.kind !== 'Over');
     if (group.some(({ standing }) => standing.kind === 'Usable' || standing.kind === 'SameUse')) continue;
+    // A policy that approves by itself is satisfied, unless people are asked already.
+    const isAsked = group.some(({ standing }) => standing.kind === 'Undecided');
+    if (!isAsked && question.autoOpen?.has(name) === true) continue;
     const [waiting] = group;
-    if (waiting !== undefined) return { missing: `policy ${name} is not satisfied: ${lackOf(waiting)}` };
+    if (waiting !== undefined) {
+      const { approval } = waiting;
+      const missing = `policy ${name} is not satisfied: ${lackOf(waiting)}`;
+      return { missing, approvalName: approval.metadata.name, approval };
+    }
+    const approvalName = nextName(asked, covering);
     if (other.isAsked === 'Yes' || hasGovernedSince(asked, usable)) {
       const { missing } = tally(unfiled(other.attempt, question.now), [], other.policy, question.policies);
-      return { missing: `policy ${name} is not satisfied: ${missing} missing` };
+      return { missing: `policy ${name} is not satisfied: ${missing || 'its approval'} missing`, approvalName };
     }
     if (other.isAsked === 'Unknown' || !isOnce(question.attempt.change.base) || question.refusedFor?.has(name))
       continue;
+    // Nothing waits for people here: if the other policy governs it, its own denial files what is missing.
+    if (usable.spec.origin === 'Auto') continue;
     // A cache holds no ended approvals, so it cannot tell; a refusal is decided again on a live view.
     if (usable.spec.origin === 'Denied' && question.view.isLive) continue;
     return {
       missing: `policy ${name} may govern the request too and has not been asked yet; send it again`,
+      approvalName,
       mayGovern: name,
     };
   }

@@ -33,6 +33,7 @@ export const nextSteps: Readonly<Record<DeniedReason, string>> = {
   ApprovalRequired: 'Have it approved, then send the same request again',
   AlreadyUsed: 'Have the new one approved, then send the same request again',
   WaitingForOthers: 'Have its approval decided too; nothing has been spent',
+  RateExceeded: 'Send the request again later',
   Undescribable: 'Look whether the target still exists',
   SeveralEffects: 'Send the two changes one after the other',
   TokenTooLong: 'Ask for one that expires sooner',
@@ -42,7 +43,6 @@ export const nextSteps: Readonly<Record<DeniedReason, string>> = {
   Contended: `Nothing was admitted. ${again}`,
   NotReady: again,
   UnknownPolicy: `It has just been made or deleted. ${again}`,
-  PolicyNotReady: 'kubectl describe stepuppolicy says what is wrong with it',
   InvalidRequest: 'Report it',
   Failed: `Nothing was admitted, and the log says why. ${again}`,
 };

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What happens to an approval next? From what was seen and an instant to a status, events, and when to look again.
-import { type Approval, type ApprovalStatus, type Decision, type End, isEnded } from './approval.ts';
+import { type Abstention, type Approval, type ApprovalStatus, type Decision, type End, isEnded } from './approval.ts';
 import { type Outcome, statusOf, summaryOf } from './approval-status.ts';
 import { targetKeyOf } from './attempt.ts';
+import { withAbstentions } from './engine-vote.ts';
 import { sameJson } from './json.ts';
 import { after, type Life, lifeOf, requestCapSeconds } from './life.ts';
 import { grantOf, type Policy } from './policy.ts';
@@ -17,6 +18,8 @@ import { isFiledByUs } from './verification.ts';
 export interface Situation {
   readonly approval: Approval;
   readonly decisions: readonly Decision[];
+  /** What engines were asked and did not decide, as far as this operator knows. */
+  readonly abstentions?: readonly Abstention[];
   /** The policy as it is now; absent when there is none of that name. */
   readonly policy?: Policy;
   readonly policies: readonly Policy[];
@@ -47,13 +50,15 @@ export interface PlannedEvent {
 }
 
 export function plan(situation: Situation): Plan {
-  const { approval, now, policy } = situation;
+  const { approval, now, policy, abstentions = [] } = situation;
   if (isEnded(approval)) return afterEnd(situation);
   if (policy === undefined) return withoutPolicy(situation);
-  const votes = tally(approval, situation.decisions, policy, situation.policies, situation.siblings);
+  const engines = withAbstentions(approval.status?.engines ?? [], abstentions);
+  const told = { ...approval, status: { ...approval.status, engines } };
+  const votes = tally(told, situation.decisions, policy, situation.policies, situation.siblings);
   const life = lifeOf(approval, votes, policy);
   const outcome = outcomeOf(situation, votes, life);
-  return planned(situation, statusOf(approval, outcome, { votes, life, now }), outcome);
+  return planned(situation, statusOf(told, outcome, { votes, life, now }), outcome);
 }
 
 /** Nothing leaves an end; only what was bypassed is reviewed then too, and kept until it is. */
@@ -72,15 +77,8 @@ function afterEnd(situation: Situation): Plan {
 function withoutPolicy(situation: Situation): Plan {
   const { approval, now } = situation;
   const message = `policy ${approval.spec.policy.name} does not exist, so nothing can cover a request`;
-  const none: Tally = {
-    required: 0,
-    received: 0,
-    missing: message,
-    voters: [],
-    decisions: [],
-    exposures: [],
-    tampered: [],
-  };
+  const nothing = { voters: [], decisions: [], exposures: [], tampered: [], missingEngines: [] };
+  const none: Tally = { required: 0, received: 0, missing: message, ...nothing };
   // Its times are not known either. What they were is good enough to wait for its return, and opens nothing.
   const waitsUntil = approval.status?.pendingUntil;
   const pendingUntil =

@@ -79,6 +79,12 @@ export interface Requirement {
   readonly engine?: string;
 }
 
+/** The engines whose word the policy requires, each once. */
+export function enginesOf(spec: PolicySpec): readonly string[] {
+  const names = (spec.approval.require ?? []).flatMap(({ engine }) => (engine === undefined ? [] : [engine]));
+  return [...new Set(names)];
+}
+
 /** The policy's times and answers with the defaults of the schema, for objects stored before a default existed. */
 export function grantOf(policy: Policy) {
   return {
@@ -110,14 +116,4 @@ export function isReady(policy: Policy): boolean {
       condition.status === 'True' &&
       condition.observedGeneration === policy.metadata.generation,
   );
-}
-
-/** What this release does not do yet. A policy that asks for it is not Ready, and says so. */
-export function notBuiltYet(spec: PolicySpec): readonly string[] {
-  const asks: string[] = [];
-  if (spec.approval.auto !== undefined) asks.push('spec.approval.auto');
-  if ((spec.approval.require ?? []).some((requirement) => requirement.engine !== undefined)) {
-    asks.push('spec.approval.require[].engine');
-  }
-  return asks;
 }

@@ -1,26 +1,33 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Whether votes fill the seats that a policy's requirements have.
+import type { Abstention } from './approval.ts';
+import { missingEngine, type Voter } from './engine-vote.ts';
 import { isSamePerson, type Person } from './person.ts';
 import type { Requirement } from './policy.ts';
-import { type Identity, serviceAccountOf } from './subject.ts';
+import { serviceAccountOf } from './subject.ts';
 
 export interface Vote {
   /** Who may sit: for a delegate's vote the delegate. */
-  readonly voter: Identity;
+  readonly voter: Voter;
   /** Whose vote it is: each has one. */
   readonly person: Person;
   readonly at: Date;
 }
 
-export function countVotes(votes: readonly Vote[], requirements: readonly Requirement[]) {
+/** abstentions: why engines have not voted, to be told with what is missing. */
+export function countVotes(
+  votes: readonly Vote[],
+  requirements: readonly Requirement[],
+  abstentions: readonly Abstention[],
+) {
   const required = requirements.reduce((sum, requirement) => sum + seatsOf(requirement), 0);
   const sorted = [...votes].sort((a, b) => a.at.getTime() - b.at.getTime());
   const counted: Vote[] = [];
   let received = 0;
   let approvedAt: Date | undefined;
   for (const vote of sorted) {
-    if (counted.some((earlier) => isSamePerson(earlier.person, vote.person))) continue;
+    if (counted.some((earlier) => isSameVote(earlier, vote))) continue;
     counted.push(vote);
     received = seated(counted, requirements).length;
     if (received === required && required > 0) approvedAt ??= vote.at;
@@ -28,13 +35,19 @@ export function countVotes(votes: readonly Vote[], requirements: readonly Requir
   return {
     required,
     received,
-    missing: missingOf(counted, requirements),
+    missing: missingOf(counted, requirements, abstentions),
     voters: counted
       .slice(0, mostEntries)
       .map((vote) => vote.person.username)
       .sort(),
     ...(approvedAt === undefined ? {} : { approvedAt }),
   };
+}
+
+/** A person whose name reads like an engine's is not that engine. */
+function isSameVote(a: Vote, b: Vote): boolean {
+  if (a.voter.engine !== undefined || b.voter.engine !== undefined) return a.voter.engine === b.voter.engine;
+  return isSamePerson(a.person, b.person);
 }
 
 function seatsOf(requirement: Requirement): number {
@@ -64,11 +77,16 @@ function seated(votes: readonly Vote[], requirements: readonly Requirement[]): r
   return seats.filter((_, at) => sitter[at] !== undefined);
 }
 
-function missingOf(votes: readonly Vote[], requirements: readonly Requirement[]): string {
+function missingOf(
+  votes: readonly Vote[],
+  requirements: readonly Requirement[],
+  abstentions: readonly Abstention[],
+): string {
   const filled = seated(votes, requirements);
   const parts = requirements.flatMap((requirement) => {
     const seats = seatsOf(requirement);
     const left = seats - filled.filter((one) => one === requirement).length;
+    if (left > 0 && requirement.engine !== undefined) return [missingEngine(requirement.engine, abstentions)];
     return left > 0
       ? [`${left} of ${seats} ${seats === 1 ? 'approval' : 'approvals'} by ${approversOf(requirement)}`]
       : [];
@@ -76,7 +94,8 @@ function missingOf(votes: readonly Vote[], requirements: readonly Requirement[])
   return cut(parts.join(', '));
 }
 
-export function isApprover(requirement: Requirement, who: Identity): boolean {
+export function isApprover(requirement: Requirement, who: Voter): boolean {
+  if (requirement.engine !== undefined || who.engine !== undefined) return requirement.engine === who.engine;
   const { users = [], groups = [] } = requirement.approvers ?? {};
   return (
     users.includes(who.username) ||
@@ -100,7 +119,7 @@ function approversOf(requirement: Requirement): string {
     ...users.map((user) => `user ${user}`),
     ...serviceAccounts.map(({ namespace, name }) => `service account ${namespace}/${name}`),
   ];
-  return requirement.engine === undefined ? names.join(' or ') : `engine ${requirement.engine}`;
+  return names.join(' or ');
 }
 
 /** The schema's bounds on status; what exceeded one could never be written. */

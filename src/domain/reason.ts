@@ -9,6 +9,7 @@ export const allowedReasons = {
   AlreadyDeleting: 'the object is already being deleted the same way',
   DryRun: 'a dry run changes nothing; the real request will need an approval',
   Reserved: 'an approval covers the request and is reserved for it',
+  AutoApproved: 'the policy approves it by itself, which is recorded and used at once',
   Readmitted: 'the same change asks again on the state it was admitted for',
 } as const;
 
@@ -17,6 +18,7 @@ export const deniedReasons = {
   ApprovalRequired: 'no approval covers the request yet',
   AlreadyUsed: 'the approval for this change is reserved or spent',
   WaitingForOthers: 'another policy governs the same request and is not satisfied yet',
+  RateExceeded: 'the policy approves no more of these by itself in this hour',
   Undescribable: 'the request cannot be described, so nothing can cover it',
   SeveralEffects: 'the request does two governed things at once; split it in two',
   TokenTooLong: 'the token would live longer than the policy allows',
@@ -26,7 +28,6 @@ export const deniedReasons = {
   Contended: 'the approval changed three times while it was being reserved',
   NotReady: 'stepup is not ready to decide',
   UnknownPolicy: 'the policy is not known here',
-  PolicyNotReady: 'the policy is not ready',
   InvalidRequest: 'the review cannot be read',
   Failed: 'the decision failed',
 } as const;

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Reserving an approval for one attempt, and telling whether a later try is still the one it is reserved for.
-import type { Approval, ApprovalStatus, Base, Release, Use } from './approval.ts';
+import { type Approval, type ApprovalStatus, type Base, type Release, type Use, usesOf } from './approval.ts';
 import type { Attempt } from './attempt.ts';
-import { isKnownVersion, versionOf, versionOfUse } from './change-digest.ts';
+import { type DigestVersion, isKnownVersion, versionOf, versionOfUse } from './change-digest.ts';
 import { showsEffect } from './content.ts';
 import type { JsonObject } from './json.ts';
 import type { Life } from './life.ts';
@@ -15,7 +15,8 @@ const mostUses = 16;
 
 /** The use that holds the approval: the newest without a sealed release. */
 export function openUseOf(approval: Approval): { readonly use: Use; readonly index: number } | undefined {
-  const { uses = [], releases = [] } = approval.status ?? {};
+  const uses = usesOf(approval);
+  const { releases = [] } = approval.status ?? {};
   const sealed = releases.filter((_, index) => approval.seals.releases[index] === 'Sealed');
   const released = new Set(sealed.map((release) => release.use));
   for (let index = uses.length - 1; index >= 0; index--) {
@@ -26,7 +27,7 @@ export function openUseOf(approval: Approval): { readonly use: Use; readonly ind
 }
 
 export function hasRoomForUse(approval: Approval): boolean {
-  return (approval.status?.uses ?? []).length < mostUses;
+  return usesOf(approval).length < mostUses;
 }
 
 /**
@@ -95,6 +96,23 @@ export function provesLoss(use: Use, attempt: Attempt, oldObject: JsonObject | u
   );
 }
 
+/** The reservation of the attempt, in this digest version. */
+export function useOf(attempt: Attempt, version: DigestVersion, now: Date, votes: readonly string[]): Use {
+  const { change } = attempt;
+  return {
+    attemptKey: attempt.attemptKeys[version],
+    digest: change.digests[version],
+    digestVersion: version,
+    base: change.base,
+    ...(change.effect === undefined ? {} : { effect: change.effect }),
+    reservedAt: now.toISOString(),
+    requestUID: attempt.requestUID,
+    ...(change.objectUID === undefined ? {} : { objectUID: change.objectUID }),
+    ...(change.oldResourceVersion === undefined ? {} : { oldResourceVersion: change.oldResourceVersion }),
+    votes,
+  };
+}
+
 /** The status that reserves the approval for the attempt; with lost, that use is released in the same write. */
 export function reservedStatus(
   approval: Approval,
@@ -102,29 +120,15 @@ export function reservedStatus(
   by: { readonly tally: Tally; readonly life: Life; readonly now: Date; readonly lost?: number },
 ): ApprovalStatus {
   const { uses = [], releases = [] } = approval.status ?? {};
-  const reservedAt = by.now.toISOString();
-  const { change } = attempt;
   // In the approval's own version: a replica of the release before, still running, must know it again.
-  const version = versionOf(approval.spec);
-  const use: Use = {
-    attemptKey: attempt.attemptKeys[version],
-    digest: change.digests[version],
-    digestVersion: version,
-    base: change.base,
-    ...(change.effect === undefined ? {} : { effect: change.effect }),
-    reservedAt,
-    requestUID: attempt.requestUID,
-    ...(change.objectUID === undefined ? {} : { objectUID: change.objectUID }),
-    ...(change.oldResourceVersion === undefined ? {} : { oldResourceVersion: change.oldResourceVersion }),
-    votes: by.tally.voters,
-  };
+  const use = useOf(attempt, versionOf(approval.spec), by.now, by.tally.voters);
   const release: Release[] =
     by.lost === undefined
       ? []
       : [
           {
             use: by.lost,
-            releasedAt: reservedAt,
+            releasedAt: use.reservedAt,
             why: 'the next generation does not show the change, so its write lost',
           },
         ];

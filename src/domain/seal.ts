@@ -2,7 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stepup vouches for by a signature of its own: votes, who created an approval, and releases. Everything that is
 // written while its webhooks are away, edited later or moved to another object bears no seal that fits.
-import type { Approval, ApprovalSpec, ApprovalStatus, Decision, Release, Use } from './approval.ts';
+import {
+  type Approval,
+  type ApprovalSpec,
+  type ApprovalStatus,
+  type Decision,
+  type Release,
+  type Use,
+  usesOf,
+} from './approval.ts';
 import { digestOf } from './digest.ts';
 import { isObject, type Json } from './json.ts';
 
@@ -63,7 +71,7 @@ export function withSealedReleases(approval: Approval, status: ApprovalStatus, s
   if (releases === undefined || releases.length === before) return status;
   const sealed = releases.map((release, index) => {
     if (index < before) return release;
-    const use = status.uses?.[release.use];
+    const use = usesOf({ spec: approval.spec, status })[release.use];
     return { ...release, seal: seals.sign(releaseStatement(approval.metadata.uid, use, release)) };
   });
   return { ...status, releases: sealed };

@@ -76,7 +76,6 @@ export interface SubmittedDecision {
 export const approvalLabel = 'stepup.dev/approval';
 
 const copySentence = 'this is a copy of an approval that lived elsewhere; leave status, createdBy and origin out';
-
 const nameSentence = 'metadata.name: such names are for the approvals of refused requests; choose another one';
 
 function refused(message: string): Stamping {
@@ -94,7 +93,8 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
   const claimed = textAt(spec, '/createdBy/username');
   const isStamped =
     valueAt(spec, '/createdBy/nonce') !== undefined || valueAt(spec, '/createdBy/stampedAt') !== undefined;
-  if (spec.createdBy !== undefined && (isStamped || claimed !== caller.username)) return refused(copySentence);
+  if (spec.use !== undefined || (spec.createdBy !== undefined && (isStamped || claimed !== caller.username)))
+    return refused(copySentence);
   if (policy === undefined) return refused(`there is no StepUpPolicy ${read.policyName}`);
 
   const home = (action.namespace ?? '') || ownNamespace;

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whose votes count for what, and whether they suffice.
 import type { Approval, Decision, SeenDecision, Stamp } from './approval.ts';
+import { tallyByPolicy } from './by-policy.ts';
 import { objectionToStamp } from './creation-vote.ts';
+import { missingEnginesOf, objectionToEngine, voterOf } from './engine-vote.ts';
 import { exposureOf, objectionToExposure } from './exposure.ts';
 import { type Person, personOf } from './person.ts';
 import type { Policy } from './policy.ts';
@@ -27,6 +29,8 @@ export interface Tally extends Glass {
   readonly exposures: readonly string[];
   /** What bears no seal of ours, each a sentence. */
   readonly tampered: readonly string[];
+  /** Engines whose approval is missing. */
+  readonly missingEngines: readonly string[];
 }
 
 /**
@@ -73,7 +77,11 @@ export function tally(
     seen.push(word);
     stopped ??= { verdict: word.verdict, by: word.decidedBy, at: new Date(word.decidedAt) };
   }
-  const counted = withBypass(countVotes(votes, requirements), glass);
+  const given =
+    origin === 'Auto'
+      ? tallyByPolicy(approval, policy)
+      : countVotes(votes, requirements, approval.status?.engines ?? []);
+  const counted = withBypass(given, glass);
   const told = exposures.filter((exposure) => exposure !== undefined);
   const besides = [
     ...(objection === undefined ? [] : [`the creator's vote does not count (${objection})`]),
@@ -88,6 +96,7 @@ export function tally(
     ...glass,
     decisions: mostTelling(seen),
     tampered: tamperedIn(approval, decisions),
+    missingEngines: origin === 'Auto' || glass.bypassed !== undefined ? [] : missingEnginesOf(policy.spec, votes),
   };
 }
 
@@ -173,12 +182,17 @@ interface Asked {
 function judged(decision: Decision, asked: Asked) {
   const { verdict, decidedBy, decidedVia, bypass, reason } = decision.spec;
   const at = decidedAtOf(decision);
-  const objection = objectionToDecision(decision, asked);
+  // A delegate sits where it is named itself, whomever it speaks for.
+  const sitter =
+    decidedVia === undefined ? identityOf(decidedBy ?? nobody) : { username: decidedVia.username, groups: [] };
+  const voter = voterOf(decision.spec, sitter);
+  const person = voter.engine === undefined ? personOf(decidedBy ?? nobody) : { username: voter.username };
+  const objection = objectionToDecision(decision, voter.engine, asked);
   const seen: SeenDecision = {
     name: decision.metadata.name,
     uid: decision.metadata.uid,
     verdict,
-    decidedBy: decidedBy?.username ?? '',
+    decidedBy: person.username,
     ...(decidedVia === undefined ? {} : { decidedVia: decidedVia.username }),
     decidedAt: at.toISOString(),
     ...(reason === undefined ? {} : { reason }),
@@ -186,24 +200,21 @@ function judged(decision: Decision, asked: Asked) {
     counted: objection === undefined,
     ...(objection === undefined ? {} : { why: cut(objection) }),
   };
-  const person = personOf(decidedBy ?? nobody);
-  // A delegate sits where it is named itself, whomever it speaks for.
-  const voter =
-    decidedVia === undefined ? identityOf(decidedBy ?? nobody) : { username: decidedVia.username, groups: [] };
   return { seen, at, voter, person };
 }
 
-function objectionToDecision({ spec, seal }: Decision, asked: Asked): string | undefined {
+function objectionToDecision({ spec, seal }: Decision, engine: string | undefined, asked: Asked): string | undefined {
   const { approval, policy, gatekeepers, bypassers } = asked;
   const { decidedBy, verdict } = spec;
   if (decidedBy === undefined) return 'it is not stamped';
+  if (engine !== undefined) return objectionToSeal(seal) ?? objectionToEngine(engine, verdict, policy);
   const objection = objectionToSeal(seal) ?? objectionToWord({ ...spec, decidedBy }, approval, policy, gatekeepers);
   if (objection !== undefined || verdict !== 'Review') return objection;
   return objectionToReview(personOf(decidedBy), bypassers);
 }
 
 /** One bypass stands for all that is required; what was received besides is still told. */
-function withBypass(votes: ReturnType<typeof countVotes>, { bypassed }: Glass) {
+function withBypass(votes: ReturnType<typeof tallyByPolicy>, { bypassed }: Glass) {
   if (bypassed === undefined) return votes;
   const { approvedAt } = votes;
   const isEarlier = approvedAt !== undefined && approvedAt < bypassed.at;

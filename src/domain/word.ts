@@ -47,9 +47,12 @@ export function mismatchOf(spec: JsonObject, namespace: string, approval: Approv
   return 'the digest differs from the one of the approval, so another change was looked at';
 }
 
+const engineSentence = 'spec.kind: only stepup itself writes what an engine has decided; leave kind and engine out';
+
 /** Who stands behind a decision, or a sentence on why they may not say this. */
 export function speakersOf(submitted: Submitted): Speakers | string {
   const { spec, verdict, caller, approval, decisions, policy, policies, requesterMay } = submitted;
+  if (spec.kind === 'Engine' || spec.engine !== undefined) return engineSentence;
   if (spec.bypass !== undefined && typeof spec.bypass !== 'boolean') return 'spec.bypass: must be true or false';
   const bypass = spec.bypass === true;
   if (bypass && textAt(spec, '/reason').trim() === '') return 'spec.reason: breaking the glass needs a reason';

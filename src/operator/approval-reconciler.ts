@@ -3,7 +3,7 @@
 // Moves approvals through their phases: gathers what there is to know, asks plan, and does what it says.
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../api/kinds.ts';
 import type { Sealing } from '../api/sealing.ts';
-import { type Approval, isEnded } from '../domain/approval.ts';
+import { type Abstention, type Approval, isEnded } from '../domain/approval.ts';
 import { targetLabel } from '../domain/attempt.ts';
 import { isVotedByCreation } from '../domain/creation-vote.ts';
 import { after } from '../domain/life.ts';
@@ -36,6 +36,8 @@ export interface ApprovalReconcilerOptions {
   readonly decisionsOn: (approval: ObjectKey) => readonly StepUpDecision[];
   readonly targets: TargetWatch;
   readonly sealing: Sealing;
+  /** What engines were asked about the approval of this UID and did not decide. */
+  readonly abstentionsOn: (uid: string) => readonly Abstention[];
   readonly retentionSeconds: number;
   /** Ends due sooner than this are removed on time; the scan finds the others. */
   readonly scanSeconds: number;
@@ -167,11 +169,12 @@ export class ApprovalReconciler {
   }
 
   #planFor(approval: StepUpApproval, seen: Seen, siblings = this.#siblingsOf(approval)): Plan {
-    const { policies, decisionsOn, retentionSeconds, sealing, clock } = this.#options;
+    const { policies, decisionsOn, abstentionsOn, retentionSeconds, sealing, clock } = this.#options;
     const policy = policies.objects.get({ name: approval.spec.policy.name });
     return plan({
       approval: this.#read(approval),
       decisions: decisionsOn(approval.metadata).map((one) => sealing.reader.decision(one)),
+      abstentions: abstentionsOn(approval.metadata.uid),
       ...(policy === undefined ? {} : { policy: policyOf(policy) }),
       policies: [...policies.objects.values()].map(policyOf),
       siblings: siblings.map((one) => this.#read(one)),

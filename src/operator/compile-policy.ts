@@ -24,6 +24,7 @@ export interface CompileContext {
   readonly caBundle: string;
   readonly discovery: Discovery;
   readonly policyExists: (name: string) => boolean;
+  readonly engineExists: (name: string) => boolean;
   /** How many entries of other policies ask about a kind. */
   readonly entriesOn: (group: string, resource: string) => number;
 }
@@ -38,7 +39,7 @@ export interface Compiled {
 const mostConditions = 64;
 
 export function compilePolicy(policy: Policy, context: CompileContext): Compiled {
-  const blocking = blockingProblems(policy);
+  const blocking = blockingProblems(policy, context.engineExists);
   if (blocking.length > 0) return { configuration: undefined, problems: blocking };
   const problems: Problem[] = [...warnings(policy, context.ownUsername)];
   const entries = new Map<string, Entry>();

@@ -15,6 +15,7 @@ export interface OperatorMetrics {
   /** How many wait for their review now. */
   unreviewed(count: number): void;
   tampered(): void;
+  engineAnswered(engine: string, result: string): void;
 }
 
 export interface Counted {
@@ -84,6 +85,16 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
         registers,
       }),
   );
+  const answers = once(
+    'stepup_engine_answers_total',
+    () =>
+      new Counter({
+        name: 'stepup_engine_answers_total',
+        help: 'What configured policy engines answered, or why they did not.',
+        labelNames: ['engine', 'result'],
+        registers,
+      }),
+  );
   return {
     leading: (isLeader) => leader.set(isLeader ? 1 : 0),
     moved: (phase) => transitions.inc({ phase }),
@@ -92,5 +103,6 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
     unreviewed: (count) => unreviewed.set(count),
     tampered: () => tampered.inc(),
     restored: (kind) => restores.inc({ kind }),
+    engineAnswered: (engine, result) => answers.inc({ engine, result }),
   };
 }

@@ -3,7 +3,7 @@
 // The operator: what the leader of the replicas does besides serving the webhook.
 import type { Registry } from 'prom-client';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../api/kinds.ts';
-import { type Clock, sleep } from '../kube/clock.ts';
+import type { Clock } from '../kube/clock.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { FollowedKeyring, KeyringSecret } from '../kube/keyring-secret.ts';
 import type { KubeObject } from '../kube/objects.ts';
@@ -17,12 +17,16 @@ import { ApprovalReconciler } from './approval-reconciler.ts';
 import { CertificateKeeper, type Secret } from './certificate-keeper.ts';
 import { serviceNames } from './certificates.ts';
 import { ConfigurationKeeper } from './configuration-keeper.ts';
-import { type Discovery, DiscoveryPoller, discover } from './discovery.ts';
+import { DiscoveryPoller } from './discovery.ts';
+import { ask } from './engines/ask.ts';
+import { EngineConfiguration } from './engines/engine-configuration.ts';
+import { EngineReconciler } from './engines/engine-reconciler.ts';
 import { KeyringKeeper } from './keyring-keeper.ts';
 import { operatorMetrics } from './operator-metrics.ts';
 import { type ConfigMap, PackReconciler } from './packs.ts';
 import { PolicyReconciler } from './policy-reconciler.ts';
 import { scanForEnds } from './retention.ts';
+import { servedKinds } from './served-kinds.ts';
 import { StampReconciler } from './stamp-reconciler.ts';
 import { TargetWatch } from './target-watch.ts';
 import type { Watched } from './watched.ts';
@@ -46,6 +50,8 @@ export interface OperatorDependencies {
   readonly keyring: FollowedKeyring;
   readonly keysSecret: string;
   readonly packsConfigMap: string;
+  /** The ConfigMap with the policy engines. */
+  readonly enginesConfigMap: string;
   readonly retentionSeconds: number;
   /** Kinds whose objects may be looked at to settle, as `resource.group`, or `resource` for the core group. */
   readonly settleResources: readonly string[];
@@ -60,7 +66,6 @@ export interface OperatorDependencies {
 }
 
 const scanSeconds = 600;
-const againMs = 500;
 
 /** Works until the signal aborts; resolves when everything under way has settled. */
 export async function runOperator(dependencies: OperatorDependencies, signal: AbortSignal): Promise<void> {
@@ -103,6 +108,7 @@ async function work(
   const secrets = reflect<Secret>(resources.secrets, inOwnNamespace(dependencies.tlsSecret));
   const configMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.packsConfigMap));
 
+  const engineMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.enginesConfigMap));
   const unreviewed = reflect<StepUpApproval>(resources.stepUpApprovals, { fieldSelector: 'status.review=Required' });
   unreviewed.onChange(() => metrics.unreviewed([...unreviewed.objects.values()].length));
 
@@ -147,6 +153,17 @@ async function work(
     onRefresh: () => policyReconciler.enqueueAll(),
     onError: (error) => log.warn(errorFields(error), 'discovery failed'),
   });
+  const engineConfiguration = new EngineConfiguration({
+    configMaps: engineMaps,
+    configMap: { namespace: own.namespace, name: dependencies.enginesConfigMap },
+    onChange: () => {
+      policyReconciler.enqueueAll();
+      engineReconciler.askAnew();
+    },
+    events,
+    log,
+  });
+  const engineExists = (name: string) => engineConfiguration.engines.has(name);
   const policyReconciler: PolicyReconciler = new PolicyReconciler({
     policies,
     client: client<StepUpPolicy>(resources.stepUpPolicies),
@@ -157,7 +174,7 @@ async function work(
     context: () => {
       const context = stampContext();
       const mayGate = isStampInPlace && dependencies.webhookListening();
-      return context === undefined || !mayGate ? undefined : { ...context, discovery: discovery.current };
+      return context === undefined || !mayGate ? undefined : { ...context, discovery: discovery.current, engineExists };
     },
     events,
     metrics,
@@ -184,12 +201,23 @@ async function work(
     retentionSeconds: dependencies.retentionSeconds,
     scanSeconds: dependencies.scanSeconds ?? scanSeconds,
   };
+  const engineReconciler: EngineReconciler = new EngineReconciler({
+    ...dependencies,
+    engines: () => engineConfiguration.engines,
+    ask,
+    sealing: dependencies.keyring.sealing,
+    approvalClient,
+    decisionClient: client<StepUpDecision>(resources.stepUpDecisions),
+    onAbstained: (approval) => approvalReconciler.enqueue(approval),
+    metrics,
+  });
   const approvalReconciler: ApprovalReconciler = new ApprovalReconciler({
     ...dependencies,
     ...scan,
     client: approvalClient,
     targets,
     sealing: dependencies.keyring.sealing,
+    abstentionsOn: (uid) => engineReconciler.abstentionsOn(uid),
     metrics,
   });
   const packs = new PackReconciler({
@@ -212,7 +240,8 @@ async function work(
   const onDue = (approval: ObjectKey) => approvalReconciler.enqueue(approval);
 
   const reflecting = reflectors.map((reflector) => reflector.run(signal));
-  const copies = [gates, stamps, secrets, configMaps, policies, approvals, decisions, dependencies.keyring.secrets];
+  const shared = [policies, approvals, decisions, dependencies.keyring.secrets];
+  const copies = [gates, stamps, secrets, configMaps, engineMaps, ...shared];
   try {
     await Promise.all(copies.map(({ synced }) => unlessAborted(synced, signal)));
     if (!signal.aborted) {
@@ -224,6 +253,7 @@ async function work(
         policyReconciler.run(signal),
         // Without the keys no vote counts, and time alone would end what was approved.
         unlessAborted(dependencies.keyring.known, signal).then(() => approvalReconciler.run(signal)),
+        unlessAborted(dependencies.keyring.known, signal).then(() => engineReconciler.run(signal)),
         packs.run(signal),
         discovery.run(signal),
         scanForEnds({ ...scan, client: approvalClient, onDue, clock, log }, signal),
@@ -232,25 +262,6 @@ async function work(
   } finally {
     await Promise.all(reflecting);
   }
-}
-
-/** Waits until the API server serves our three kinds. */
-async function servedKinds(
-  { rest, log, clock }: OperatorDependencies,
-  signal: AbortSignal,
-): Promise<Discovery | undefined> {
-  const own = [resources.stepUpPolicies, resources.stepUpApprovals, resources.stepUpDecisions];
-  while (!signal.aborted) {
-    try {
-      const discovery = await discover(rest, signal);
-      if (own.every(({ group, plural }) => discovery.find(group, plural) !== undefined)) return discovery;
-      log.info({}, 'waiting for the kinds of stepup.dev');
-    } catch (error) {
-      if (!signal.aborted) log.warn(errorFields(error), 'discovery failed');
-    }
-    await sleep(clock, againMs, signal);
-  }
-  return undefined;
 }
 
 /** Of configurations that are not ours only the names are kept. */

@@ -3,15 +3,15 @@
 // What is wrong with a policy, told from its spec alone: each a sentence with the fix.
 import { selects } from '../domain/label-selector.ts';
 import { marksOf } from '../domain/marks.ts';
-import { notBuiltYet, type Policy, type Requirement } from '../domain/policy.ts';
+import { enginesOf, type Policy, type Requirement } from '../domain/policy.ts';
 import { isGated, kubernetesControllers, type Subject, serviceAccountPrefix } from '../domain/subject.ts';
 import { unguardedIn } from './cel-guards.ts';
 
 export interface Problem {
   readonly reason:
-    | 'NotBuiltYet'
     | 'NoRequirement'
     | 'ImpossibleRequirement'
+    | 'EngineNotConfigured'
     | 'KindNotServed'
     | 'Aggregated'
     | 'NeverGated'
@@ -24,18 +24,30 @@ export interface Problem {
   readonly message: string;
 }
 
-/** Why the policy cannot work at all. */
-export function blockingProblems({ spec }: Policy): readonly Problem[] {
-  const problems: Problem[] = notBuiltYet(spec).map((what) => ({
-    reason: 'NotBuiltYet',
-    message: `${what} is not built yet; remove it from the policy`,
-  }));
+/** Why the policy cannot work at all. engineExists: is an engine of that name configured? */
+export function blockingProblems({ spec }: Policy, engineExists: (name: string) => boolean): readonly Problem[] {
+  const problems: Problem[] = [];
   const { require = [], auto } = spec.approval;
   if (require.length === 0 && auto === undefined) {
     const message = 'nobody can approve; name at least one requirement in spec.approval.require';
     problems.push({ reason: 'NoRequirement', message });
   }
-  return [...problems, ...impossibleRequirements(spec), ...contradictions(spec)];
+  return [...problems, ...impossibleRequirements(spec), ...engineProblems(spec, engineExists), ...contradictions(spec)];
+}
+
+/** An engine has one word: it fills one seat. */
+function engineProblems(spec: Policy['spec'], engineExists: (name: string) => boolean): readonly Problem[] {
+  const { require = [] } = spec.approval;
+  return enginesOf(spec).flatMap((engine): Problem[] => {
+    if (!engineExists(engine)) {
+      const message = `spec.approval.require names engine ${engine}, which is not configured; add it to the chart's value engines, or correct the name`;
+      return [{ reason: 'EngineNotConfigured', message }];
+    }
+    const seats = seatsOf(require.filter((requirement) => requirement.engine === engine));
+    if (seats === 1) return [];
+    const message = `spec.approval.require asks ${seats} approvals of engine ${engine}, which has one word; name it once, without a count`;
+    return [{ reason: 'ImpossibleRequirement', message }];
+  });
 }
 
 /** One vote fills one seat: several requirements need as many people as they have seats together. */

@@ -9,13 +9,14 @@ import type { Approval } from '../domain/approval.ts';
 import { type Attempt, targetLabelValue } from '../domain/attempt.ts';
 import type { Question, View } from '../domain/candidate.ts';
 import type { ChangeContext } from '../domain/change.ts';
-import { type Decision, type Denial, decide } from '../domain/decide.ts';
+import { type AutoApproval, type Decision, type Denial, decide } from '../domain/decide.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
 import { withSealedReleases } from '../domain/seal.ts';
 import { isConflict, isNotFound, isUncertain } from '../kube/api-error.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
+import type { AutoApprovals } from './auto-approvals.ts';
 import type { Caches } from './dependencies.ts';
 import type { FirstTries } from './first-tries.ts';
 import type { Verdict } from './gate-answer.ts';
@@ -39,6 +40,7 @@ export interface ConsumptionDependencies {
   readonly memory: UseMemory;
   readonly sealing: Sealing;
   readonly firstTries: FirstTries;
+  readonly auto: Pick<AutoApprovals, 'open' | 'create'>;
   readonly ownNamespace: string;
   readonly clock: Clock;
   readonly metrics: Pick<WebhookMetrics, 'reservation'>;
@@ -76,7 +78,7 @@ export class Consumption {
         if (await this.#reserve(decision, view, limit)) return allowed(governed, decision);
         conflicts += 1;
         if (conflicts > mostConflicts) {
-          return { outcome: 'Refused', reason: 'Contended', policy: policy.metadata.name };
+          return contended(policy);
         }
         view = await this.#liveView(attempt);
         continue;
@@ -87,7 +89,19 @@ export class Consumption {
         view = await this.#liveView(attempt);
         continue;
       }
-      if (decision.outcome === 'Allowed') return allowed(governed, decision);
+      if (decision.outcome === 'Refused') return { ...decision, policy: policy.metadata.name };
+      if (decision.outcome === 'Allowed') {
+        if (decision.reason === 'Readmitted') return allowed(governed, decision);
+        const approval = await this.#createAuto(decision, governed, limit);
+        if (approval !== undefined) {
+          const { namespace, name } = approval.metadata;
+          return { outcome: 'Allowed', reason: 'AutoApproved', policy, approval: `${namespace}/${name}` };
+        }
+        conflicts += 1;
+        if (conflicts > mostConflicts) return contended(policy);
+        view = await this.#liveView(attempt);
+        continue;
+      }
       settlesAtMs ??= this.#dependencies.clock.monotonicMs() + settleMs;
       const waitsUntilMs = Math.min(settlesAtMs, limit.endsAtMs - settleReserveMs);
       if (!decision.isSettling || this.#dependencies.clock.monotonicMs() >= waitsUntilMs) {
@@ -103,7 +117,12 @@ export class Consumption {
   foresee(governed: Governed): Verdict {
     const view = { approvals: [], decisions: [], isLive: true };
     const decision = decide(this.#question(governed, view));
-    if (decision.outcome === 'Allowed') throw new Error('nothing covers a request where there is no approval');
+    if (decision.outcome === 'Refused') return { ...decision, policy: governed.policy.metadata.name };
+    if (decision.outcome === 'Allowed') {
+      if (decision.reason === 'AutoApproved')
+        return { outcome: 'Allowed', reason: 'AutoApproved', policy: governed.policy };
+      throw new Error('nothing covers a request where there is no approval');
+    }
     return denied(governed, decision, this.#homeOf(governed.attempt));
   }
 
@@ -151,6 +170,7 @@ export class Consumption {
       view,
       ownNamespace,
       ...(namespace === undefined ? {} : { namespaceLabels: namespace.metadata.labels ?? {} }),
+      autoOpen: this.#dependencies.auto.open(governed.policies),
       refusedFor: firstTries.refusedFor(attempt.attemptKey),
       now: clock.now(),
     };
@@ -176,6 +196,13 @@ export class Consumption {
   /** Where approvals of the attempt's target live. */
   #homeOf({ action }: Attempt): string {
     return action.namespace || this.#dependencies.ownNamespace;
+  }
+
+  async #createAuto(decision: AutoApproval, governed: Governed, limit: Limit): Promise<Approval | undefined> {
+    const { auto, memory, clock } = this.#dependencies;
+    const created = await auto.create(decision, governed, this.#homeOf(governed.attempt), limit);
+    if (created !== undefined) memory.note(created, { now: clock.now(), monotonicMs: clock.monotonicMs() });
+    return created;
   }
 
   /** True when the approval is reserved now, false when it was changed meanwhile. Rejects when nobody can tell. */
@@ -212,7 +239,14 @@ function storedOf(approval: Approval, view: TargetView, reader: Reader): StepUpA
   return stored;
 }
 
-function allowed({ policy }: Governed, decision: Extract<Decision, { outcome: 'Allowed' }>): Verdict {
+function contended({ metadata }: Policy): Verdict {
+  return { outcome: 'Refused', reason: 'Contended', policy: metadata.name };
+}
+
+function allowed(
+  { policy }: Governed,
+  decision: Exclude<Extract<Decision, { outcome: 'Allowed' }>, AutoApproval>,
+): Verdict {
   const { name, namespace } = decision.approval.metadata;
   const approval = `${namespace}/${name}`;
   return { outcome: 'Allowed', reason: decision.reason, policy, approval, granted: decision.approval };

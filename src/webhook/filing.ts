@@ -3,6 +3,7 @@
 // Files the approval that a refused request asks for, after the answer has gone out.
 import type { StepUpApproval } from '../api/kinds.ts';
 import type { Sealing } from '../api/sealing.ts';
+import type { ApprovalSpec } from '../domain/approval.ts';
 import { type Attempt, targetLabel, targetLabelValue } from '../domain/attempt.ts';
 import { statedOn } from '../domain/describe.ts';
 import { draftOf } from '../domain/draft.ts';
@@ -116,13 +117,9 @@ export class Filings {
   }
 
   async #create(filing: Filing): Promise<'created' | 'exists'> {
-    const { own, previewKey, sealing, approvals, clock } = this.#dependencies;
-    const { name, attempt, request, policy } = filing;
-    const stated = { reason: statedOn(request, 'reason'), ticket: statedOn(request, 'ticket') };
-    const header = previewHeader(attempt, request, policy, stated);
-    const preview = previewOf(request, previewKey, header, attempt.change.fields);
-    const owners = await this.#ownersOf(attempt);
-    const spec = draftOf(attempt, request, policy, preview, own.username, owners);
+    const { sealing, approvals, own, clock } = this.#dependencies;
+    const { name, attempt } = filing;
+    const spec = specToFile(filing, this.#dependencies, await this.#ownersOf(attempt));
     const labels = { [targetLabel]: targetLabelValue(attempt.targetKey) };
     let { namespace } = filing;
     for (let tries = 1; ; tries++) {
@@ -166,8 +163,20 @@ export class Filings {
   }
 }
 
+/** The whole spec of an approval that is filed for a request, with all that people are shown. */
+export function specToFile(
+  { attempt, request, policy }: Pick<Filing, 'attempt' | 'request' | 'policy'>,
+  { own, previewKey }: Pick<FilingDependencies, 'own' | 'previewKey'>,
+  owners: readonly string[] = [],
+): ApprovalSpec {
+  const stated = { reason: statedOn(request, 'reason'), ticket: statedOn(request, 'ticket') };
+  const header = previewHeader(attempt, request, policy, stated);
+  const preview = previewOf(request, previewKey, header, attempt.change.fields);
+  return draftOf(attempt, request, policy, preview, own.username, owners);
+}
+
 /** The namespace is terminating, or its quota is used up (the API server's words; both are Forbidden). */
-function isNoRoom(error: unknown): boolean {
+export function isNoRoom(error: unknown): boolean {
   if (!isForbidden(error) || !(error instanceof ApiError)) return false;
   const causes = error.details?.causes ?? [];
   return causes.some(({ reason }) => reason === 'NamespaceTerminating') || /exceeded quota/.test(error.message);

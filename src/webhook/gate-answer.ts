@@ -29,6 +29,7 @@ export type Verdict =
       readonly approval: string;
       readonly granted: Approval;
     }
+  | AutoApproved
   | {
       readonly outcome: 'Denied';
       readonly reason: Denial['reason'];
@@ -39,6 +40,15 @@ export type Verdict =
     }
   | Refused
   | WouldDeny;
+
+/** The policy itself has approved it; in mode Observe it only would have, and nothing was recorded. */
+interface AutoApproved {
+  readonly outcome: 'Allowed';
+  readonly reason: 'AutoApproved';
+  readonly policy: Policy;
+  /** namespace/name */
+  readonly approval?: string;
+}
 
 /** What a policy in mode Observe lets pass and Enforce would not. */
 interface WouldDeny {
@@ -112,7 +122,7 @@ export function lookedOn(verdict: Verdict): Verdict {
 }
 
 /** Refusals that say nothing about the request. */
-const unjudged: readonly DeniedReason[] = ['NotReady', 'UnknownPolicy', 'PolicyNotReady', 'InvalidRequest', 'Failed'];
+const unjudged: readonly DeniedReason[] = ['NotReady', 'UnknownPolicy', 'InvalidRequest', 'Failed'];
 
 function dryRunAnswer(verdict: Extract<Verdict, { reason: 'DryRun' }>): Answer {
   const { policy, digest } = verdict;
@@ -127,22 +137,33 @@ function dryRunAnswer(verdict: Extract<Verdict, { reason: 'DryRun' }>): Answer {
   return { warnings, auditAnnotations: { policy: name, outcome: 'Allowed', reason: 'DryRun' } };
 }
 
-function allowedAnswer(verdict: Extract<Verdict, { reason: 'Reserved' | 'Readmitted' }>): Answer {
+function allowedAnswer(verdict: Exclude<Extract<Verdict, { outcome: 'Allowed' }>, { reason: 'DryRun' }>): Answer {
   const { policy, reason, approval } = verdict;
-  return { auditAnnotations: { policy: policy.metadata.name, outcome: 'Allowed', reason, approval } };
+  return {
+    auditAnnotations: {
+      policy: policy.metadata.name,
+      outcome: 'Allowed',
+      reason,
+      ...(approval === undefined ? {} : { approval }),
+    },
+  };
 }
+
+/** An engine answers in moments, unlike people. */
+const engineSeconds = 1;
 
 function deniedAnswer(verdict: Extract<Verdict, { outcome: 'Denied' }>, request: AdmissionRequest): Answer {
   const { policy, attempt, denial, namespace, reason } = verdict;
   const { whenPending, retryAfterSeconds } = requestRulesOf(policy);
   // Clients do not retry a CONNECT, and a dry run must not wait for people.
   const waits = whenPending === 'Retry' && !request.dryRun && request.operation !== 'CONNECT';
+  const waitSeconds = denial.waitsForEngines ? engineSeconds : retryAfterSeconds;
   return {
     refusal: {
       code: waits ? 429 : 403,
       reason: stepUpRequired,
       message: denialMessage(attempt, denial, namespace),
-      details: denialDetails(attempt, denial, namespace, waits ? retryAfterSeconds : undefined),
+      details: denialDetails(attempt, denial, namespace, waits ? waitSeconds : undefined),
     },
     auditAnnotations: {
       policy: policy.metadata.name,

@@ -9,7 +9,7 @@ import { effectivePolicy, sharedSelectorKeys } from '../domain/effective-policy.
 import { isEviction, uidNamedBy } from '../domain/eviction.ts';
 import { textAt } from '../domain/json.ts';
 import { wordsOf } from '../domain/message.ts';
-import { isEnforced, notBuiltYet, type Policy, requestRulesOf } from '../domain/policy.ts';
+import { isEnforced, type Policy, requestRulesOf } from '../domain/policy.ts';
 import type { DeniedReason } from '../domain/reason.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
 import { withinLimit } from '../kube/call-limit.ts';
@@ -80,7 +80,7 @@ export class Gate {
       isDryRun: request.dryRun,
     });
     // Denials come in storms and have a counter; a reservation is rare and worth a line.
-    if (outcome === 'Allowed' && reason !== 'DryRun') {
+    if (mode === 'Enforce' && outcome === 'Allowed' && reason !== 'DryRun') {
       log.info({ policy: policyName, approval: verdict.approval, reason, requestUid: request.uid }, 'request admitted');
     }
     metrics.decisionTook((clock.monotonicMs() - startedAtMs) / 1000);
@@ -107,8 +107,6 @@ export class Gate {
   /** The verdicts that hang on the request and the policy alone: most requests end here, without a wait. */
   #judgeQuickly(policy: Policy, request: AdmissionRequest): Verdict | undefined {
     const { name } = policy.metadata;
-    const asks = notBuiltYet(policy.spec);
-    if (asks.length > 0) return refused(name, 'PolicyNotReady', `Not available in this release: ${asks.join(', ')}`);
     const { effective, selectorKeys } = this.#sharing(policy, request);
     const described = describe(request, policy, { selectorKeys });
     if (described.kind === 'NotGoverned') return { outcome: 'NotGoverned', reason: described.reason };
@@ -192,10 +190,10 @@ export class Gate {
   #noteContentOf(verdict: Verdict, { attempt, request, policy }: Governed): void {
     const shows = { attempt, request, policy };
     const { verifications } = this.#dependencies;
-    if (verdict.outcome === 'Allowed' && verdict.reason !== 'DryRun') {
+    if (verdict.outcome === 'Allowed' && (verdict.reason === 'Reserved' || verdict.reason === 'Readmitted')) {
       verifications.note({ ...shows, approval: verdict.granted, isUse: true });
     }
-    if (verdict.outcome === 'Denied' && verdict.denial.approval !== undefined) {
+    if (verdict.outcome === 'Denied' && verdict.denial.approval !== undefined && !verdict.denial.isElsewhere) {
       verifications.note({ ...shows, approval: verdict.denial.approval, isUse: false });
     }
   }
@@ -205,6 +203,8 @@ export class Gate {
     const { filings, limit } = this.#dependencies;
     const { policy, attempt, denial, namespace } = verdict;
     const name = denial.approvalName;
+    // Another policy's is filed by its own call, which knows what it shows.
+    if (denial.isElsewhere === true) return verdict;
     if (denial.approval !== undefined || filings.isKnown(name)) return verdict;
     const most = requestRulesOf(policy).maxPendingPerRequester;
     const { username } = attempt.requester;

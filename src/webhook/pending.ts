@@ -6,6 +6,7 @@ import type { Caches } from './dependencies.ts';
 /** Those of one policy, as far as the cache knows. */
 export function pendingOf({ approvals }: Pick<Caches, 'approvals'>, requester: string, policy: string): number {
   return approvals.byIndex('requester', requester).filter(({ spec, status }) => {
-    return spec.policy.name === policy && (status?.phase ?? 'Pending') === 'Pending';
+    // What a policy has approved by itself never waits, and has no phase until the operator has seen it.
+    return spec.policy.name === policy && spec.origin !== 'Auto' && (status?.phase ?? 'Pending') === 'Pending';
   }).length;
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Remembers which approvals were seen used or ended, so that a restored or forged older state and a copy open nothing here.
-import { type Approval, isEnded } from '../domain/approval.ts';
+import { type Approval, isEnded, usesOf } from '../domain/approval.ts';
 import { stampedForSeconds } from '../domain/creation-vote.ts';
 import { after, requestCapSeconds } from '../domain/life.ts';
 
@@ -46,7 +46,7 @@ export class UseMemory {
 
   /** Notes uses and end of an approval, never fewer than before. */
   note(approval: Approval, { now, monotonicMs }: Instant): void {
-    const uses = approval.status?.uses?.length ?? 0;
+    const uses = usesOf(approval).length;
     const ended = isEnded(approval);
     if (uses === 0 && !ended) return;
     const { uid } = approval.metadata;
@@ -76,7 +76,7 @@ export class UseMemory {
   knowsMore(approval: Approval, readBeganAtMs: number): boolean {
     const seen = this.#seen.get(approval.metadata.uid);
     if (seen === undefined || seen.knownAtMs >= readBeganAtMs) return false;
-    return seen.uses > (approval.status?.uses?.length ?? 0) || (seen.isEnded && !isEnded(approval));
+    return seen.uses > usesOf(approval).length || (seen.isEnded && !isEnded(approval));
   }
 
   /** What these are copies of and is not among them, as it was when it was last seen. */

@@ -3,6 +3,8 @@
 // Puts the webhook together: the one thing that the composition root calls.
 import { X509Certificate } from 'node:crypto';
 import type { StepUpApproval } from '../api/kinds.ts';
+import { AutoApprovals } from './auto-approvals.ts';
+import { AutoRate } from './auto-rate.ts';
 import { Consumption } from './consumption.ts';
 import type { WebhookDependencies } from './dependencies.ts';
 import { Filings } from './filing.ts';
@@ -46,6 +48,16 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
   const verifications = new Verifications({ approvals: clients.approvals, previewKey, sealing, clock, log });
   const observations = new Observations({ policies: clients.policies, clock, log });
   const memory = new UseMemory();
+  const autoRate = new AutoRate(clock);
+  const auto = new AutoApprovals({
+    approvals: clients.approvals,
+    own,
+    previewKey,
+    sealing,
+    rate: autoRate,
+    clock,
+    metrics,
+  });
   const consumption = new Consumption({
     caches,
     approvals: clients.approvals,
@@ -53,6 +65,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     memory,
     sealing,
     firstTries: new FirstTries(clock),
+    auto,
     ownNamespace: own.namespace,
     clock,
     metrics,
@@ -88,6 +101,8 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
   const server = new WebhookServer({ gate, stamper, pinner: new Pinner(rest), metrics, log });
   return {
     saw(object, isGone) {
+      const isAuto = object.spec.origin === 'Auto' && sealing.reader.approval(object).seals.creation === 'Sealed';
+      if (isAuto && !isGone) autoRate.saw(object.spec.policy.name, object.metadata.uid);
       const instant = { now: clock.now(), monotonicMs: clock.monotonicMs() };
       if (isGone) memory.noteGone(sealing.reader.approval(object), instant);
       else memory.note(sealing.reader.approval(object), instant);

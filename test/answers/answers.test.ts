@@ -39,6 +39,13 @@ function twoEffects() {
 }
 
 const cases: Readonly<Record<DeniedReason, Case>> = {
+  RateExceeded: {
+    async ask() {
+      webhook.policy('deploys', { approval: { auto: { ratePerHour: 1 } } });
+      await webhook.ask(imageUpdate());
+      return webhook.ask(imageUpdate('nginx:3'));
+    },
+  },
   ApprovalRequired: { names: true, ask: () => webhook.ask(imageUpdate()) },
   AlreadyUsed: {
     names: true,
@@ -118,12 +125,6 @@ const cases: Readonly<Record<DeniedReason, Case>> = {
     },
   },
   UnknownPolicy: { ask: () => webhook.ask(imageUpdate(), 'gone') },
-  PolicyNotReady: {
-    ask() {
-      webhook.policy('deploys', { approval: { auto: { ratePerHour: 1 } } });
-      return webhook.ask(imageUpdate());
-    },
-  },
   InvalidRequest: { code: 400, isUnaudited: true, ask: () => webhook.ask(review({ operation: 'PATCH' })) },
   Failed: {
     ask() {

@@ -51,7 +51,7 @@ describe('stepup itself', () => {
     expect(verbsOn(clusterRole('stepup'), '', 'configmaps')).toEqual([]);
   });
 
-  test('has in its own namespace its Lease, its certificates and its packs', () => {
+  test('has in its own namespace its Lease, its certificates, its packs and its engines', () => {
     const role = the(objects, 'Role', 'stepup');
     expect(role.metadata.namespace).toBe(systemNamespace);
     expect(role.rules).toEqual([
@@ -69,7 +69,12 @@ describe('stepup itself', () => {
         resourceNames: ['stepup-tls', 'stepup-keys'],
         verbs: ['get', 'list', 'watch', 'update'],
       },
-      { apiGroups: [''], resources: ['configmaps'], resourceNames: ['stepup-packs'], verbs: ['get', 'list', 'watch'] },
+      {
+        apiGroups: [''],
+        resources: ['configmaps'],
+        resourceNames: ['stepup-packs', 'stepup-engines'],
+        verbs: ['get', 'list', 'watch'],
+      },
     ]);
   });
 
@@ -79,6 +84,7 @@ describe('stepup itself', () => {
       'stepup.dev: stepuppolicies',
       'stepup.dev: stepuppolicies/status,stepupapprovals/status',
       'stepup.dev: stepupapprovals',
+      'stepup.dev: stepupdecisions',
       'admissionregistration.k8s.io: validatingwebhookconfigurations,mutatingwebhookconfigurations',
       'events.k8s.io: events',
       'authorization.k8s.io: subjectaccessreviews',
@@ -86,10 +92,12 @@ describe('stepup itself', () => {
     ]);
   });
 
-  test('never writes the spec of an approval, and never any decision', () => {
+  test('never writes the spec of an approval, and never changes a decision', () => {
     expect(verbsOn(clusterRole('stepup'), 'stepup.dev', 'stepupapprovals')).not.toContain('update');
     expect(verbsOn(clusterRole('stepup'), 'stepup.dev', 'stepupapprovals')).not.toContain('patch');
-    expect(verbsOn(clusterRole('stepup'), 'stepup.dev', 'stepupdecisions')).toEqual(['get', 'list', 'watch']);
+    // Created are those of policy engines, by the leader; a decision of kind Engine counts for nothing but an engine's part.
+    const verbs = verbsOn(clusterRole('stepup'), 'stepup.dev', 'stepupdecisions');
+    expect(verbs).toEqual(['get', 'list', 'watch', 'create']);
   });
 
   test('reads what settle.resources lists, no more', async () => {

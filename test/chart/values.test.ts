@@ -1,9 +1,12 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The chart's values: good ones render what they say, bad ones are refused by name.
+import { load } from 'js-yaml';
 import { describe, expect, test } from 'vitest';
 import { staleCrds } from '../../charts/sync-crds.ts';
 import { lint, render, template, the } from './chart.ts';
+
+const engine = (url: string) => ({ name: 'opa', url, format: 'opa' });
 
 const everything = {
   replicas: 3,
@@ -82,11 +85,32 @@ describe('values', () => {
       { podLabels: { 'app.kubernetes.io/component': 'x' } },
       'podLabels/app.kubernetes',
     ],
+    ['an engine without an address', { engines: [{ name: 'opa', format: 'opa' }] }, 'url'],
+    ['an engine by plain http', { engines: [engine('http://opa.opa.svc/x')] }, 'engines/0/url'],
+    ['an engine of a loopback-like name', { engines: [engine('http://127.0.0.1.x.test/')] }, 'engines/0/url'],
+    ['an engine with credentials', { engines: [engine('https://a:b@opa/')] }, 'engines/0/url'],
+    ['an unknown key of an engine', { engines: [{ ...engine('https://opa/'), redirects: 1 }] }, 'redirects'],
     ['a switch taken away', { uninstallHook: null }, 'uninstallHook'],
   ])('%s: refused by name', async (_, values, name) => {
     const { code, stdout, stderr } = await lint(values);
     expect(code).not.toBe(0);
     expect(`${stdout}${stderr}`).toContain(name);
+  });
+
+  test.each(['https://opa.opa.svc:8181/v1/data/x', 'http://127.0.0.1:8181/x', 'http://localhost/', 'http://[::1]:1/'])(
+    'an engine at %s reaches stepup as it is written',
+    async (url) => {
+      const given = { ...engine(url), caBundle: '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n' };
+      const { data = {} } = the(await render({ engines: [given] }), 'ConfigMap', 'stepup-engines');
+      const { name: _, ...wanted } = given;
+      expect(load(data['opa.yaml'] ?? '')).toEqual(wanted);
+    },
+  );
+
+  test('two engines of one name are refused', async () => {
+    const { code, stderr } = await template({ engines: [engine('https://a/'), engine('https://b/')] });
+    expect(code).not.toBe(0);
+    expect(stderr).toContain('opa is there twice');
   });
 
   test('reach the process', async () => {
@@ -115,6 +139,7 @@ describe('values', () => {
       '--keys-secret=stepup-keys',
       '--lease=stepup',
       '--packs-configmap=stepup-packs',
+      '--engines-configmap=stepup-engines',
       '--retention-seconds=86400',
       '--settle-resources=deployments.apps,pods',
       '--trusted-mutators=kyverno,gatekeeper',
@@ -139,6 +164,7 @@ describe('values', () => {
     const names = new Set(objects.map(({ metadata }) => metadata.name));
     expect([...names].filter((name) => !name.includes('.stepup.dev')).sort()).toEqual([
       'gate-stepup',
+      'gate-stepup-engines',
       'gate-stepup-owner',
       'gate-stepup-packs',
       'gate-stepup-uninstall',

@@ -42,6 +42,7 @@ test('the cache follows XDG_CACHE_HOME', async () => {
 test('the cache key names the pinned version', () => {
   expect(describeTool('kube-apiserver').cacheKey).toMatch(/^v1\.37\.2-[0-9a-f]{12}$/);
   expect(describeTool('helm').cacheKey).toMatch(/^v3\.22\.0-[0-9a-f]{12}$/);
+  expect(describeTool('opa').cacheKey).toMatch(/^v1\.22\.3-[0-9a-f]{12}$/);
 });
 
 test('without Go it is said what to do, and nothing half-built stays', async () => {

@@ -7,16 +7,16 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { withFileLock } from './file-lock.ts';
 import { goBuild } from './go-build.ts';
-import { describeTool, type ToolName, toolNames } from './tools.ts';
+import { type controlPlaneTools, describeTool, type ToolName, toolNames } from './tools.ts';
 
-export type Binaries = Readonly<Record<ToolName, string>>;
+export type Binaries = Readonly<Record<(typeof controlPlaneTools)[number], string>>;
 
 export interface BinariesOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly say?: (line: string) => void;
 }
 
-/** Paths of all five binaries; what is missing is built first, one at a time, with progress on stderr. */
+/** Paths of the control plane's five binaries; what is missing is built first, one at a time, with progress on stderr. */
 export async function ensureBinaries(options: BinariesOptions = {}): Promise<Binaries> {
   return {
     etcd: await ensureBinary('etcd', options),
@@ -60,6 +60,5 @@ function isExecutable(path: string): boolean {
 }
 
 if (import.meta.main) {
-  const binaries = await ensureBinaries();
-  for (const name of toolNames) process.stdout.write(`${name}\t${binaries[name]}\n`);
+  for (const name of toolNames) process.stdout.write(`${name}\t${await ensureBinary(name)}\n`);
 }

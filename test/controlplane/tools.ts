@@ -6,7 +6,9 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export const toolNames = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kubectl', 'helm'] as const;
+export const controlPlaneTools = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kubectl', 'helm'] as const;
+/** With what only some tests start, and build when they do. */
+export const toolNames = [...controlPlaneTools, 'opa'] as const;
 export type ToolName = (typeof toolNames)[number];
 
 export interface Tool {
@@ -21,6 +23,7 @@ export interface Tool {
 
 /** Everything needed to find or build one binary; the versions come from go.mod alone. */
 export function describeTool(name: ToolName): Tool {
+  if (name === 'opa') return opa();
   return name === 'helm' ? helm() : kubernetes(name);
 }
 
@@ -31,7 +34,13 @@ const kubernetesPackages = {
   kubectl: 'k8s.io/kubernetes/cmd/kubectl',
 } as const;
 
-function kubernetes(name: Exclude<ToolName, 'helm'>): Tool {
+function opa(): Tool {
+  const path = 'github.com/open-policy-agent/opa';
+  const { dir, version, sums } = readModule('opa', path);
+  return tool({ name: 'opa', moduleDir: dir, goPackage: path, ldflags: [], version, sums });
+}
+
+function kubernetes(name: Exclude<ToolName, 'helm' | 'opa'>): Tool {
   const { dir, version, sums } = readModule('kubernetes', 'k8s.io/kubernetes');
   const [major = '', minor = ''] = version.slice(1).split('.');
   // Without these a binary built outside Kubernetes' own build reports v0.0.0, which helm and clients refuse.
@@ -73,7 +82,7 @@ interface PinnedModule {
   readonly sums: string;
 }
 
-function readModule(folder: 'kubernetes' | 'helm', path: string): PinnedModule {
+function readModule(folder: 'kubernetes' | 'helm' | 'opa', path: string): PinnedModule {
   const dir = join(import.meta.dirname, 'tools', folder);
   const goMod = readFileSync(join(dir, 'go.mod'), 'utf8');
   const version = goMod.split('\n').flatMap((line) => {

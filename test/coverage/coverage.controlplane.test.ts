@@ -126,6 +126,7 @@ function gatesOf(policy: Policy): ReadonlyMap<string, string> {
     caBundle: '',
     discovery,
     policyExists: () => true,
+    engineExists: () => false,
     entriesOn: () => 0,
   });
   const gates = new Map<string, string>();

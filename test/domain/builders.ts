@@ -185,12 +185,13 @@ export interface Case {
   readonly watchedSince?: Date;
   readonly namespaceLabels?: Labels;
   readonly refusedFor?: readonly string[];
+  readonly autoOpen?: ReadonlySet<string>;
 }
 
 export function question(given: Case = {}): Question {
   const { request: asked = request(), policy: under = policy(), context: of = context } = given;
   const { approvals = [], words = [], seconds = 120, policies = [under], isLive = true } = given;
-  const { namespaceLabels, refusedFor, watchedSince } = given;
+  const { namespaceLabels, refusedFor, watchedSince, autoOpen } = given;
   const view = { approvals, decisions: words, isLive, ...(watchedSince === undefined ? {} : { watchedSince }) };
   return {
     request: asked,
@@ -202,6 +203,7 @@ export function question(given: Case = {}): Question {
     ownNamespace: 'stepup-system',
     ...(namespaceLabels === undefined ? {} : { namespaceLabels }),
     ...(refusedFor === undefined ? {} : { refusedFor: new Set(refusedFor) }),
+    ...(autoOpen === undefined ? {} : { autoOpen }),
     now: at(seconds),
   };
 }

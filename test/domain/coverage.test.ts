@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { coverageOf } from '../../src/domain/coverage.ts';
 import { matchesGlob } from '../../src/domain/glob.ts';
 import { selects } from '../../src/domain/label-selector.ts';
-import { type LabelSelector, notBuiltYet, type Policy, type PolicySpec } from '../../src/domain/policy.ts';
+import type { LabelSelector, Policy, PolicySpec } from '../../src/domain/policy.ts';
 import { isGated, kubernetesControllers, type Subjects } from '../../src/domain/subject.ts';
 import { deploys, policy, request, rowsFor } from './builders.ts';
 
@@ -92,20 +92,6 @@ describe('the ready-made policy', () => {
     expect(asked({ environment: 'staging' })).toEqual(['NamespaceLeaves']);
     expect(asked({ environment: 'production', more: 'x' })).toEqual([]);
   });
-  test.each(['production-deploys', 'secret-deletion', 'namespace-deletion'])(
-    '%s asks for nothing that is not built',
-    (name) => {
-      expect(notBuiltYet(pack(name).spec)).toEqual([]);
-    },
-  );
-});
-
-test('what is not built yet is named', () => {
-  const spec = policy({
-    bypass: { enabled: true },
-    approval: { auto: { ratePerHour: 1 }, require: [{ name: 'e', engine: 'opa' }] },
-  }).spec;
-  expect(notBuiltYet(spec)).toEqual(['spec.approval.auto', 'spec.approval.require[].engine']);
 });
 
 test('/spec/replicas outside the fields adds no scale, an ancestor of it does', () => {

@@ -165,6 +165,17 @@ describe('releases', () => {
   });
 });
 
+test('a release of the use that an approval was created with binds that use', () => {
+  const use = reserved({ approvals: [filed], words: [word(filed)] }).status?.uses?.[0];
+  if (use === undefined) throw new Error('it is reserved');
+  const one = approval(undefined, undefined, { spec: { origin: 'Auto', use }, status: {} });
+  const status = { releases: [{ use: 0, releasedAt: at(130).toISOString(), why: 'lost' }] };
+  const object = { ...one, status: withSealedReleases(one, status, keyring) } as unknown as StepUpApproval;
+  expect(reader.approval(object).seals.releases).toEqual(['Sealed']);
+  const moved = { ...object, spec: { ...object.spec, use: { ...use, digest: 'other' } } } as StepUpApproval;
+  expect(reader.approval(moved).seals.releases).toEqual(['Broken']);
+});
+
 test('people are told once of what bears no seal, and again when it is something else', () => {
   const forged = { ...word(filed), seal: 'Missing' } as const;
   const first = plan(situation(filed, { decisions: [forged] }));

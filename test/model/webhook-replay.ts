@@ -113,6 +113,7 @@ export async function replay(
     liveViews,
     memory,
     firstTries: new FirstTries(clock),
+    auto: { open: () => new Set<string>(), create: async () => undefined },
     ownNamespace,
     clock,
     metrics: { reservation: () => {} },
@@ -142,6 +143,7 @@ export async function replay(
 
 function turnOf(verdict: Verdict): Turn {
   if (verdict.outcome !== 'Allowed' || verdict.reason === 'DryRun') return { kind: 'Denied', reason: verdict.reason };
+  if (verdict.reason === 'AutoApproved') throw new Error('no policy of the model approves by itself');
   const { granted, reason } = verdict;
   const use = reason === 'Reserved' ? (granted.status?.uses ?? []).length : (openUseOf(granted)?.index ?? -1);
   return { kind: 'Allowed', reason, use };

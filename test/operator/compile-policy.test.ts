@@ -54,6 +54,7 @@ function compile(name: string, spec: PolicySpec, entriesElsewhere = 0) {
     caBundle: 'Q0E=',
     discovery,
     policyExists: (other) => other in samplePolicies,
+    engineExists: (engine) => engine === 'opa',
     entriesOn: () => entriesElsewhere,
   });
 }
@@ -78,15 +79,31 @@ describe('problems', () => {
   test.each<{ given: string; spec: PolicySpec; want: readonly string[]; works: boolean }>([
     { given: 'nothing wrong', spec: { actions: [deletion], approval }, want: [], works: true },
     {
-      given: 'what is not built yet',
-      spec: { actions: [deletion], approval: { ...approval, auto: { ratePerHour: 1 } } },
-      want: ['NotBuiltYet: spec.approval.auto is not built yet; remove it from the policy'],
-      works: false,
-    },
-    {
       given: 'nobody who approves',
       spec: { actions: [deletion], approval: {} },
       want: ['NoRequirement: nobody can approve; name at least one requirement in spec.approval.require'],
+      works: false,
+    },
+    {
+      given: 'an engine that is configured',
+      spec: { actions: [deletion], approval: { require: [{ name: 'rules', engine: 'opa', count: 1 }] } },
+      want: [],
+      works: true,
+    },
+    {
+      given: 'an engine that is not',
+      spec: { actions: [deletion], approval: { require: [{ name: 'rules', engine: 'oqa' }] } },
+      want: [
+        "EngineNotConfigured: spec.approval.require names engine oqa, which is not configured; add it to the chart's value engines, or correct the name",
+      ],
+      works: false,
+    },
+    {
+      given: 'two words of one engine',
+      spec: { actions: [deletion], approval: { require: [{ name: 'rules', engine: 'opa', count: 2 }] } },
+      want: [
+        'ImpossibleRequirement: spec.approval.require asks 2 approvals of engine opa, which has one word; name it once, without a count',
+      ],
       works: false,
     },
     {

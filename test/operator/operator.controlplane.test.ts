@@ -235,16 +235,6 @@ describe('a policy', () => {
     await policies.delete({ name });
   });
 
-  test('that asks for what is not built yet says so and has no gate', async () => {
-    const { name } = (await createPolicy(policySpec({ approval: { auto: { ratePerHour: 1 } } }))).metadata;
-    expect(readyOf(await reported(name))).toMatchObject({
-      status: 'False',
-      reason: 'NotBuiltYet',
-      message: 'spec.approval.auto is not built yet; remove it from the policy',
-    });
-    expect(await isGone(gates.get({ name: `stepup-${name}` }))).toBe(true);
-  });
-
   test('has its gate back after it is deleted, edited or stripped of its label', async () => {
     const { name, uid } = (await createPolicy(policySpec())).metadata;
     await reported(name);

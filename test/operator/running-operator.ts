@@ -67,6 +67,7 @@ export function startOperator(rest: RestClient, options: Partial<OperatorDepende
       keyring: { ...keyring, sealing: trusted },
       keysSecret: 'stepup-keys',
       packsConfigMap: 'stepup-packs',
+      enginesConfigMap: 'stepup-engines',
       retentionSeconds: 3600,
       settleResources: ['deployments.apps', 'configmaps'],
       webhookListening: () => true,

@@ -96,7 +96,7 @@ describe('repository', () => {
     const problems = [...union.matchAll(/'(\w+)'/g)].map(([, reason = '']) => reason);
     const others = ['InPlace', 'InvalidByAPIServer'];
     const operations = textOf('docs/operations.md');
-    expect(problems).toContain('NotBuiltYet');
+    expect(problems).toContain('NoRequirement');
     expect([...problems, ...others].filter((reason) => !operations.includes(`\x60${reason}\x60`))).toEqual([]);
   });
 

@@ -305,7 +305,7 @@ describe('a decision', () => {
 
   test('is stamped whole, and says what is missing', async () => {
     const answer = await webhook.stamp(
-      word({ spec: { decidedAt: '2020-01-01T00:00:00Z', kind: 'Engine', reason: 'ok' } }),
+      word({ spec: { decidedAt: '2020-01-01T00:00:00Z', kind: 'Delegate', reason: 'ok' } }),
     );
     const patch = patched(answer);
     const { decidedAt, seal, ...spec } = patch['/spec'];
@@ -378,6 +378,8 @@ describe('a decision', () => {
     ['in another namespace', () => word({ review: { namespace: 'dev' } })],
     ['with a verdict that is none', () => word({ spec: { verdict: 'Maybe' } })],
     ['with the verdict Review', () => word({ spec: { verdict: 'Review' } })],
+    ['of kind Engine', () => word({ spec: { kind: 'Engine' } })],
+    ['in the name of an engine', () => word({ spec: { engine: { name: 'opa', rule: 'r1' } } })],
     ['as a bypass', () => word({ spec: { bypass: true, reason: 'x' } })],
     ['in another’s name', () => word({ spec: { decidedBy: { username: 'grace' } } })],
     ['on behalf of another by no delegate', () => word({ spec: { onBehalfOf: 'grace' } })],

@@ -53,6 +53,39 @@ export interface StepUpApproval extends KubeObject {
     readonly ticket?: string;
     /** Stamped: how the approval came to be. */
     readonly origin?: 'Denied' | 'Asked' | 'Applied' | 'Auto';
+    /** The reservation that the policy itself made in creating the approval; only with origin Auto. */
+    readonly use?: {
+      readonly attemptKey: string;
+      readonly digest: string;
+      /** Of digest and attemptKey; absent means v1. */
+      readonly digestVersion?: string;
+      readonly reservedAt: string;
+      readonly requestUID?: string;
+      readonly objectUID?: string;
+      readonly oldResourceVersion?: string;
+      /** The voters counted. */
+      readonly votes?: readonly string[];
+      /** The state of the target on which the reserved write can succeed at most once. */
+      readonly base: {
+        readonly kind: 'Generation' | 'ResourceVersion' | 'Scale' | 'Deletion' | 'Creation' | 'Request';
+        readonly uid?: string;
+        readonly generation?: number;
+        readonly resourceVersion?: string;
+        readonly requestUID?: string;
+      };
+      /** How to recognise the effect in a later state of the target, complete in itself. */
+      readonly effect?: {
+        readonly content: {
+          readonly kind: 'Object' | 'ObjectAndStatus' | 'Spec' | 'Fields' | 'Labels' | 'Replicas';
+          readonly pointers?: readonly string[];
+          readonly ignore?: readonly string[];
+        };
+        /** Hash of the old state's content, nothing ignored. */
+        readonly before: string;
+        /** Hash of the new state's content, without what the policy ignores. */
+        readonly after: string;
+      };
+    };
     /** Stamped from the authenticated caller. */
     readonly createdBy?: {
       readonly username: string;
@@ -96,6 +129,12 @@ export interface StepUpApproval extends KubeObject {
       readonly truncated: boolean;
       readonly verifiedAt: string;
     };
+    /** Policy engines that were asked and have not decided. */
+    readonly engines?: readonly {
+      readonly name: string;
+      /** Why the engine has not decided. */
+      readonly abstained: string;
+    }[];
     /** The complete decision as one line of JSON. */
     readonly approveWith?: string;
     /** Decisions seen so far, copied for people. */
@@ -201,6 +240,11 @@ export interface StepUpDecision extends KubeObject {
     };
     /** Stamped. */
     readonly kind?: 'Human' | 'Delegate' | 'Engine';
+    /** Which policy engine said so, and by which of its rules. Written by stepup only. */
+    readonly engine?: {
+      readonly name: string;
+      readonly rule: string;
+    };
     /** Stamped. */
     readonly decidedAt?: string;
     /** Stamped: stepup's signature, <key id>:<Ed25519 in base64url>. */
@@ -286,7 +330,7 @@ export interface StepUpPolicy extends KubeObject {
         /** Name of a configured policy engine. */
         readonly engine?: string;
       }[];
-      /** Approved by policy, still single-use and recorded. */
+      /** Approved by the policy itself up to this rate, each use recorded; above it require is asked. */
       readonly auto?: {
         readonly ratePerHour: number;
       };

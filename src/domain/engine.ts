@@ -1,0 +1,216 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The contract with policy engines: what one is asked about an approval, and what its answer comes to (docs/engines.md).
+import { type Approval, type ApprovalAction, type Decision, isEnded, type SeenDecision, usesOf } from './approval.ts';
+import { isObject, type Json } from './json.ts';
+import { lifeOf } from './life.ts';
+import type { Policy } from './policy.ts';
+import { serviceAccountOf } from './subject.ts';
+import { tally } from './tally.ts';
+import { isFiledByUs } from './verification.ts';
+import { visibleLine } from './visible-text.ts';
+
+export const engineFormats = ['stepup', 'opa'] as const;
+export type EngineFormat = (typeof engineFormats)[number];
+
+/** What is POSTed to an engine; with format opa as `{"input": …}`. */
+export interface EngineReview {
+  readonly apiVersion: 'stepup.dev/v1alpha1';
+  readonly kind: 'EngineReview';
+  readonly engine: string;
+  /** The instant of asking. */
+  readonly time: string;
+  readonly policy: { readonly name: string; readonly risk?: Policy['spec']['risk'] };
+  readonly approval: {
+    readonly namespace: string;
+    readonly name: string;
+    readonly uid: string;
+    readonly createdAt: string;
+    readonly pendingUntil: string;
+    readonly origin?: Approval['spec']['origin'];
+    readonly reason?: string;
+    readonly ticket?: string;
+  };
+  readonly requester: Approval['spec']['requester'] & {
+    readonly serviceAccount?: { readonly namespace: string; readonly name: string };
+  };
+  readonly action: ApprovalAction;
+  readonly change: {
+    readonly digest?: string;
+    readonly fields?: readonly string[];
+    /** Absent while stepup itself has not seen the content. */
+    readonly preview?: { readonly diff: string; readonly truncated: boolean };
+  };
+  readonly votes: {
+    readonly required: number;
+    readonly received: number;
+    /** The words that count so far. */
+    readonly decisions: readonly Pick<SeenDecision, 'verdict' | 'decidedBy' | 'decidedAt' | 'reason'>[];
+  };
+  readonly history: EngineHistory;
+}
+
+/** What the same requester did to the same target before, as far as its approvals are still kept. */
+export interface EngineHistory {
+  /** No approval of this action by this requester on this target has been used. */
+  readonly firstTime: boolean;
+  /** The newest first, at most ten. */
+  readonly uses: readonly {
+    readonly approval: string;
+    readonly policy: string;
+    readonly usedAt: string;
+    readonly digest: string;
+    readonly phase: string;
+    readonly evidence?: string;
+  }[];
+}
+
+export type EngineAnswer =
+  | { readonly verdict: 'Approve' | 'Deny'; readonly reason: string; readonly rule: string }
+  | { readonly verdict: 'Abstain'; readonly why: string };
+
+/** As the domain reads what there is to know about an approval when an engine is asked. */
+export interface Considered {
+  readonly approval: Approval;
+  readonly decisions: readonly Decision[];
+  readonly policy: Policy;
+  readonly policies: readonly Policy[];
+  /** All other approvals on its target, ended ones included. */
+  readonly others: readonly Approval[];
+  readonly now: Date;
+}
+
+/** The engines that are to be asked about an approval now; none once it is decided, over or ended. */
+export function enginesToAsk({ approval, decisions, policy, policies, others, now }: Considered): readonly string[] {
+  if (isEnded(approval)) return [];
+  const votes = tally(approval, decisions, policy, policies, others);
+  const isOver = votes.stopped !== undefined || now >= lifeOf(approval, votes, policy).pendingUntil;
+  return isOver ? [] : votes.missingEngines;
+}
+
+const mostUses = 10;
+
+export function engineReview(engine: string, considered: Considered): EngineReview {
+  const { approval, decisions, policy, policies, others, now } = considered;
+  const { metadata, spec, status } = approval;
+  const votes = tally(approval, decisions, policy, policies, others);
+  const { requester, change = {} } = spec;
+  const serviceAccount = serviceAccountOf(requester.username);
+  const preview = isFiledByUs(approval) ? change.preview : status?.preview;
+  const counted = votes.decisions.filter((word) => word.counted);
+  return {
+    apiVersion: 'stepup.dev/v1alpha1',
+    kind: 'EngineReview',
+    engine,
+    time: now.toISOString(),
+    policy: { name: policy.metadata.name, ...(policy.spec.risk === undefined ? {} : { risk: policy.spec.risk }) },
+    approval: {
+      namespace: metadata.namespace,
+      name: metadata.name,
+      uid: metadata.uid,
+      createdAt: metadata.creationTimestamp,
+      pendingUntil: lifeOf(approval, votes, policy).pendingUntil.toISOString(),
+      ...(spec.origin === undefined ? {} : { origin: spec.origin }),
+      ...(spec.reason === undefined ? {} : { reason: spec.reason }),
+      ...(spec.ticket === undefined ? {} : { ticket: spec.ticket }),
+    },
+    requester: { ...requester, ...(serviceAccount === undefined ? {} : { serviceAccount }) },
+    action: spec.action,
+    change: {
+      ...(change.digest === undefined ? {} : { digest: change.digest }),
+      ...(change.fields === undefined ? {} : { fields: change.fields }),
+      ...(preview?.diff === undefined
+        ? {}
+        : { preview: { diff: preview.diff, truncated: preview.truncated ?? false } }),
+    },
+    votes: {
+      required: votes.required,
+      received: votes.received,
+      decisions: counted.map(({ verdict, decidedBy, decidedAt, reason }) => ({
+        verdict,
+        decidedBy,
+        decidedAt,
+        ...(reason === undefined ? {} : { reason }),
+      })),
+    },
+    history: historyOf(others),
+  };
+}
+
+function historyOf(others: readonly Approval[]): EngineHistory {
+  const uses = others.flatMap(({ metadata, spec, status }) =>
+    usesOf({ spec, ...(status === undefined ? {} : { status }) })
+      .filter((_, index) => !(status?.releases ?? []).some(({ use }) => use === index))
+      .map((use) => ({
+        approval: metadata.name,
+        policy: spec.policy.name,
+        usedAt: use.reservedAt,
+        digest: use.digest,
+        phase: status?.phase ?? 'Pending',
+        ...(status?.evidence === undefined ? {} : { evidence: status.evidence }),
+      })),
+  );
+  const newestFirst = uses.sort((a, b) => new Date(b.usedAt).getTime() - new Date(a.usedAt).getTime());
+  return { firstTime: uses.length === 0, uses: newestFirst.slice(0, mostUses) };
+}
+
+/** What is sent to an engine of this format. */
+export function askOf(review: EngineReview, format: EngineFormat): object {
+  return format === 'opa' ? { input: review } : review;
+}
+
+const mostReason = 1024;
+const mostRule = 253;
+const mostWhy = 160;
+
+/** What an answer comes to, and whether it was one of the contract at all. */
+export interface ReadAnswer {
+  readonly answer: EngineAnswer;
+  readonly result: EngineAnswer['verdict'] | 'BadAnswer';
+}
+
+/** Whatever is not exactly an answer of the contract is an abstention that says why. */
+export function answerOf(body: Json, format: EngineFormat): ReadAnswer {
+  if (!isObject(body)) return bad('the answer is no JSON object');
+  if (format === 'stepup') return wordOf(body);
+  // OPA leaves result out where the rule is undefined for the input.
+  return body.result === undefined ? abstained('its rule is undefined for this input') : wordOf(body.result);
+}
+
+function wordOf(word: Json): ReadAnswer {
+  if (!isObject(word)) return bad('the answer is no object with a verdict');
+  const { verdict, reason, rule } = word;
+  switch (verdict) {
+    case 'Approve':
+    case 'Deny':
+      if (!isText(reason, mostReason)) return bad(`the answer says ${verdict} without a reason`);
+      if (!isText(rule, mostRule)) return bad(`the answer says ${verdict} without the id of a rule`);
+      return { result: verdict, answer: { verdict, reason: shown(reason, mostReason), rule: shown(rule, mostRule) } };
+    case 'Abstain':
+      return abstained(isText(reason, mostReason) ? reason : 'it gives no reason');
+    default:
+      return bad('the verdict is none of Approve, Deny, Abstain');
+  }
+}
+
+function abstained(why: string): ReadAnswer {
+  return { result: 'Abstain', answer: abstain(why) };
+}
+
+function bad(why: string): ReadAnswer {
+  return { result: 'BadAnswer', answer: abstain(why) };
+}
+
+/** An abstention, its reason made safe to be shown. */
+export function abstain(why: string): EngineAnswer & { readonly verdict: 'Abstain' } {
+  return { verdict: 'Abstain', why: shown(why, mostWhy) };
+}
+
+/** What deceives is spelled out, which takes room: cut to what the schema stores. */
+function shown(text: string, most: number): string {
+  return visibleLine(text, most).slice(0, most);
+}
+
+function isText(value: Json | undefined, most: number): value is string {
+  return typeof value === 'string' && value.trim() !== '' && value.length <= most;
+}

@@ -1,0 +1,248 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Has pending approvals decided by the engines that their policies require, and records what these say as decisions.
+import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
+import type { Sealing } from '../../api/sealing.ts';
+import type { Abstention } from '../../domain/approval.ts';
+import { targetLabel } from '../../domain/attempt.ts';
+import {
+  type Considered,
+  type EngineAnswer,
+  type EngineReview,
+  engineReview,
+  enginesToAsk,
+} from '../../domain/engine.ts';
+import { enginesOf } from '../../domain/policy.ts';
+import { withSealedDecision } from '../../domain/seal.ts';
+import { approvalLabel } from '../../domain/stamping.ts';
+import { backoffMs } from '../../kube/backoff.ts';
+import type { Clock } from '../../kube/clock.ts';
+import type { EventRecorder } from '../../kube/events.ts';
+import type { ObjectKey } from '../../kube/resource.ts';
+import type { ResourceClient } from '../../kube/resource-client.ts';
+import { WorkQueue } from '../../kube/work-queue.ts';
+import { errorFields, type Log } from '../../observe/log.ts';
+import type { OperatorMetrics } from '../operator-metrics.ts';
+import { enqueueChanges, type Watched } from '../watched.ts';
+import type { Asked } from './ask.ts';
+import type { Engine } from './engine.ts';
+
+export interface EngineReconcilerOptions {
+  readonly engines: () => ReadonlyMap<string, Engine>;
+  /** Asks one engine once; rejects only when the signal aborts. */
+  readonly ask: (engine: Engine, review: EngineReview, signal: AbortSignal) => Promise<Asked>;
+  readonly approvalClient: Pick<ResourceClient<StepUpApproval>, 'list'>;
+  readonly decisionClient: Pick<ResourceClient<StepUpDecision>, 'create'>;
+  readonly sealing: Sealing;
+  readonly own: { readonly username: string; readonly namespace: string };
+  readonly policies: Watched<StepUpPolicy>;
+  /** Live ones. */
+  readonly approvals: Watched<StepUpApproval>;
+  readonly decisionsOn: (approval: ObjectKey) => readonly StepUpDecision[];
+  /** Called when an engine has abstained for another reason than before. */
+  readonly onAbstained: (approval: ObjectKey) => void;
+  readonly events: Pick<EventRecorder, 'emit'>;
+  readonly metrics: Pick<OperatorMetrics, 'engineAnswered'>;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+/** Between two questions about one approval: nobody loses patience with an engine that is down for an hour. */
+const backoff = { baseMs: 1_000, capMs: 60_000 };
+/** An engine that decided is asked again only when its decision has not become visible, or was taken away. */
+const decidedMs = 60_000;
+const concurrency = 16;
+/** So that one slow engine leaves room for the others. */
+const mostPerEngine = 4;
+const busyMs = 100;
+
+/** What is remembered of asking one engine about one approval. */
+interface Memory {
+  failures: number;
+  why?: string;
+  notBeforeMs: number;
+}
+
+export class EngineReconciler {
+  readonly #options: EngineReconcilerOptions;
+  readonly #queue: WorkQueue;
+  /** By the approval's UID and the engine's name. */
+  readonly #memory = new Map<string, Map<string, Memory>>();
+  readonly #underWay = new Map<string, number>();
+
+  constructor(options: EngineReconcilerOptions) {
+    this.#options = options;
+    this.#queue = new WorkQueue({
+      process: (key, signal) => this.#process(key, signal),
+      concurrency,
+      clock: options.clock,
+      onError: (key, error) => options.log.warn({ key, ...errorFields(error) }, 'asking an engine failed'),
+    });
+  }
+
+  /** Which engines have not decided on the approval, and why. */
+  abstentionsOn(uid: string): readonly Abstention[] {
+    return [...(this.#memory.get(uid) ?? [])].flatMap(([name, { why }]) =>
+      why === undefined ? [] : [{ name, abstained: why }],
+    );
+  }
+
+  /** Asks about everything again without a wait: there are other engines, or they are somewhere else. */
+  askAnew(): void {
+    for (const memories of this.#memory.values()) {
+      for (const memory of memories.values()) Object.assign(memory, { failures: 0, notBeforeMs: 0 });
+    }
+    for (const approval of this.#options.approvals.objects.values()) this.#enqueue(approval);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { approvals, policies } = this.#options;
+    enqueueChanges(approvals, signal, (approval, change) => {
+      if (change?.type === 'delete') this.#memory.delete(approval.metadata.uid);
+      else this.#enqueue(approval);
+    });
+    enqueueChanges(policies, signal, ({ metadata }, change) => {
+      if (change === undefined || change.previous?.metadata.generation === metadata.generation) return;
+      for (const approval of approvals.objects.values()) {
+        if (approval.spec.policy.name === metadata.name) this.#enqueue(approval);
+      }
+    });
+    await this.#queue.run(signal);
+  }
+
+  #enqueue({ metadata, spec }: StepUpApproval): void {
+    const policy = this.#options.policies.objects.get({ name: spec.policy.name });
+    if (policy === undefined) return;
+    for (const engine of enginesOf(policyOf(policy).spec)) {
+      this.#queue.add(`${engine}/${metadata.namespace}/${metadata.name}`);
+    }
+  }
+
+  async #process(key: string, signal: AbortSignal): Promise<void> {
+    const [engine = '', namespace = '', name = ''] = key.split('/');
+    const approval = this.#options.approvals.objects.get({ namespace, name });
+    if (approval === undefined) return;
+    const considered = this.#consider(approval);
+    if (considered === undefined || !enginesToAsk(considered).includes(engine)) return;
+    const memory = this.#memoryOf(approval.metadata.uid, engine);
+    const waitMs = memory.notBeforeMs - this.#options.clock.monotonicMs();
+    const isBusy = (this.#underWay.get(engine) ?? 0) >= mostPerEngine;
+    if (waitMs > 0 || isBusy) {
+      this.#queue.addAfter(key, waitMs > 0 ? waitMs : busyMs);
+      return;
+    }
+    const answer = await this.#ask(engine, approval, considered, signal);
+    if (answer.verdict !== 'Abstain') {
+      await this.#record(engine, approval, answer);
+      Object.assign(memory, { failures: 0, why: undefined, notBeforeMs: this.#inMs(decidedMs) });
+      this.#queue.addAfter(key, decidedMs);
+      return;
+    }
+    memory.failures += 1;
+    const nextMs = backoffMs(backoff, memory.failures, () => this.#options.clock.random());
+    memory.notBeforeMs = this.#inMs(nextMs);
+    this.#queue.addAfter(key, nextMs);
+    if (memory.why === answer.why) return;
+    memory.why = answer.why;
+    this.#tell(engine, approval, answer.why);
+  }
+
+  async #ask(engine: string, approval: StepUpApproval, cached: Considered, signal: AbortSignal): Promise<EngineAnswer> {
+    const { engines, ask, metrics } = this.#options;
+    const known = engines().get(engine);
+    if (known === undefined) return { verdict: 'Abstain', why: 'no engine of that name is configured' };
+    this.#underWay.set(engine, (this.#underWay.get(engine) ?? 0) + 1);
+    try {
+      const others = await this.#othersOn(approval);
+      const { answer, result } = await ask(known, engineReview(engine, { ...cached, others }), signal);
+      metrics.engineAnswered(engine, result);
+      return answer;
+    } finally {
+      this.#underWay.set(engine, (this.#underWay.get(engine) ?? 1) - 1);
+    }
+  }
+
+  #consider(approval: StepUpApproval): Considered | undefined {
+    const { policies, decisionsOn, sealing, clock } = this.#options;
+    const policy = policies.objects.get({ name: approval.spec.policy.name });
+    if (policy === undefined) return undefined;
+    return {
+      approval: sealing.reader.approval(approval),
+      decisions: decisionsOn(approval.metadata).map((one) => sealing.reader.decision(one)),
+      policy: policyOf(policy),
+      policies: [...policies.objects.values()].map(policyOf),
+      others: [],
+      now: clock.now(),
+    };
+  }
+
+  /** Ended ones too, which no cache has: what was used before is what an engine wants to know. */
+  async #othersOn({ metadata }: StepUpApproval): Promise<Considered['others']> {
+    const { approvalClient, sealing, own } = this.#options;
+    const label = metadata.labels?.[targetLabel];
+    if (label === undefined) return [];
+    const namespaces = [...new Set([metadata.namespace, own.namespace])];
+    const lists = await Promise.all(
+      namespaces.map((namespace) => approvalClient.list({ namespace, labelSelector: `${targetLabel}=${label}` })),
+    );
+    return lists
+      .flatMap(({ items }) => items)
+      .filter(({ metadata: { uid } }) => uid !== metadata.uid)
+      .map((one) => sealing.reader.approval(one));
+  }
+
+  /** By our own identity, which our own stamping is not asked about: all that it would write is written here. */
+  async #record(
+    engine: string,
+    { metadata, spec, apiVersion, kind }: StepUpApproval,
+    { verdict, reason, rule }: Exclude<EngineAnswer, { verdict: 'Abstain' }>,
+  ): Promise<void> {
+    const { decisionClient, sealing, own, clock, log } = this.#options;
+    const { name, namespace, uid } = metadata;
+    const digest = spec.change?.digest;
+    const said = {
+      approval: { name, uid, ...(digest === undefined ? {} : { digest }) },
+      verdict,
+      reason,
+      kind: 'Engine',
+      engine: { name: engine, rule },
+      decidedBy: { username: own.username },
+      decidedAt: clock.now().toISOString(),
+    } as const;
+    await decisionClient.create({
+      metadata: {
+        generateName: `${name}-`,
+        namespace,
+        labels: { [approvalLabel]: uid },
+        ownerReferences: [{ apiVersion, kind, name, uid }],
+      },
+      spec: withSealedDecision(namespace, said, sealing.seals),
+    });
+    log.info({ approval: name, namespace, engine, verdict, rule }, 'engine decided');
+  }
+
+  #tell(engine: string, { apiVersion, kind, metadata }: StepUpApproval, why: string): void {
+    const { name, namespace, uid } = metadata;
+    this.#options.log.warn({ approval: name, namespace, engine, why }, 'engine abstained');
+    this.#options.events.emit({
+      regarding: { apiVersion, kind, namespace, name, uid },
+      type: 'Warning',
+      action: 'Ask',
+      reason: 'EngineAbstained',
+      note: `engine ${engine}: abstained: ${why}`,
+    });
+    this.#options.onAbstained(metadata);
+  }
+
+  #memoryOf(uid: string, engine: string): Memory {
+    const memories = this.#memory.get(uid) ?? new Map<string, Memory>();
+    this.#memory.set(uid, memories);
+    const memory = memories.get(engine) ?? { failures: 0, notBeforeMs: 0 };
+    memories.set(engine, memory);
+    return memory;
+  }
+
+  #inMs(ms: number): number {
+    return this.#options.clock.monotonicMs() + ms;
+  }
+}
