@@ -339,7 +339,7 @@ describe('replicas whose clocks are a minute apart', () => {
     const key = await deniedWith(attempt, signal);
     if (key === undefined) throw new Error('ask for a service: stopped');
     // The operator may find at once that it is over: its clock is one of the two.
-    expect(['Approved', 'Expired']).toContain(await approve(clients, key, signal));
+    expect(['Approved', 'Expired']).toContain(await approve(clients, key, signal, attempt));
     const over = forSeconds(shortSeconds + 60 + 1);
     await survivesAlone('clocks a minute apart', () => over);
     const late = await Promise.all(Array.from({ length: 8 }, attempt));

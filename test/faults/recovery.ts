@@ -94,7 +94,7 @@ async function approvedChange(clients: Clients, fault: string, signal: AbortSign
   const image = `held:${fault.replaceAll(/[^a-z0-9]+/gi, '-').toLowerCase()}`;
   const attempt = () => ask(clients.deployer, 'PATCH', `${deployments('prod')}/held`, imagePatch(image));
   const key: ApprovalKey | undefined = await deniedWith(attempt, signal);
-  const phase = key && (await approve(clients, key, signal));
+  const phase = key && (await approve(clients, key, signal, attempt));
   if (key === undefined || phase !== 'Approved') throw new Error(`approve ${image}: it is ${phase}`);
   return { attempt, key };
 }

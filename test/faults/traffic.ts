@@ -59,18 +59,40 @@ export async function ask(client: AdminClient, method: 'POST' | 'PATCH', path: s
   return { kind: /stepup/.test(message) ? 'refused' : 'failed', message };
 }
 
-/** Approves with what the approval itself says, as often as it takes. Returns the phase that it is in then. */
-export async function approve(clients: Clients, key: ApprovalKey, signal: AbortSignal): Promise<string> {
-  return decide(clients, key, 'Approve', signal);
+/**
+ * Approves with what the approval itself says, as often as it takes. Returns the phase that it is in then. `askAgain`: an
+ * approval is filed after its denial, so a replica that is killed in between leaves that to the next try.
+ */
+export async function approve(
+  clients: Clients,
+  key: ApprovalKey,
+  signal: AbortSignal,
+  askAgain: () => Promise<unknown>,
+): Promise<string> {
+  return decide(clients, key, 'Approve', signal, askAgain);
 }
 
 type Verdict = 'Approve' | 'Deny';
 
-async function decide(clients: Clients, key: ApprovalKey, verdict: Verdict, signal: AbortSignal): Promise<string> {
+const mostUnfiled = 20;
+
+async function decide(
+  clients: Clients,
+  key: ApprovalKey,
+  verdict: Verdict,
+  signal: AbortSignal,
+  /** Absent: what is not filed within a moment needs no word. */
+  askAgain?: () => Promise<unknown>,
+): Promise<string> {
+  let unfiled = 0;
   while (!signal.aborted) {
     try {
       const phase = await decideOnce(clients, key, verdict);
-      if (phase !== 'Pending') return phase;
+      if (phase === 'Unfiled') {
+        unfiled += 1;
+        if (askAgain === undefined && unfiled > mostUnfiled) return phase;
+        await askAgain?.();
+      } else if (phase !== 'Pending') return phase;
     } catch {
       // The API server is away; it comes back.
     }
@@ -82,6 +104,7 @@ async function decide(clients: Clients, key: ApprovalKey, verdict: Verdict, sign
 async function decideOnce(clients: Clients, { namespace, name }: ApprovalKey, verdict: Verdict): Promise<string> {
   const path = `/apis/stepup.dev/v1alpha1/namespaces/${namespace}`;
   const { code, body } = await clients.approve('GET', `${path}/stepupapprovals/${name}`);
+  if (code === 404) return 'Unfiled';
   const status = code === 200 ? fieldOf(body, 'status') : undefined;
   const decision = textAt(status, 'approveWith');
   // An earlier try, whose answer was lost, may have counted.
@@ -222,7 +245,7 @@ async function update(clients: Clients, ledger: Ledger['updates'], turn: number,
   };
   const key = await deniedWith(attempt, signal);
   if (key === undefined) return;
-  const phase = await approve(clients, key, signal);
+  const phase = await approve(clients, key, signal, attempt);
   if (phase === 'Pending') return;
   if (phase !== 'Approved') {
     ledger.lost.push(`${key.name} ended as ${phase} before anybody could approve it`);
@@ -240,7 +263,7 @@ async function update(clients: Clients, ledger: Ledger['updates'], turn: number,
 async function create(clients: Clients, ledger: Ledger['creations'], turn: number, signal: AbortSignal): Promise<void> {
   const attempt = () => ask(clients.deployer, 'POST', pods, pod(String(turn)));
   const key = await deniedWith(attempt, signal);
-  if (key === undefined || (await approve(clients, key, signal)) !== 'Approved') return;
+  if (key === undefined || (await approve(clients, key, signal, attempt)) !== 'Approved') return;
   ledger.approved += 1;
   const ends = await Promise.all([1, 2, 3].map(() => passes(attempt, key, signal)));
   const others = ends.filter((end) => typeof end === 'object');
