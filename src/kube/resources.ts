@@ -31,6 +31,21 @@ export const mutatingWebhookConfigurations = cluster(
 );
 /** In the newest version; older API servers serve v1beta1 or v1alpha1. */
 export const mutatingAdmissionPolicies = cluster(ADMISSION, 'mutatingadmissionpolicies', 'MutatingAdmissionPolicy');
+export const validatingAdmissionPolicies = cluster(
+  ADMISSION,
+  'validatingadmissionpolicies',
+  'ValidatingAdmissionPolicy',
+);
+export const validatingAdmissionPolicyBindings = cluster(
+  ADMISSION,
+  'validatingadmissionpolicybindings',
+  'ValidatingAdmissionPolicyBinding',
+);
+export const customResourceDefinitions = cluster(
+  { group: 'apiextensions.k8s.io', version: 'v1' },
+  'customresourcedefinitions',
+  'CustomResourceDefinition',
+);
 export const apiServices = cluster({ group: 'apiregistration.k8s.io', version: 'v1' }, 'apiservices', 'APIService');
 
 /** Create-only: the answer is the returned object. */

@@ -12,6 +12,7 @@ export interface OperatorMetrics {
   restored(kind: string): void;
   tampered(): void;
   engineAnswered(engine: string, result: string): void;
+  tampering(kind: string): void;
 }
 
 export interface Counted {
@@ -60,7 +61,8 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
   const counter = (name: string, help: string, label: string) =>
     once(name, () => new Counter({ name, help, labelNames: [label], registers }));
   const transitions = counter('stepup_transitions_total', 'Phases that approvals moved to.', 'phase');
-  const restores = counter('stepup_restores_total', 'Webhook configurations put back after a foreign change.', 'kind');
+  const restores = counter('stepup_restores_total', 'Objects of the gate put back after a foreign change.', 'kind');
+  const tamperings = counter('stepup_tampering_total', 'Foreign changes of what the gate stands on.', 'kind');
   const settlements = counter('stepup_settlements_total', 'Reservations settled, by what was found.', 'result');
   const tampered = once(
     'stepup_tampered_total',
@@ -88,5 +90,6 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
     tampered: () => tampered.inc(),
     restored: (kind) => restores.inc({ kind }),
     engineAnswered: (engine, result) => answers.inc({ engine, result }),
+    tampering: (kind) => tamperings.inc({ kind }),
   };
 }

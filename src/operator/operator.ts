@@ -22,6 +22,7 @@ import { ask } from './engines/ask.ts';
 import { EngineConfiguration } from './engines/engine-configuration.ts';
 import { EngineReconciler } from './engines/engine-reconciler.ts';
 import { KeyringKeeper } from './keyring-keeper.ts';
+import { createGuarding, type GuardSettings } from './guarding.ts';
 import { operatorMetrics } from './operator-metrics.ts';
 import { type ConfigMap, PackReconciler } from './packs.ts';
 import { PolicyReconciler } from './policy-reconciler.ts';
@@ -30,7 +31,7 @@ import { servedKinds } from './served-kinds.ts';
 import { StampReconciler } from './stamp-reconciler.ts';
 import { TargetWatch } from './target-watch.ts';
 import type { Watched } from './watched.ts';
-import { isManaged, stampName, type WebhookConfiguration } from './webhook-configuration.ts';
+import { isManaged, stampName, type WebhookConfiguration, webhookForm } from './webhook-configuration.ts';
 
 export interface OperatorDependencies {
   readonly rest: RestClient;
@@ -45,6 +46,8 @@ export interface OperatorDependencies {
   /** Who we are, by SelfSubjectReview, and where we run. */
   readonly own: { readonly username: string; readonly namespace: string };
   readonly service: { readonly name: string; readonly port: number };
+  /** Whether gated accounts are kept from changing what the gate stands on, and who may nevertheless. */
+  readonly guard: GuardSettings;
   readonly tlsSecret: string;
   /** The keyring as every replica follows it, and where it is kept. */
   readonly keyring: FollowedKeyring;
@@ -108,6 +111,14 @@ async function work(
   const configMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.packsConfigMap));
 
   const engineMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.enginesConfigMap));
+  const guarding = createGuarding({
+    ...dependencies,
+    reflect,
+    metrics,
+    onNoticed: () => policyReconciler.enqueueAll(),
+    signal,
+  });
+  const { tampering } = guarding;
 
   const service = { ...dependencies.service, namespace: own.namespace };
   let isStampInPlace = false;
@@ -129,8 +140,9 @@ async function work(
     clock,
   });
   const mutatingKeeper = new ConfigurationKeeper({
-    client: client(resources.mutatingWebhookConfigurations),
+    client: client<WebhookConfiguration>(resources.mutatingWebhookConfigurations),
     stored: stamps,
+    form: webhookForm,
   });
   const stampReconciler: StampReconciler = new StampReconciler({
     configurations: stamps,
@@ -140,7 +152,7 @@ async function work(
       if (!isStampInPlace) policyReconciler.enqueueAll();
       isStampInPlace = true;
     },
-    metrics,
+    tampering,
     log,
     clock,
   });
@@ -165,7 +177,11 @@ async function work(
     policies,
     client: client<StepUpPolicy>(resources.stepUpPolicies),
     configurations: gates,
-    keeper: new ConfigurationKeeper({ client: client(resources.validatingWebhookConfigurations), stored: gates }),
+    keeper: new ConfigurationKeeper({
+      client: client<WebhookConfiguration>(resources.validatingWebhookConfigurations),
+      stored: gates,
+      form: webhookForm,
+    }),
     pins: stamps,
     pinKeeper: mutatingKeeper,
     context: () => {
@@ -173,8 +189,7 @@ async function work(
       const mayGate = isStampInPlace && dependencies.webhookListening();
       return context === undefined || !mayGate ? undefined : { ...context, discovery: discovery.current, engineExists };
     },
-    events,
-    metrics,
+    tampering,
     log,
     clock,
   });
@@ -223,6 +238,7 @@ async function work(
     policies,
     client: client<StepUpPolicy>(resources.stepUpPolicies),
     events,
+    tampering,
     log,
     clock,
   });
@@ -238,12 +254,13 @@ async function work(
 
   const reflecting = reflectors.map((reflector) => reflector.run(signal));
   const shared = [policies, approvals, decisions, dependencies.keyring.secrets];
-  const copies = [gates, stamps, secrets, configMaps, engineMaps, ...shared];
+  const copies = [gates, stamps, secrets, configMaps, engineMaps, ...guarding.copies, ...shared];
   try {
     await Promise.all(copies.map(({ synced }) => unlessAborted(synced, signal)));
     if (!signal.aborted) {
       log.info({}, 'operator started');
       await Promise.all([
+        guarding.run(),
         certificates.run(signal),
         keyring.run(signal),
         stampReconciler.run(signal),

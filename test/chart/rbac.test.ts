@@ -73,7 +73,7 @@ describe('stepup itself', () => {
     ]);
   });
 
-  test('writes nothing but its own kinds, webhook configurations, events and the question who it is', () => {
+  test('writes nothing but its own kinds, admission configuration, events and the question who it is', () => {
     const writes = clusterRole('stepup').filter(({ verbs }) => verbs.some((verb) => !isRead(verb)));
     expect(writes.map(({ apiGroups, resources }) => `${apiGroups}: ${resources}`)).toEqual([
       'stepup.dev: stepuppolicies',
@@ -81,9 +81,38 @@ describe('stepup itself', () => {
       'stepup.dev: stepupapprovals',
       'stepup.dev: stepupdecisions',
       'admissionregistration.k8s.io: validatingwebhookconfigurations,mutatingwebhookconfigurations',
+      'admissionregistration.k8s.io: validatingadmissionpolicies,validatingadmissionpolicybindings',
+      'admissionregistration.k8s.io: validatingadmissionpolicies,validatingadmissionpolicybindings',
       'events.k8s.io: events',
+      'apiregistration.k8s.io: apiservices',
       'authentication.k8s.io: selfsubjectreviews',
     ]);
+  });
+
+  test('changes no admission policy but the guard, and removes no APIService but that of its own group', () => {
+    const named = clusterRole('stepup').filter(({ resourceNames }) => resourceNames !== undefined);
+    expect(named.map(({ resources, resourceNames, verbs }) => ({ resources, resourceNames, verbs }))).toEqual([
+      {
+        resources: ['validatingadmissionpolicies', 'validatingadmissionpolicybindings'],
+        resourceNames: ['stepup-guard', 'stepup-guard-namespace'],
+        verbs: ['update', 'delete'],
+      },
+      { resources: ['apiservices'], resourceNames: ['v1alpha1.stepup.dev'], verbs: ['watch', 'delete'] },
+      {
+        resources: ['customresourcedefinitions'],
+        resourceNames: ['stepuppolicies.stepup.dev', 'stepupapprovals.stepup.dev', 'stepupdecisions.stepup.dev'],
+        verbs: ['list', 'watch'],
+      },
+    ]);
+    const others = clusterRole('stepup').filter(({ resourceNames }) => resourceNames === undefined);
+    expect(verbsOn(others, 'admissionregistration.k8s.io', 'validatingadmissionpolicies')).toEqual([
+      'get',
+      'list',
+      'watch',
+      'create',
+    ]);
+    expect(verbsOn(others, 'apiregistration.k8s.io', 'apiservices')).toEqual(['list']);
+    expect(verbsOn(others, 'apiextensions.k8s.io', 'customresourcedefinitions')).toEqual([]);
   });
 
   test('never writes the spec of an approval, and never changes a decision', () => {
@@ -108,6 +137,17 @@ describe('stepup itself', () => {
         apiGroups: ['admissionregistration.k8s.io'],
         resources: ['validatingwebhookconfigurations', 'mutatingwebhookconfigurations'],
         verbs: ['list', 'delete'],
+      },
+      {
+        apiGroups: ['admissionregistration.k8s.io'],
+        resources: ['validatingadmissionpolicies', 'validatingadmissionpolicybindings'],
+        verbs: ['list'],
+      },
+      {
+        apiGroups: ['admissionregistration.k8s.io'],
+        resources: ['validatingadmissionpolicies', 'validatingadmissionpolicybindings'],
+        resourceNames: ['stepup-guard', 'stepup-guard-namespace'],
+        verbs: ['delete'],
       },
       { apiGroups: ['stepup.dev'], resources: ['stepuppolicies'], verbs: ['list', 'delete'] },
     ]);
