@@ -94,7 +94,7 @@ describe('stepup itself', () => {
     expect(named.map(({ resources, resourceNames, verbs }) => ({ resources, resourceNames, verbs }))).toEqual([
       {
         resources: ['validatingadmissionpolicies', 'validatingadmissionpolicybindings'],
-        resourceNames: ['stepup-guard', 'stepup-guard-namespace'],
+        resourceNames: ['stepup-guard', 'stepup-guard-accounts', 'stepup-guard-namespace'],
         verbs: ['update', 'delete'],
       },
       { resources: ['apiservices'], resourceNames: ['v1alpha1.stepup.dev'], verbs: ['watch', 'delete'] },
@@ -146,7 +146,7 @@ describe('stepup itself', () => {
       {
         apiGroups: ['admissionregistration.k8s.io'],
         resources: ['validatingadmissionpolicies', 'validatingadmissionpolicybindings'],
-        resourceNames: ['stepup-guard', 'stepup-guard-namespace'],
+        resourceNames: ['stepup-guard', 'stepup-guard-accounts', 'stepup-guard-namespace'],
         verbs: ['delete'],
       },
       { apiGroups: ['stepup.dev'], resources: ['stepuppolicies'], verbs: ['list', 'delete'] },
