@@ -6,6 +6,7 @@ import type { Resource } from './resource.ts';
 
 const STEPUP = { group: 'stepup.dev', version: 'v1alpha1' } as const;
 const CORE = { group: '', version: 'v1' } as const;
+const RBAC = { group: 'rbac.authorization.k8s.io', version: 'v1' } as const;
 const ADMISSION = { group: 'admissionregistration.k8s.io', version: 'v1' } as const;
 
 export const stepUpPolicies = cluster(STEPUP, 'stepuppolicies', 'StepUpPolicy');
@@ -18,6 +19,11 @@ export const configMaps = namespaced(CORE, 'configmaps', 'ConfigMap');
 export const pods = namespaced(CORE, 'pods', 'Pod');
 export const leases = namespaced({ group: 'coordination.k8s.io', version: 'v1' }, 'leases', 'Lease');
 export const events = namespaced({ group: 'events.k8s.io', version: 'v1' }, 'events', 'Event');
+
+export const clusterRoles = cluster(RBAC, 'clusterroles', 'ClusterRole');
+export const roles = namespaced(RBAC, 'roles', 'Role');
+export const clusterRoleBindings = cluster(RBAC, 'clusterrolebindings', 'ClusterRoleBinding');
+export const roleBindings = namespaced(RBAC, 'rolebindings', 'RoleBinding');
 
 export const validatingWebhookConfigurations = cluster(
   ADMISSION,
