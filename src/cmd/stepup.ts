@@ -7,6 +7,7 @@ import { BadOptionError, type ServeOptions, serveOptions } from '../config/optio
 import { createLog, errorFields } from '../observe/log.ts';
 import { type DoctorOptions, doctor, doctorExit } from './doctor.ts';
 import { serve } from './serve.ts';
+import { type StaticManifestsOptions, staticManifests } from './static-manifests.ts';
 import { runUninstall } from './uninstall.ts';
 import { version } from './version.ts';
 
@@ -54,6 +55,20 @@ program
       process.stderr.write(`stepup doctor: ${errorFields(error).error}\n`);
       process.exitCode = doctorExit.notDone;
     }
+  });
+
+program
+  .command('static-manifests')
+  .description('print the guard as files for an API server that reads admission policies from its disk (1.37)')
+  .addOption(new Option('-n, --namespace <name>', 'namespace stepup runs in').default('stepup-system'))
+  .addOption(new Option('--release <name>', "name of stepup's service account").default('stepup'))
+  .addOption(
+    new Option('--guard-exempt <list>', 'usernames that the guard lets through')
+      .default([], 'none')
+      .argParser((text) => text.split(',').filter((name) => name !== '')),
+  )
+  .action((options: StaticManifestsOptions) => {
+    process.stdout.write(staticManifests(options));
   });
 
 /** Runs a command until it ends or the process is told to stop; a failure is logged and exits 1. */

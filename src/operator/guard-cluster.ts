@@ -7,6 +7,7 @@ import {
   type GuardPart,
   notOurs,
   ofRelease,
+  reachesUs,
   rule,
   type Validation,
   type Variable,
@@ -71,8 +72,8 @@ function clusterVariables({ release }: GuardContext): readonly Variable[] {
         ['true', `${authorOf('decidedBy')} != request.userInfo.username`],
       ]),
     },
-    { name: 'reachesUs', expression: `object != null && ${reachesUs('object')}` },
-    { name: 'reachedUs', expression: `oldObject != null && ${reachesUs('oldObject')}` },
+    { name: 'reachesUs', expression: `object != null && ${webhookReachesUs('object')}` },
+    { name: 'reachedUs', expression: `oldObject != null && ${webhookReachesUs('oldObject')}` },
   ];
 }
 
@@ -80,8 +81,6 @@ function authorOf(field: 'createdBy' | 'decidedBy'): string {
   return `oldObject.?spec.${field}.username.orValue('')`;
 }
 
-function reachesUs(root: 'object' | 'oldObject'): string {
-  const isUs = (list: string, prefix: string) =>
-    `r.?${list}.orValue([]).exists(one, one.startsWith('*') || one.startsWith('${prefix}'))`;
-  return `${root}.?webhooks.orValue([]).exists(w, w.?rules.orValue([]).exists(r, ${isUs('apiGroups', 'stepup.dev')} && ${isUs('resources', 'stepup')}))`;
+function webhookReachesUs(root: 'object' | 'oldObject'): string {
+  return `${root}.?webhooks.orValue([]).exists(w, w.?rules.orValue([]).exists(r, ${reachesUs('r')}))`;
 }

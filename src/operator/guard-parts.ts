@@ -80,3 +80,10 @@ export function rule(
 ): Rule {
   return { apiGroups: [group], apiVersions: [version], operations, resources, scope };
 }
+
+/** True of a rule that lets a webhook or policy see approvals or decisions. */
+export function reachesUs(rule: string): string {
+  const isUs = (list: string, prefix: string) =>
+    `${rule}.?${list}.orValue([]).exists(one, one.startsWith('*') || one.startsWith('${prefix}'))`;
+  return `${isUs('apiGroups', 'stepup.dev')} && ${isUs('resources', 'stepup')}`;
+}

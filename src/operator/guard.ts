@@ -39,10 +39,15 @@ export const guardForm: Form<GuardObject> = {
 
 /** All policies with their bindings. */
 export function guards(context: GuardContext): readonly Guard[] {
-  return [clusterGuard, accountGuard, namespaceGuard].map((part) => guard(part(context), context));
+  return guardParts(context).map((part) => guardWith(part, context));
 }
 
-function guard(
+export function guardParts(context: GuardContext): readonly GuardPart[] {
+  return [clusterGuard, accountGuard, namespaceGuard].map((part) => part(context));
+}
+
+/** A policy and its binding, of the part's name. */
+export function guardWith(
   { name, resourceRules, namespaceSelector, variables, validations }: GuardPart,
   context: GuardContext,
 ): Guard {

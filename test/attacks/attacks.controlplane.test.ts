@@ -1,11 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Plays the attack list against the installed chart, and prints what came of each.
-import 'reflect-metadata';
-import * as x509 from '@peculiar/x509';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../controlplane/eventually.ts';
-import { approvalNamedIn, phaseOf } from '../e2e/approvals.ts';
 import { type Installation, installStepup } from '../e2e/installation.ts';
 import { Attacker, type Said } from './attacker.ts';
 import {
@@ -15,7 +12,6 @@ import {
   byRootBot,
   gate,
   inLoop,
-  type Outcome,
   policy,
   type Row,
   type Scene,
@@ -23,60 +19,26 @@ import {
   webhook,
 } from './attacks.ts';
 import { documentedTable, tableOf } from './document.ts';
+import { isGated, isGuarded, refuserOf, type Stage, setStage } from './stage.ts';
 
 let stepup: Installation;
 let deployer: Attacker;
 let rootBot: Attacker;
 let scene: Scene;
-
-const deployments = '/apis/apps/v1/namespaces/prod/deployments';
-const wanted = (name: string) => ({
-  metadata: { name },
-  spec: {
-    selector: { matchLabels: { app: name } },
-    template: { metadata: { labels: { app: name } }, spec: { containers: [{ name: 'main', image: 'nginx:1' }] } },
-  },
-});
+let stage: Stage;
+let guardProbe: Stage['guardProbe'];
+let gateProbe: Stage['gateProbe'];
 
 beforeAll(async () => {
   stepup = await installStepup();
-  deployer = new Attacker('system:serviceaccount:ci:deployer', stepup.kubeconfigs.deployer);
-  rootBot = new Attacker('system:serviceaccount:ci:root-bot', stepup.kubeconfigs['root-bot']);
-  await stepup.cluster.admin.post('/api/v1/namespaces/prod/secrets', { metadata: { name: 'attacked' } });
-  const retry = () => deployer.post(deployments, wanted('wanted'));
-  const key = approvalNamedIn((await retry()).message);
-  const { status } = await phaseOf(stepup, key, 'Pending');
-  scene = {
-    approval: `/apis/stepup.dev/v1alpha1/namespaces/${key.namespace}/stepupapprovals/${key.name}`,
-    decision: JSON.parse(status?.approveWith ?? '{}') as object,
-    retry,
-    gateBack: () => eventually('the gate to be back', async () => isGated(await gateProbe()), { intervalMs: 1 }),
-    csr: await certificateRequest(),
-  };
-  await eventually('the guard to be in force', async () => isGuarded(await guardProbe()));
+  stage = await setStage(stepup);
+  ({ deployer, rootBot, scene, guardProbe, gateProbe } = stage);
 }, 300_000);
 
 afterAll(async () => {
-  deployer?.close();
-  rootBot?.close();
+  stage?.close();
   await stepup?.stop();
 });
-
-const guardProbe = () => rootBot.delete(`${gate}?dryRun=All`);
-/** A real write: a dry run passes, with a warning. */
-const gateProbe = () => deployer.post(deployments, wanted('probe'));
-const isGuarded = ({ code, message }: Said) => code === 403 && message.includes('stepup guards');
-const isGated = ({ code, message }: Said) => code === 403 && message.includes('requires approval');
-
-/** Who said no, by the words of the answer. */
-function refuserOf({ code, message }: Said): Outcome | undefined {
-  if (code < 400) return undefined;
-  if (message.includes('stepup guards')) return 'guard';
-  if (/admission webhook "[^"]*gate\.stepup\.dev" denied/.test(message)) return 'gate';
-  if (message.includes('admission webhook "stamp.stepup.dev" denied')) return 'stamp';
-  if (/ cannot [a-z:-]+ resource | is attempting to grant RBAC permissions/.test(message)) return 'RBAC';
-  return code === 422 ? 'kind' : undefined;
-}
 
 interface Result {
   readonly outcome: string;
@@ -259,12 +221,3 @@ describe('the gap', () => {
     await eventually('a policy to say Tampered', async () => (await tampered()) === 'True');
   }, 60_000);
 });
-
-/** A request for a certificate that says it is ada, of the group approvers, in base64. */
-async function certificateRequest(): Promise<string> {
-  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-  const name = 'CN=ada,O=approvers';
-  const request = await x509.Pkcs10CertificateRequestGenerator.create({ name, keys, signingAlgorithm: algorithm });
-  return Buffer.from(request.toString('pem')).toString('base64');
-}
