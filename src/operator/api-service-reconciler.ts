@@ -5,6 +5,7 @@
 import { isConflict, isNotFound } from '../kube/api-error.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { KubeObject } from '../kube/objects.ts';
+import { ownApiServiceName } from '../kube/own-group.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { errorFields, type Log } from '../observe/log.ts';
@@ -23,9 +24,6 @@ export interface APIServiceReconcilerOptions {
   readonly clock: Clock;
 }
 
-/** How the API server calls the registration of our group and version. */
-export const ownAPIService = 'v1alpha1.stepup.dev';
-
 export class APIServiceReconciler {
   readonly #options: APIServiceReconcilerOptions;
   readonly #queue: WorkQueue;
@@ -40,13 +38,13 @@ export class APIServiceReconciler {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    enqueueChanges(this.#options.apiServices, signal, () => this.#queue.add(ownAPIService));
+    enqueueChanges(this.#options.apiServices, signal, () => this.#queue.add(ownApiServiceName));
     await this.#queue.run(signal);
   }
 
   async #process(): Promise<void> {
     const { apiServices, client, tampering } = this.#options;
-    const stored = apiServices.objects.get({ name: ownAPIService });
+    const stored = apiServices.objects.get({ name: ownApiServiceName });
     const service = stored?.spec.service;
     if (stored === undefined || service === undefined || service === null) return;
     const { name, uid, resourceVersion } = stored.metadata;

@@ -4,13 +4,14 @@
 import type { Clock } from '../kube/clock.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { KubeObject } from '../kube/objects.ts';
+import { ownApiServiceName } from '../kube/own-group.ts';
 import type { Reflector, ReflectorOptions } from '../kube/reflector.ts';
 import type { Resource } from '../kube/resource.ts';
 import { ResourceClient } from '../kube/resource-client.ts';
 import * as resources from '../kube/resources.ts';
 import type { RestClient } from '../kube/rest.ts';
 import type { Log } from '../observe/log.ts';
-import { type APIService, APIServiceReconciler, ownAPIService } from './api-service-reconciler.ts';
+import { type APIService, APIServiceReconciler } from './api-service-reconciler.ts';
 import { ConfigurationKeeper } from './configuration-keeper.ts';
 import { type GuardObject, guardForm, guardNames, guards } from './guard.ts';
 import { GuardReconciler } from './guard-reconciler.ts';
@@ -56,7 +57,7 @@ export function createGuarding(dependencies: GuardingDependencies): Guarding {
   const named = (name: string) => ({ fieldSelector: `metadata.name=${name}` });
   const policies = reflect<GuardObject>(resources.validatingAdmissionPolicies, { transform: onlyGuards });
   const bindings = reflect<GuardObject>(resources.validatingAdmissionPolicyBindings, { transform: onlyGuards });
-  const apiServices = reflect<APIService>(resources.apiServices, named(ownAPIService));
+  const apiServices = reflect<APIService>(resources.apiServices, named(ownApiServiceName));
   const definitions = ownDefinitions.map((name) =>
     reflect<KubeObject>(resources.customResourceDefinitions, { ...named(name), transform: metadataOnly }),
   );

@@ -12,6 +12,7 @@ export interface OperatorMetrics {
   restored(kind: string): void;
   tampered(): void;
   engineAnswered(engine: string, result: string): void;
+  /** Of what the gate stands on, other than approvals. */
   tampering(kind: string): void;
 }
 

@@ -22,7 +22,9 @@ import { ask } from './engines/ask.ts';
 import { EngineConfiguration } from './engines/engine-configuration.ts';
 import { EngineReconciler } from './engines/engine-reconciler.ts';
 import { KeyringKeeper } from './keyring-keeper.ts';
+import { type Discovery, DiscoveryPoller, discover } from './discovery.ts';
 import { createGuarding, type GuardSettings } from './guarding.ts';
+import { KeyringKeeper } from './keyring-keeper.ts';
 import { operatorMetrics } from './operator-metrics.ts';
 import { type ConfigMap, PackReconciler } from './packs.ts';
 import { PolicyReconciler } from './policy-reconciler.ts';
@@ -246,7 +248,11 @@ async function work(
     client: client<KeyringSecret>(resources.secrets),
     secrets: dependencies.keyring.secrets,
     secret: { namespace: own.namespace, name: dependencies.keysSecret },
-    onRestored: () => metrics.restored('Secret'),
+    onRestored: () => {
+      const name = dependencies.keysSecret;
+      const regarding = { apiVersion: 'v1', kind: 'Secret', namespace: own.namespace, name };
+      tampering.notice({ kind: 'Secret', name, what: 'changed', regarding });
+    },
     log,
     clock,
   });

@@ -178,7 +178,7 @@ export const byDeployer: readonly Row[] = [
     'RBAC',
   ],
   ['takes the Lease', (as) => as.patch(lease, { spec: { holderIdentity: 'attack' } }), 'RBAC'],
-  ['reads the keys', (as) => as.get(`${ours}/secrets/stepup-tls`), 'RBAC'],
+  ['reads the keys', (as) => as.get(`${ours}/secrets/stepup-keys`), 'RBAC'],
   ['takes the replicas away', (as) => as.patch(`${apps}/stepup/scale`, { spec: { replicas: 0 } }), 'RBAC'],
   ['starts a pod as stepup', (as) => as.post(`${ours}/pods`, pod('stepup')), 'RBAC'],
   ["makes a token of stepup's account", (as) => as.post(`${ours}/serviceaccounts/stepup/token`, token), 'RBAC'],
@@ -278,7 +278,7 @@ export const byRootBot: readonly Row[] = [
     (as, { approval, gateBack, retry }) => forge(as, approval).then(gateBack).then(retry),
     'gate',
   ],
-  ['reads the keys', (as) => as.get(`${ours}/secrets/stepup-tls`), 'out of reach'],
+  ['reads the keys', (as) => as.get(`${ours}/secrets/stepup-keys`), 'out of reach'],
   [
     'approves a request as another person, by impersonation',
     (as, { decision }) => as.post(`${decisions}?dryRun=All`, decision, asAda),

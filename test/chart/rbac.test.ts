@@ -97,7 +97,7 @@ describe('stepup itself', () => {
         resourceNames: ['stepup-guard', 'stepup-guard-accounts', 'stepup-guard-namespace'],
         verbs: ['update', 'delete'],
       },
-      { resources: ['apiservices'], resourceNames: ['v1alpha1.stepup.dev'], verbs: ['watch', 'delete'] },
+      { resources: ['apiservices'], resourceNames: ['v1alpha1.stepup.dev'], verbs: ['delete'] },
       {
         resources: ['customresourcedefinitions'],
         resourceNames: ['stepuppolicies.stepup.dev', 'stepupapprovals.stepup.dev', 'stepupdecisions.stepup.dev'],
@@ -111,7 +111,7 @@ describe('stepup itself', () => {
       'watch',
       'create',
     ]);
-    expect(verbsOn(others, 'apiregistration.k8s.io', 'apiservices')).toEqual(['list']);
+    expect(verbsOn(others, 'apiregistration.k8s.io', 'apiservices')).toEqual(['list', 'watch']);
     expect(verbsOn(others, 'apiextensions.k8s.io', 'customresourcedefinitions')).toEqual([]);
   });
 

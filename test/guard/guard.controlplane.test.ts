@@ -119,6 +119,7 @@ async function makeObjects(): Promise<void> {
   });
   // Made before the stamp is in place, which has no webhook behind it here.
   await eventually('the gate', () => admin.get(gate));
+  await eventually('the keys', () => admin.get(`${inOurs}/secrets/stepup-keys`));
   const configurations = `${admission}/validatingwebhookconfigurations`;
   await admin.post(configurations, { ...mutating('example.test', 'foreign') });
   await admin.post(`${admission}/mutatingwebhookconfigurations`, mutating('*', 'reaching'));
@@ -129,7 +130,6 @@ async function makeObjects(): Promise<void> {
     await admin.post(`${core}/configmaps`, { metadata: { name: 'stepup-packs' } });
     await admin.post(`${core}/configmaps`, { metadata: { name: 'kube-root-ca.crt' } });
     await admin.post(`${core}/secrets`, { metadata: { name: 'pull' } });
-    await admin.post(`${core}/secrets`, { metadata: { name: 'stepup-keys' } });
     await admin.post(`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`, { metadata: { name: 'stepup' } });
     await admin.post(`/apis/apps/v1/namespaces/${namespace}/deployments`, deployment('stepup'));
     await admin.post(`${core}/pods`, { ...pod, metadata: { name: 'stepup-1' } });
