@@ -21,8 +21,6 @@ import { DiscoveryPoller } from './discovery.ts';
 import { ask } from './engines/ask.ts';
 import { EngineConfiguration } from './engines/engine-configuration.ts';
 import { EngineReconciler } from './engines/engine-reconciler.ts';
-import { KeyringKeeper } from './keyring-keeper.ts';
-import { type Discovery, DiscoveryPoller, discover } from './discovery.ts';
 import { createGuarding, type GuardSettings } from './guarding.ts';
 import { KeyringKeeper } from './keyring-keeper.ts';
 import { operatorMetrics } from './operator-metrics.ts';
@@ -31,9 +29,10 @@ import { PolicyReconciler } from './policy-reconciler.ts';
 import { scanForEnds } from './retention.ts';
 import { servedKinds } from './served-kinds.ts';
 import { StampReconciler } from './stamp-reconciler.ts';
+import { changedSecret } from './tampering.ts';
 import { TargetWatch } from './target-watch.ts';
 import type { Watched } from './watched.ts';
-import { isManaged, stampName, type WebhookConfiguration, webhookForm } from './webhook-configuration.ts';
+import { isManaged, onlyOurs, stampName, type WebhookConfiguration, webhookForm } from './webhook-configuration.ts';
 
 export interface OperatorDependencies {
   readonly rest: RestClient;
@@ -248,11 +247,7 @@ async function work(
     client: client<KeyringSecret>(resources.secrets),
     secrets: dependencies.keyring.secrets,
     secret: { namespace: own.namespace, name: dependencies.keysSecret },
-    onRestored: () => {
-      const name = dependencies.keysSecret;
-      const regarding = { apiVersion: 'v1', kind: 'Secret', namespace: own.namespace, name };
-      tampering.notice({ kind: 'Secret', name, what: 'changed', regarding });
-    },
+    onRestored: () => tampering.notice(changedSecret(own.namespace, dependencies.keysSecret)),
     log,
     clock,
   });
@@ -282,12 +277,6 @@ async function work(
   } finally {
     await Promise.all(reflecting);
   }
-}
-
-/** Of configurations that are not ours only the names are kept. */
-function onlyOurs({ apiVersion, kind, metadata, webhooks = [] }: WebhookConfiguration): WebhookConfiguration {
-  const isOurs = metadata.name.startsWith('stepup-');
-  return { apiVersion, kind, metadata, ...(isOurs && { webhooks }) };
 }
 
 function ours(configurations: Watched<WebhookConfiguration>): readonly WebhookConfiguration[] {

@@ -57,3 +57,9 @@ export class TamperingReporter {
     onNoticed();
   }
 }
+
+/** A Secret of ours that somebody else has changed or deleted. */
+export function changedSecret(namespace: string, name: string): Noticed {
+  const kind = 'Secret';
+  return { kind, name, what: 'changed', regarding: { apiVersion: 'v1', kind, namespace, name } };
+}

@@ -68,6 +68,12 @@ export function isManaged(configuration: KubeObject): boolean {
   return configuration.metadata.name.startsWith(gatePrefix) && configuration.metadata.labels?.[managedLabel] === 'true';
 }
 
+/** Of configurations that are not ours only the names are kept. */
+export function onlyOurs({ apiVersion, kind, metadata, webhooks = [] }: WebhookConfiguration): WebhookConfiguration {
+  const isOurs = metadata.name.startsWith(gatePrefix);
+  return { apiVersion, kind, metadata, ...(isOurs && { webhooks }) };
+}
+
 /** True when what is stored does what is wanted. Labels and owners that others added do no harm. */
 export function isInPlace(stored: WebhookConfiguration, wanted: NewObject<WebhookConfiguration>): boolean {
   const { labels = {}, ownerReferences = [] } = wanted.metadata;
