@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The connection to the API server that a command's options ask for, and who we are to it.
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
 import type { ServeOptions } from '../config/options.ts';
 import { loadCredentials } from '../kube/credentials.ts';
 import type { KubeObject } from '../kube/objects.ts';
@@ -19,6 +21,18 @@ export async function connect(options: ServeOptions): Promise<RestClient> {
   }
   const port = process.env.KUBERNETES_SERVICE_PORT ?? 443;
   return new RestClient({ credentials: await loadCredentials({ kind: 'inCluster', host, port, folder }) });
+}
+
+/** As kubectl connects: by the file given, else by those that KUBECONFIG lists, else by the one in the home folder. */
+export async function connectAsUser(given: {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+}): Promise<RestClient> {
+  const listed = (process.env.KUBECONFIG ?? '').split(delimiter).filter((path) => path !== '');
+  const usual = listed.length > 0 ? listed : [join(homedir(), '.kube', 'config')];
+  const paths = given.kubeconfig === undefined ? usual : [given.kubeconfig];
+  const context = given.context === undefined ? {} : { context: given.context };
+  return new RestClient({ credentials: await loadCredentials({ kind: 'kubeconfig', paths, ...context }) });
 }
 
 interface SelfSubjectReview extends KubeObject {

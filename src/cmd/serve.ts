@@ -128,6 +128,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
         decisionsOn: ({ namespace, name }) => caches.decisions.objects.byIndex('name', `${namespace}/${name}`),
         own,
         service: { name: options.serviceName, port: options.servicePort },
+        guard: { isOn: options.guard === 'on', exempt: options.guardExempt },
         tlsSecret: options.tlsSecret,
         keyring,
         keysSecret: options.keysSecret,

@@ -2,10 +2,12 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The stepup binary: reads the command line and hands over to a composition root.
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { BadOptionError, type ServeOptions, serveOptions } from '../config/options.ts';
 import { createLog, errorFields } from '../observe/log.ts';
+import { type DoctorOptions, doctor, doctorExit } from './doctor.ts';
 import { serve } from './serve.ts';
+import { type StaticManifestsOptions, staticManifests } from './static-manifests.ts';
 import { runUninstall } from './uninstall.ts';
 import { version } from './version.ts';
 
@@ -37,6 +39,37 @@ for (const option of serveOptions()) {
 }
 serveCommand.action((options: ServeOptions) => untilSignalled(options, serve));
 uninstallCommand.action((options: ServeOptions) => untilSignalled(options, runUninstall));
+
+program
+  .command('doctor')
+  .description('name the accounts and grants that can get around the gate')
+  .addOption(new Option('--kubeconfig <file>', 'kubeconfig to use, as kubectl would'))
+  .addOption(new Option('--context <name>', 'context of the kubeconfig'))
+  .addOption(new Option('-n, --namespace <name>', 'namespace stepup runs in').default('stepup-system'))
+  .addOption(new Option('--release <name>', "name of stepup's service account").default('stepup'))
+  .addOption(new Option('-o, --output <format>', 'how to print').choices(['text', 'json']).default('text'))
+  .action(async (options: DoctorOptions) => {
+    try {
+      process.exitCode = await doctor(options, (text) => process.stdout.write(text));
+    } catch (error) {
+      process.stderr.write(`stepup doctor: ${errorFields(error).error}\n`);
+      process.exitCode = doctorExit.notDone;
+    }
+  });
+
+program
+  .command('static-manifests')
+  .description('print the guard as files for an API server that reads admission policies from its disk (1.37)')
+  .addOption(new Option('-n, --namespace <name>', 'namespace stepup runs in').default('stepup-system'))
+  .addOption(new Option('--release <name>', "name of stepup's service account").default('stepup'))
+  .addOption(
+    new Option('--guard-exempt <list>', 'usernames that the guard lets through')
+      .default([], 'none')
+      .argParser((text) => text.split(',').filter((name) => name !== '')),
+  )
+  .action((options: StaticManifestsOptions) => {
+    process.stdout.write(staticManifests(options));
+  });
 
 /** Runs a command until it ends or the process is told to stop; a failure is logged and exits 1. */
 async function untilSignalled(

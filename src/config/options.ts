@@ -21,6 +21,8 @@ export interface ServeOptions {
   readonly retentionSeconds: number;
   readonly settleResources: readonly string[];
   readonly trustedMutators: readonly string[];
+  readonly guard: 'on' | 'off';
+  readonly guardExempt: readonly string[];
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly cacheDelayMs: number;
   readonly clockOffsetMs: number;
@@ -164,6 +166,20 @@ const rows: Readonly<Record<keyof ServeOptions, Row>> = {
     default: '',
     parse: list,
     help: 'mutating webhook configurations and policies that may change approvals and decisions, by name',
+  },
+  guard: {
+    flag: '--guard <on|off>',
+    env: 'STEPUP_GUARD',
+    default: 'on',
+    choices: ['on', 'off'],
+    help: 'keep service accounts from changing what the gate stands on',
+  },
+  guardExempt: {
+    flag: '--guard-exempt <list>',
+    env: 'STEPUP_GUARD_EXEMPT',
+    default: '',
+    parse: list,
+    help: 'usernames that the guard lets through',
   },
   logLevel: {
     flag: '--log-level <level>',

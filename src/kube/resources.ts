@@ -6,6 +6,7 @@ import type { Resource } from './resource.ts';
 
 const STEPUP = { group: 'stepup.dev', version: 'v1alpha1' } as const;
 const CORE = { group: '', version: 'v1' } as const;
+const RBAC = { group: 'rbac.authorization.k8s.io', version: 'v1' } as const;
 const ADMISSION = { group: 'admissionregistration.k8s.io', version: 'v1' } as const;
 
 export const stepUpPolicies = cluster(STEPUP, 'stepuppolicies', 'StepUpPolicy');
@@ -20,6 +21,11 @@ export const serviceAccounts = namespaced(CORE, 'serviceaccounts', 'ServiceAccou
 export const leases = namespaced({ group: 'coordination.k8s.io', version: 'v1' }, 'leases', 'Lease');
 export const events = namespaced({ group: 'events.k8s.io', version: 'v1' }, 'events', 'Event');
 
+export const clusterRoles = cluster(RBAC, 'clusterroles', 'ClusterRole');
+export const roles = namespaced(RBAC, 'roles', 'Role');
+export const clusterRoleBindings = cluster(RBAC, 'clusterrolebindings', 'ClusterRoleBinding');
+export const roleBindings = namespaced(RBAC, 'rolebindings', 'RoleBinding');
+
 export const validatingWebhookConfigurations = cluster(
   ADMISSION,
   'validatingwebhookconfigurations',
@@ -32,6 +38,21 @@ export const mutatingWebhookConfigurations = cluster(
 );
 /** In the newest version; older API servers serve v1beta1 or v1alpha1. */
 export const mutatingAdmissionPolicies = cluster(ADMISSION, 'mutatingadmissionpolicies', 'MutatingAdmissionPolicy');
+export const validatingAdmissionPolicies = cluster(
+  ADMISSION,
+  'validatingadmissionpolicies',
+  'ValidatingAdmissionPolicy',
+);
+export const validatingAdmissionPolicyBindings = cluster(
+  ADMISSION,
+  'validatingadmissionpolicybindings',
+  'ValidatingAdmissionPolicyBinding',
+);
+export const customResourceDefinitions = cluster(
+  { group: 'apiextensions.k8s.io', version: 'v1' },
+  'customresourcedefinitions',
+  'CustomResourceDefinition',
+);
 export const apiServices = cluster({ group: 'apiregistration.k8s.io', version: 'v1' }, 'apiservices', 'APIService');
 
 /** Create-only: the answer is the returned object. */

@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Puts webhook configurations in place and back in place, tried by a dry run before anything that works is replaced.
+// Puts admission configuration in place and back in place, tried by a dry run before anything that works is replaced.
 import { ApiError, isAlreadyExists, isConflict, isInvalid, isNotFound } from '../kube/api-error.ts';
+import type { KubeObject, NewObject } from '../kube/objects.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import type { Watched } from './watched.ts';
-import { broughtBack, isInPlace, type NewConfiguration, type WebhookConfiguration } from './webhook-configuration.ts';
 
 export type Put =
   | { readonly kind: 'InPlace' }
@@ -15,25 +15,35 @@ export type Put =
   /** Our copy is behind; look again in a moment. */
   | { readonly kind: 'Stale' };
 
-export interface ConfigurationKeeperOptions {
-  readonly client: Pick<ResourceClient<WebhookConfiguration>, 'create' | 'replace' | 'delete'>;
-  readonly stored: Watched<WebhookConfiguration>;
+/** An object that is to be in place, under its name. */
+export type Wanted<T extends KubeObject> = NewObject<T> & { readonly metadata: { readonly name: string } };
+
+/** How what is stored of a kind is compared with what is wanted, and made what is wanted. */
+export interface Form<T extends KubeObject> {
+  isInPlace(stored: T, wanted: Wanted<T>): boolean;
+  broughtBack(stored: T, wanted: Wanted<T>): T;
 }
 
-export class ConfigurationKeeper {
-  readonly #options: ConfigurationKeeperOptions;
+export interface ConfigurationKeeperOptions<T extends KubeObject> {
+  readonly client: Pick<ResourceClient<T>, 'create' | 'replace' | 'delete'>;
+  readonly stored: Watched<T>;
+  readonly form: Form<T>;
+}
+
+export class ConfigurationKeeper<T extends KubeObject> {
+  readonly #options: ConfigurationKeeperOptions<T>;
   /** What the API server has accepted from us, by name, as JSON. */
   readonly #accepted = new Map<string, string>();
 
-  constructor(options: ConfigurationKeeperOptions) {
+  constructor(options: ConfigurationKeeperOptions<T>) {
     this.#options = options;
   }
 
-  async put(wanted: NewConfiguration): Promise<Put> {
+  async put(wanted: Wanted<T>): Promise<Put> {
     const { name } = wanted.metadata;
     const text = JSON.stringify(wanted);
     const stored = this.#options.stored.objects.get({ name });
-    if (stored !== undefined && isInPlace(stored, wanted)) {
+    if (stored !== undefined && this.#options.form.isInPlace(stored, wanted)) {
       this.#accepted.set(name, text);
       return { kind: 'InPlace' };
     }
@@ -63,17 +73,13 @@ export class ConfigurationKeeper {
     }
   }
 
-  async #write(
-    stored: WebhookConfiguration | undefined,
-    wanted: NewConfiguration,
-    options: { readonly dryRun?: boolean },
-  ): Promise<void> {
-    const { client } = this.#options;
+  async #write(stored: T | undefined, wanted: Wanted<T>, options: { readonly dryRun?: boolean }): Promise<void> {
+    const { client, form } = this.#options;
     if (stored === undefined) {
       await client.create(wanted, options);
       return;
     }
-    await client.replace(broughtBack(stored, wanted), options);
+    await client.replace(form.broughtBack(stored, wanted), options);
   }
 }
 

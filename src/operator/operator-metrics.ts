@@ -16,6 +16,8 @@ export interface OperatorMetrics {
   unreviewed(count: number): void;
   tampered(): void;
   engineAnswered(engine: string, result: string): void;
+  /** Of what the gate stands on, other than approvals. */
+  tampering(kind: string): void;
 }
 
 export interface Counted {
@@ -73,8 +75,9 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
   const counter = (name: string, help: string, label: string) =>
     once(name, () => new Counter({ name, help, labelNames: [label], registers }));
   const transitions = counter('stepup_transitions_total', 'Phases that approvals moved to.', 'phase');
-  const restores = counter('stepup_restores_total', 'Webhook configurations put back after a foreign change.', 'kind');
   const bypasses = counter('stepup_bypass_reviews_total', 'Approvals given by break glass, and reviewed.', 'review');
+  const restores = counter('stepup_restores_total', 'Objects of the gate put back after a foreign change.', 'kind');
+  const tamperings = counter('stepup_tampering_total', 'Foreign changes of what the gate stands on.', 'kind');
   const settlements = counter('stepup_settlements_total', 'Reservations settled, by what was found.', 'result');
   const tampered = once(
     'stepup_tampered_total',
@@ -104,5 +107,6 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
     tampered: () => tampered.inc(),
     restored: (kind) => restores.inc({ kind }),
     engineAnswered: (engine, result) => answers.inc({ engine, result }),
+    tampering: (kind) => tamperings.inc({ kind }),
   };
 }

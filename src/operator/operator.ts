@@ -21,6 +21,7 @@ import { DiscoveryPoller } from './discovery.ts';
 import { ask } from './engines/ask.ts';
 import { EngineConfiguration } from './engines/engine-configuration.ts';
 import { EngineReconciler } from './engines/engine-reconciler.ts';
+import { createGuarding, type GuardSettings } from './guarding.ts';
 import { KeyringKeeper } from './keyring-keeper.ts';
 import { operatorMetrics } from './operator-metrics.ts';
 import { type ConfigMap, PackReconciler } from './packs.ts';
@@ -28,9 +29,10 @@ import { PolicyReconciler } from './policy-reconciler.ts';
 import { scanForEnds } from './retention.ts';
 import { servedKinds } from './served-kinds.ts';
 import { StampReconciler } from './stamp-reconciler.ts';
+import { changedSecret } from './tampering.ts';
 import { TargetWatch } from './target-watch.ts';
 import type { Watched } from './watched.ts';
-import { isManaged, stampName, type WebhookConfiguration } from './webhook-configuration.ts';
+import { isManaged, onlyOurs, stampName, type WebhookConfiguration, webhookForm } from './webhook-configuration.ts';
 
 export interface OperatorDependencies {
   readonly rest: RestClient;
@@ -45,6 +47,8 @@ export interface OperatorDependencies {
   /** Who we are, by SelfSubjectReview, and where we run. */
   readonly own: { readonly username: string; readonly namespace: string };
   readonly service: { readonly name: string; readonly port: number };
+  /** Whether gated accounts are kept from changing what the gate stands on, and who may nevertheless. */
+  readonly guard: GuardSettings;
   readonly tlsSecret: string;
   /** The keyring as every replica follows it, and where it is kept. */
   readonly keyring: FollowedKeyring;
@@ -111,6 +115,14 @@ async function work(
   const engineMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.enginesConfigMap));
   const unreviewed = reflect<StepUpApproval>(resources.stepUpApprovals, { fieldSelector: 'status.review=Required' });
   unreviewed.onChange(() => metrics.unreviewed([...unreviewed.objects.values()].length));
+  const guarding = createGuarding({
+    ...dependencies,
+    reflect,
+    metrics,
+    onNoticed: () => policyReconciler.enqueueAll(),
+    signal,
+  });
+  const { tampering } = guarding;
 
   const service = { ...dependencies.service, namespace: own.namespace };
   let isStampInPlace = false;
@@ -132,8 +144,9 @@ async function work(
     clock,
   });
   const mutatingKeeper = new ConfigurationKeeper({
-    client: client(resources.mutatingWebhookConfigurations),
+    client: client<WebhookConfiguration>(resources.mutatingWebhookConfigurations),
     stored: stamps,
+    form: webhookForm,
   });
   const stampReconciler: StampReconciler = new StampReconciler({
     configurations: stamps,
@@ -143,7 +156,7 @@ async function work(
       if (!isStampInPlace) policyReconciler.enqueueAll();
       isStampInPlace = true;
     },
-    metrics,
+    tampering,
     log,
     clock,
   });
@@ -168,7 +181,11 @@ async function work(
     policies,
     client: client<StepUpPolicy>(resources.stepUpPolicies),
     configurations: gates,
-    keeper: new ConfigurationKeeper({ client: client(resources.validatingWebhookConfigurations), stored: gates }),
+    keeper: new ConfigurationKeeper({
+      client: client<WebhookConfiguration>(resources.validatingWebhookConfigurations),
+      stored: gates,
+      form: webhookForm,
+    }),
     pins: stamps,
     pinKeeper: mutatingKeeper,
     context: () => {
@@ -176,8 +193,7 @@ async function work(
       const mayGate = isStampInPlace && dependencies.webhookListening();
       return context === undefined || !mayGate ? undefined : { ...context, discovery: discovery.current, engineExists };
     },
-    events,
-    metrics,
+    tampering,
     log,
     clock,
   });
@@ -226,6 +242,7 @@ async function work(
     policies,
     client: client<StepUpPolicy>(resources.stepUpPolicies),
     events,
+    tampering,
     log,
     clock,
   });
@@ -233,7 +250,7 @@ async function work(
     client: client<KeyringSecret>(resources.secrets),
     secrets: dependencies.keyring.secrets,
     secret: { namespace: own.namespace, name: dependencies.keysSecret },
-    onRestored: () => metrics.restored('Secret'),
+    onRestored: () => tampering.notice(changedSecret(own.namespace, dependencies.keysSecret)),
     log,
     clock,
   });
@@ -241,12 +258,13 @@ async function work(
 
   const reflecting = reflectors.map((reflector) => reflector.run(signal));
   const shared = [policies, approvals, decisions, dependencies.keyring.secrets];
-  const copies = [gates, stamps, secrets, configMaps, engineMaps, ...shared];
+  const copies = [gates, stamps, secrets, configMaps, engineMaps, ...guarding.copies, ...shared];
   try {
     await Promise.all(copies.map(({ synced }) => unlessAborted(synced, signal)));
     if (!signal.aborted) {
       log.info({}, 'operator started');
       await Promise.all([
+        guarding.run(),
         certificates.run(signal),
         keyring.run(signal),
         stampReconciler.run(signal),
@@ -262,12 +280,6 @@ async function work(
   } finally {
     await Promise.all(reflecting);
   }
-}
-
-/** Of configurations that are not ours only the names are kept. */
-function onlyOurs({ apiVersion, kind, metadata, webhooks = [] }: WebhookConfiguration): WebhookConfiguration {
-  const isOurs = metadata.name.startsWith('stepup-');
-  return { apiVersion, kind, metadata, ...(isOurs && { webhooks }) };
 }
 
 function ours(configurations: Watched<WebhookConfiguration>): readonly WebhookConfiguration[] {

@@ -11,6 +11,7 @@ import type { ResourceClient } from '../kube/resource-client.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { type Applied, type Pack, packChanges, packLabel, readPacks, textOf } from './pack.ts';
+import type { TamperingReporter } from './tampering.ts';
 import { enqueueChanges, type Watched } from './watched.ts';
 
 export interface ConfigMap extends KubeObject {
@@ -23,6 +24,7 @@ export interface PackReconcilerOptions {
   readonly policies: Watched<StepUpPolicy>;
   readonly client: Pick<ResourceClient<StepUpPolicy>, 'get' | 'apply' | 'replace' | 'delete'>;
   readonly events: Pick<EventRecorder, 'emit'>;
+  readonly tampering: Pick<TamperingReporter, 'notice'>;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -30,6 +32,7 @@ export interface PackReconcilerOptions {
 const fieldManager = 'stepup-packs';
 const key = 'packs';
 const againMs = 50;
+const policyType = { apiVersion: 'stepup.dev/v1alpha1', kind: 'StepUpPolicy' };
 
 export class PackReconciler {
   readonly #options: PackReconcilerOptions;
@@ -84,14 +87,25 @@ export class PackReconciler {
       const metadata = { name: pack.name, labels, annotations: pack.annotations };
       const applied = await client.apply({ metadata, spec: pack.spec }, { fieldManager, force: true });
       const { metadata: result } = await this.#withoutAdditions(applied, pack);
-      const isFirst = !this.#applied.has(pack.name);
+      const before = this.#applied.get(pack.name);
       this.#applied.set(pack.name, { text: textOf(pack), uid: result.uid, generation: result.generation });
-      log.info({ pack: pack.name, generation: result.generation }, isFirst ? 'pack applied' : 'pack put back');
+      log.info(
+        { pack: pack.name, generation: result.generation },
+        before === undefined ? 'pack applied' : 'pack put back',
+      );
+      if (before?.text === textOf(pack)) this.#noticePutBack(result, before);
     } catch (error) {
       if (isInvalid(error)) this.#complain(from, pack.name, error instanceof Error ? error.message : String(error));
       else if (isConflict(error) || isNotFound(error)) this.#queue.addAfter(key, againMs);
       else throw error;
     }
+  }
+
+  /** The chart says what it said before, so somebody else has changed the policy. */
+  #noticePutBack({ name, uid }: StepUpPolicy['metadata'], before: Applied): void {
+    const { apiVersion, kind } = policyType;
+    const what = before.uid === uid ? 'edited' : 'deleted';
+    this.#options.tampering.notice({ kind, name, what, regarding: { apiVersion, kind, name, uid } });
   }
 
   /** Applying leaves alone what others added; but an exception added to a policy is an edit like any other. */

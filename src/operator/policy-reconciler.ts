@@ -2,17 +2,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps each policy's webhook configuration in place and says on the policy whether it is.
 import { policyOf, type StepUpPolicy } from '../api/kinds.ts';
+import { tamperedCondition } from '../domain/tampered.ts';
 import { isConflict, isNotFound } from '../kube/api-error.ts';
 import type { Clock } from '../kube/clock.ts';
-import type { EventRecorder } from '../kube/events.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { type CompileContext, compilePolicy } from './compile-policy.ts';
 import type { ConfigurationKeeper, Put } from './configuration-keeper.ts';
 import { pinConfiguration, pinName, policyPinnedBy } from './eviction-pin.ts';
-import type { OperatorMetrics } from './operator-metrics.ts';
 import { notReadyFor, type Readiness, readyWith, statusWith } from './policy-status.ts';
+import type { TamperingReporter } from './tampering.ts';
 import { enqueueChanges, type Watched } from './watched.ts';
 import {
   gatePrefix,
@@ -26,14 +26,13 @@ export interface PolicyReconcilerOptions {
   readonly policies: Watched<StepUpPolicy>;
   readonly client: Pick<ResourceClient<StepUpPolicy>, 'replaceStatus'>;
   readonly configurations: Watched<WebhookConfiguration>;
-  readonly keeper: ConfigurationKeeper;
+  readonly keeper: ConfigurationKeeper<WebhookConfiguration>;
   /** What has governed evictions name their pod. */
   readonly pins: Watched<WebhookConfiguration>;
-  readonly pinKeeper: ConfigurationKeeper;
+  readonly pinKeeper: ConfigurationKeeper<WebhookConfiguration>;
   /** Undefined until gates may be written: certificates, our own kinds' entry and this replica's webhook come first. */
   readonly context: () => Omit<CompileContext, 'policyExists' | 'entriesOn'> | undefined;
-  readonly events: Pick<EventRecorder, 'emit'>;
-  readonly metrics: OperatorMetrics;
+  readonly tampering: Pick<TamperingReporter, 'notice' | 'latest'>;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -129,40 +128,33 @@ export class PolicyReconciler {
 
   async #put(policy: StepUpPolicy, configuration: NewConfiguration): Promise<Put> {
     const put = await this.#options.keeper.put(configuration);
-    const { name, uid } = policy.metadata;
+    const { name } = policy.metadata;
     if (put.kind === 'Stale' || put.kind === 'Refused') return put;
     this.#lastGood.set(name, configuration);
     if (put.kind === 'Written') this.#options.log.info({ policy: name }, 'gate put in place');
-    if (put.kind === 'Restored') {
-      this.#options.log.warn({ policy: name, what: put.what }, 'gate restored');
-      this.#options.metrics.restored('ValidatingWebhookConfiguration');
-      this.#options.events.emit({
-        regarding: { apiVersion: policy.apiVersion, kind: policy.kind, name, uid },
-        type: 'Warning',
-        action: 'Restore',
-        reason: 'Restored',
-        note: `webhook configuration ${configuration.metadata.name} was ${put.what} by someone else and was put back`,
-      });
-    }
+    if (put.kind === 'Restored')
+      this.#noticeRestored(policy, 'ValidatingWebhookConfiguration', configuration, put.what);
     // Only what is in force has a pin: one for a gate that is refused would be put back with the last good gate, for ever.
-    return (await this.#pin(name, configuration)) === 'Stale' ? { kind: 'Stale' } : put;
+    return (await this.#pin(policy, configuration)) === 'Stale' ? { kind: 'Stale' } : put;
   }
 
   /** Keeps what has the evictions that this gate is asked about name their pod. */
-  async #pin(policy: string, gate: NewConfiguration): Promise<Put['kind']> {
-    const { pinKeeper, metrics, log } = this.#options;
-    const wanted = pinConfiguration(policy, gate);
+  async #pin(policy: StepUpPolicy, gate: NewConfiguration): Promise<Put['kind']> {
+    const { name } = policy.metadata;
+    const wanted = pinConfiguration(name, gate);
     if (wanted === undefined) {
-      await this.#unpin(policy);
+      await this.#unpin(name);
       return 'InPlace';
     }
-    const put = await pinKeeper.put(wanted);
+    const put = await this.#options.pinKeeper.put(wanted);
     if (put.kind === 'Refused') throw new Error(`write ${wanted.metadata.name}: ${put.message}`);
-    if (put.kind === 'Restored') {
-      log.warn({ policy, what: put.what }, 'pin of evictions restored');
-      metrics.restored('MutatingWebhookConfiguration');
-    }
+    if (put.kind === 'Restored') this.#noticeRestored(policy, 'MutatingWebhookConfiguration', wanted, put.what);
     return put.kind;
+  }
+
+  #noticeRestored({ apiVersion, kind, metadata }: StepUpPolicy, of: string, one: NewConfiguration, what: string): void {
+    const regarding = { apiVersion, kind, name: metadata.name, uid: metadata.uid };
+    this.#options.tampering.notice({ kind: of, name: one.metadata.name, what, regarding });
   }
 
   async #unpin(policy: string): Promise<void> {
@@ -188,8 +180,9 @@ export class PolicyReconciler {
   }
 
   async #report(policy: StepUpPolicy, readiness: Readiness): Promise<void> {
-    const { client, clock, log } = this.#options;
-    const status = statusWith(policy, readiness, clock.now());
+    const { client, clock, log, tampering } = this.#options;
+    const now = clock.now();
+    const status = statusWith(policy, readiness, tamperedCondition(policy, tampering.latest, now), now);
     if (status === undefined) return;
     const { name: policyName } = policy.metadata;
     try {

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The Ready condition of a policy: one reason, one sentence, and only when something changed.
+// The conditions Ready and Tampered of a policy: one reason, one sentence, and only when something changed.
 import type { StepUpPolicy } from '../api/kinds.ts';
+import type { TamperedCondition } from '../domain/tampered.ts';
 import type { Problem } from './policy-problems.ts';
 import type { NewConfiguration } from './webhook-configuration.ts';
 
@@ -27,8 +28,13 @@ export function notReadyFor(problems: readonly Problem[]): Readiness {
   return { status: 'False', reason, message: problems.map((problem) => problem.message).join('; ') };
 }
 
-/** The status with the readiness in it; undefined when it says so already. */
-export function statusWith(policy: StepUpPolicy, readiness: Readiness, now: Date): Status | undefined {
+/** The status with the readiness and the tampering in it; undefined when it says so already. */
+export function statusWith(
+  policy: StepUpPolicy,
+  readiness: Readiness,
+  tampered: TamperedCondition | undefined,
+  now: Date,
+): Status | undefined {
   const { generation } = policy.metadata;
   const { conditions = [] } = policy.status ?? {};
   const before = conditions.find(({ type }) => type === 'Ready');
@@ -37,7 +43,9 @@ export function statusWith(policy: StepUpPolicy, readiness: Readiness, now: Date
     before.reason === readiness.reason &&
     before.message === readiness.message &&
     before.observedGeneration === generation;
-  if (isSame && policy.status?.observedGeneration === generation) return undefined;
+  const tamperedBefore = conditions.find(({ type }) => type === 'Tampered');
+  const isTamperedSame = tamperedBefore?.status === tampered?.status && tamperedBefore?.message === tampered?.message;
+  if (isSame && isTamperedSame && policy.status?.observedGeneration === generation) return undefined;
   const ready: Condition = {
     type: 'Ready',
     ...readiness,
@@ -50,6 +58,10 @@ export function statusWith(policy: StepUpPolicy, readiness: Readiness, now: Date
     // What it would have refused is over once it refuses.
     ...(observed !== undefined && policy.spec.mode === 'Observe' ? { observed } : {}),
     observedGeneration: generation,
-    conditions: [ready, ...conditions.filter(({ type }) => type !== 'Ready')],
+    conditions: [
+      ready,
+      ...(tampered === undefined ? [] : [{ ...tampered, observedGeneration: generation }]),
+      ...conditions.filter(({ type }) => type !== 'Ready' && type !== 'Tampered'),
+    ],
   };
 }

@@ -5,19 +5,19 @@ import type { Clock } from '../kube/clock.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import type { ConfigurationKeeper } from './configuration-keeper.ts';
-import type { OperatorMetrics } from './operator-metrics.ts';
 import { type StampContext, stampConfiguration } from './own-kinds.ts';
+import type { TamperingReporter } from './tampering.ts';
 import { enqueueChanges, type Watched } from './watched.ts';
 import { stampName, type WebhookConfiguration } from './webhook-configuration.ts';
 
 export interface StampReconcilerOptions {
   readonly configurations: Watched<WebhookConfiguration>;
-  readonly keeper: ConfigurationKeeper;
+  readonly keeper: ConfigurationKeeper<WebhookConfiguration>;
   /** Undefined until there is a certificate. */
   readonly context: () => StampContext | undefined;
   /** The entry is in place as wanted. */
   readonly onInPlace: () => void;
-  readonly metrics: OperatorMetrics;
+  readonly tampering: Pick<TamperingReporter, 'notice'>;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -50,7 +50,7 @@ export class StampReconciler {
   }
 
   async #process(): Promise<void> {
-    const { keeper, context, onInPlace, metrics, log } = this.#options;
+    const { keeper, context, onInPlace, tampering, log } = this.#options;
     const known = context();
     // The certificate's keeper calls again.
     if (known === undefined) return;
@@ -63,10 +63,12 @@ export class StampReconciler {
         log.info({ configuration: stampName }, 'entry of our own kinds put in place');
         onInPlace();
         return;
-      case 'Restored':
-        log.warn({ configuration: stampName, what: put.what }, 'entry of our own kinds restored');
-        metrics.restored('MutatingWebhookConfiguration');
+      case 'Restored': {
+        const kind = 'MutatingWebhookConfiguration';
+        const regarding = { apiVersion: 'admissionregistration.k8s.io/v1', kind, name: stampName };
+        tampering.notice({ kind, name: stampName, what: put.what, regarding });
         return;
+      }
       case 'Refused':
         throw new Error(`write ${stampName}: ${put.message}`);
       case 'Stale':

@@ -12,6 +12,7 @@ import { ResourceClient } from '../kube/resource-client.ts';
 import * as resources from '../kube/resources.ts';
 import type { RestClient } from '../kube/rest.ts';
 import type { Log } from '../observe/log.ts';
+import { guardNames } from './guard.ts';
 import { packLabel } from './pack.ts';
 import { isManaged, stampName } from './webhook-configuration.ts';
 
@@ -31,7 +32,7 @@ const quietMs = 3_000;
 const mostRounds = 10;
 
 /**
- * Removes every gate and the stamp, then the packs' policies, then the keys. The Lease stays, held: without it a
+ * Removes every gate, the stamp and the guard, then the packs' policies, then the keys. The Lease stays, held: without it a
  * pod that still runs would lead, and put all back. Rejects when something comes back again and again.
  */
 export async function uninstall(
@@ -42,10 +43,18 @@ export async function uninstall(
   const stamps = new ResourceClient<KubeObject>(rest, resources.mutatingWebhookConfigurations);
   // The stamp also where somebody took its label away.
   const isStampOrPin = (object: KubeObject) => isManaged(object) || object.metadata.name === stampName;
+  const isGuard = ({ metadata }: KubeObject) => guardNames.includes(metadata.name);
+  const guardBindings = new ResourceClient<KubeObject>(rest, resources.validatingAdmissionPolicyBindings);
+  const guardPolicies = new ResourceClient<KubeObject>(rest, resources.validatingAdmissionPolicies);
   const wasLed = await takeLease(new ResourceClient<Lease>(rest, resources.leases), lease, { log, clock, signal });
+  // A leader that still runs notices the Lease within two seconds; until then it puts back, and speaks of tampering.
+  if (wasLed) await sleep(clock, quietMs, signal);
   for (let round = 1; round <= mostRounds; round++) {
     const removed =
-      (await removeAll(gates, isManaged, log, signal)) + (await removeAll(stamps, isStampOrPin, log, signal));
+      (await removeAll(gates, isManaged, log, signal)) +
+      (await removeAll(stamps, isStampOrPin, log, signal)) +
+      (await removeAll(guardBindings, isGuard, log, signal)) +
+      (await removeAll(guardPolicies, isGuard, log, signal));
     if (removed === 0 && (round > 1 || !wasLed)) {
       await removePacks(rest, log, signal);
       // Last: nobody calls the webhook any more. Its authority's key must not outlive what trusted it.
@@ -54,7 +63,6 @@ export async function uninstall(
       log.info({}, 'stepup governs nothing any more');
       return;
     }
-    // A leader that still runs notices the Lease within two seconds; until then it restores.
     if (wasLed) await sleep(clock, quietMs, signal);
   }
   throw new Error('remove webhook configurations: they came back again and again');

@@ -4,6 +4,7 @@
 // and drift is plain inequality.
 import { sameJson } from '../domain/json.ts';
 import type { KubeObject, NewObject, OwnerReference } from '../kube/objects.ts';
+import type { Form } from './configuration-keeper.ts';
 
 export interface WebhookConfiguration extends KubeObject {
   readonly webhooks?: readonly Webhook[];
@@ -67,8 +68,14 @@ export function isManaged(configuration: KubeObject): boolean {
   return configuration.metadata.name.startsWith(gatePrefix) && configuration.metadata.labels?.[managedLabel] === 'true';
 }
 
+/** Of configurations that are not ours only the names are kept. */
+export function onlyOurs({ apiVersion, kind, metadata, webhooks = [] }: WebhookConfiguration): WebhookConfiguration {
+  const isOurs = metadata.name.startsWith(gatePrefix);
+  return { apiVersion, kind, metadata, ...(isOurs && { webhooks }) };
+}
+
 /** True when what is stored does what is wanted. Labels and owners that others added do no harm. */
-export function isInPlace(stored: WebhookConfiguration, wanted: NewConfiguration): boolean {
+export function isInPlace(stored: WebhookConfiguration, wanted: NewObject<WebhookConfiguration>): boolean {
   const { labels = {}, ownerReferences = [] } = wanted.metadata;
   return (
     same(stored.webhooks ?? [], wanted.webhooks ?? []) &&
@@ -78,7 +85,10 @@ export function isInPlace(stored: WebhookConfiguration, wanted: NewConfiguration
 }
 
 /** The stored object with what is wanted in it. */
-export function broughtBack(stored: WebhookConfiguration, wanted: NewConfiguration): WebhookConfiguration {
+export function broughtBack(
+  stored: WebhookConfiguration,
+  wanted: NewObject<WebhookConfiguration>,
+): WebhookConfiguration {
   const { labels, ownerReferences } = wanted.metadata;
   return {
     ...stored,
@@ -90,6 +100,8 @@ export function broughtBack(stored: WebhookConfiguration, wanted: NewConfigurati
     webhooks: wanted.webhooks ?? [],
   };
 }
+
+export const webhookForm: Form<WebhookConfiguration> = { isInPlace, broughtBack };
 
 /** The configuration with another bundle of authorities and nothing else changed. */
 export function withBundle<T extends { readonly webhooks?: readonly Webhook[] }>(

@@ -224,7 +224,9 @@ describe('an approval that was given', () => {
     const key = await approved(await refused('deployer', line));
     const { metadata } = await read(key);
     const label = metadata.labels?.['stepup.dev/target'] ?? '';
-    expect(await run('root-bot', `-n prod label sua ${key.name} stepup.dev/target-`)).toMatchObject({ code: 0 });
+    const unlabel = `-n prod label sua ${key.name} stepup.dev/target-`;
+    expect((await run('root-bot', unlabel)).stderr).toContain('stepup guards stepupapprovals');
+    expect(await run('admin', unlabel)).toMatchObject({ code: 0 });
     expect((await run('deployer', line)).stderr).toContain('production-deploys requires approval');
     expect(await run('admin', `-n prod label sua ${key.name} stepup.dev/target=${label}`)).toMatchObject({ code: 0 });
     expect(await run('deployer', line)).toMatchObject({ code: 0 });

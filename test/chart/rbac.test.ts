@@ -78,7 +78,7 @@ describe('stepup itself', () => {
     ]);
   });
 
-  test('writes nothing but its own kinds, webhook configurations, events and questions about rights', () => {
+  test('writes nothing but its own kinds, admission configuration, events and questions about rights', () => {
     const writes = clusterRole('stepup').filter(({ verbs }) => verbs.some((verb) => !isRead(verb)));
     expect(writes.map(({ apiGroups, resources }) => `${apiGroups}: ${resources}`)).toEqual([
       'stepup.dev: stepuppolicies',
@@ -86,10 +86,39 @@ describe('stepup itself', () => {
       'stepup.dev: stepupapprovals',
       'stepup.dev: stepupdecisions',
       'admissionregistration.k8s.io: validatingwebhookconfigurations,mutatingwebhookconfigurations',
+      'admissionregistration.k8s.io: validatingadmissionpolicies,validatingadmissionpolicybindings',
+      'admissionregistration.k8s.io: validatingadmissionpolicies,validatingadmissionpolicybindings',
       'events.k8s.io: events',
       'authorization.k8s.io: subjectaccessreviews',
+      'apiregistration.k8s.io: apiservices',
       'authentication.k8s.io: selfsubjectreviews',
     ]);
+  });
+
+  test('changes no admission policy but the guard, and removes no APIService but that of its own group', () => {
+    const named = clusterRole('stepup').filter(({ resourceNames }) => resourceNames !== undefined);
+    expect(named.map(({ resources, resourceNames, verbs }) => ({ resources, resourceNames, verbs }))).toEqual([
+      {
+        resources: ['validatingadmissionpolicies', 'validatingadmissionpolicybindings'],
+        resourceNames: ['stepup-guard', 'stepup-guard-accounts', 'stepup-guard-namespace'],
+        verbs: ['update', 'delete'],
+      },
+      { resources: ['apiservices'], resourceNames: ['v1alpha1.stepup.dev'], verbs: ['delete'] },
+      {
+        resources: ['customresourcedefinitions'],
+        resourceNames: ['stepuppolicies.stepup.dev', 'stepupapprovals.stepup.dev', 'stepupdecisions.stepup.dev'],
+        verbs: ['list', 'watch'],
+      },
+    ]);
+    const others = clusterRole('stepup').filter(({ resourceNames }) => resourceNames === undefined);
+    expect(verbsOn(others, 'admissionregistration.k8s.io', 'validatingadmissionpolicies')).toEqual([
+      'get',
+      'list',
+      'watch',
+      'create',
+    ]);
+    expect(verbsOn(others, 'apiregistration.k8s.io', 'apiservices')).toEqual(['list', 'watch']);
+    expect(verbsOn(others, 'apiextensions.k8s.io', 'customresourcedefinitions')).toEqual([]);
   });
 
   test('never writes the spec of an approval, and never changes a decision', () => {
@@ -114,6 +143,17 @@ describe('stepup itself', () => {
         apiGroups: ['admissionregistration.k8s.io'],
         resources: ['validatingwebhookconfigurations', 'mutatingwebhookconfigurations'],
         verbs: ['list', 'delete'],
+      },
+      {
+        apiGroups: ['admissionregistration.k8s.io'],
+        resources: ['validatingadmissionpolicies', 'validatingadmissionpolicybindings'],
+        verbs: ['list'],
+      },
+      {
+        apiGroups: ['admissionregistration.k8s.io'],
+        resources: ['validatingadmissionpolicies', 'validatingadmissionpolicybindings'],
+        resourceNames: ['stepup-guard', 'stepup-guard-accounts', 'stepup-guard-namespace'],
+        verbs: ['delete'],
       },
       { apiGroups: ['stepup.dev'], resources: ['stepuppolicies'], verbs: ['list', 'delete'] },
     ]);

@@ -31,6 +31,7 @@ const everything = {
     ],
   },
   packs: { 'secret-deletion': { enabled: false } },
+  guard: { enabled: false, exempt: [{ namespace: 'argocd', name: 'argocd-application-controller' }] },
   serviceAccount: { annotations: { 'example.test/a': 'b' } },
   resources: { requests: { cpu: '1' }, limits: { memory: '1Gi' } },
   podDisruptionBudget: { minAvailable: '50%' },
@@ -90,7 +91,10 @@ describe('values', () => {
     ['an engine of a loopback-like name', { engines: [engine('http://127.0.0.1.x.test/')] }, 'engines/0/url'],
     ['an engine with credentials', { engines: [engine('https://a:b@opa/')] }, 'engines/0/url'],
     ['an unknown key of an engine', { engines: [{ ...engine('https://opa/'), redirects: 1 }] }, 'redirects'],
+    ['a username for an account', { guard: { exempt: ['system:serviceaccount:a:b'] } }, 'guard/exempt/0'],
+    ['an account with a pattern', { guard: { exempt: [{ namespace: 'ci', name: '*' }] } }, 'guard/exempt/0/name'],
     ['a switch taken away', { uninstallHook: null }, 'uninstallHook'],
+    ['the guard taken away', { guard: null }, 'guard'],
   ])('%s: refused by name', async (_, values, name) => {
     const { code, stdout, stderr } = await lint(values);
     expect(code).not.toBe(0);
@@ -143,6 +147,8 @@ describe('values', () => {
       '--retention-seconds=86400',
       '--settle-resources=deployments.apps,pods',
       '--trusted-mutators=kyverno,gatekeeper',
+      '--guard=off',
+      '--guard-exempt=system:serviceaccount:stepup-system:stepup-uninstall,system:serviceaccount:argocd:argocd-application-controller',
       '--log-level=debug',
       '--cache-delay-ms=1000',
     ]);

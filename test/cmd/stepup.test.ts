@@ -18,6 +18,8 @@ test.each([
   [['serve', '--help'], '--settle-resources'],
   [['uninstall', '--help'], '--tls-secret'],
   [['uninstall', '--help'], '--keys-secret'],
+  [['doctor', '--help'], '--output'],
+  [['static-manifests', '--release=gate'], 'system:serviceaccount:stepup-system:gate-uninstall'],
   [['--version'], 'dev'],
 ])(
   '%j is answered with exit code 0',
@@ -34,6 +36,8 @@ test.each([
   [['serve', '--bogus'], "unknown option '--bogus'"],
   [['serve', '--log-level=trace'], 'Allowed choices are debug, info, warn, error'],
   [['serve', '--webhook-port=65536'], '--webhook-port: must be a port, at most 65535, not "65536"'],
+  [['doctor', '--output=xml'], 'Allowed choices are text, json'],
+  [['static-manifests', '--kubeconfig=x'], "unknown option '--kubeconfig=x'"],
   [['uninstall', '--retention-seconds=1'], "unknown option '--retention-seconds=1'"],
 ])(
   '%j cannot be read: exit code 2',

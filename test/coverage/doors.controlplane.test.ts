@@ -104,7 +104,7 @@ describe('an identity', () => {
     const words = (target: string) => `identities requires approval to CREATE secrets ${target}`;
     await passesOnSecondTry(create, words('prod/taken'), { stdin: secret('prod', 'taken') });
     const elsewhere = await kubectl('root-bot', create, secret('kube-system', 'generic-garbage-collector'));
-    expect(elsewhere.stderr).toContain(words('kube-system/generic-garbage-collector'));
+    expect(elsewhere.stderr).toContain('stepup guards system:serviceaccount:kube-system:generic-garbage-collector');
     expect(await kubectl('deployer', create, secret('prod', 'plain', 'Opaque'))).toMatchObject({ code: 0 });
     const annotate = ['-n', 'prod', 'annotate', '--overwrite', 'secret', 'taken'];
     const other = await kubectl('deployer', [...annotate, 'kubernetes.io/service-account.name=taken-too']);

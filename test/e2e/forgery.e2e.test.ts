@@ -166,7 +166,8 @@ describe('status', () => {
       '-p',
       JSON.stringify({ status }),
     ];
-    expect(await stepup.kubectl('root-bot', patch)).toMatchObject({ code: 0 });
+    expect((await stepup.kubectl('root-bot', patch)).stderr).toContain('stepup guards stepupapprovals/status');
+    expect(await stepup.kubectl('admin', patch)).toMatchObject({ code: 0 });
     expect((await stepup.kubectl('deployer', create)).stderr).toContain('1 of 1 approval by group approvers missing');
     await phaseOf(stepup, key, 'Pending');
   });

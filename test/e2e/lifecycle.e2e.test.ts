@@ -50,6 +50,7 @@ test('uninstalling leaves the kinds with their objects and nothing that gates; i
   });
   expect(gone.code, gone.stderr).toBe(0);
   expect(await names('validatingwebhookconfigurations', 'mutatingwebhookconfigurations', 'stepuppolicies')).toEqual([]);
+  expect(await names('validatingadmissionpolicies', 'validatingadmissionpolicybindings')).toEqual([]);
   expect(await names('clusterroles', 'clusterrolebindings', 'deployments', 'services', 'jobs')).toEqual([]);
   expect(await names('customresourcedefinitions')).toHaveLength(3);
   expect((await names('stepupapprovals')).length).toBe(1);

@@ -63,6 +63,7 @@ export function startOperator(rest: RestClient, options: Partial<OperatorDepende
       decisionsOn: ({ namespace, name }) => decisions.objects.byIndex('approval', `${namespace}/${name}`),
       own: { username: 'system:serviceaccount:stepup-system:stepup', namespace: 'stepup-system' },
       service: { name: 'stepup', port: 443 },
+      guard: { isOn: true, exempt: [] },
       tlsSecret: 'stepup-tls',
       keyring: { ...keyring, sealing: trusted },
       keysSecret: 'stepup-keys',

@@ -86,3 +86,13 @@ capabilities:
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Whom the guard lets through, comma separated: the Job that uninstalls, and guard.exempt. */}}
+{{- define "stepup.guardExempt" -}}
+{{- $account := "system:serviceaccount:%s:%s" -}}
+{{- $names := list (printf $account .Release.Namespace (printf "%s-uninstall" (include "stepup.fullname" .))) -}}
+{{- range .Values.guard.exempt -}}
+{{- $names = append $names (printf $account .namespace .name) -}}
+{{- end -}}
+{{- join "," $names -}}
+{{- end -}}

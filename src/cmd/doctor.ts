@@ -1,0 +1,97 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// stepup doctor: names the accounts and grants that can get around the gate, as whoever asks may read them.
+import type { StepUpPolicy } from '../api/kinds.ts';
+import type { Binding, Grants, Role } from '../domain/grants.ts';
+import { type Finding, powersIn } from '../domain/powers.ts';
+import { serviceAccountPrefix } from '../domain/subject.ts';
+import { isNotFound } from '../kube/api-error.ts';
+import type { KubeObject } from '../kube/objects.ts';
+import type { Resource } from '../kube/resource.ts';
+import { ResourceClient } from '../kube/resource-client.ts';
+import * as resources from '../kube/resources.ts';
+import type { RestClient } from '../kube/rest.ts';
+import { connectAsUser } from './connect.ts';
+
+export interface DoctorOptions {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly namespace: string;
+  readonly release: string;
+  readonly output: 'text' | 'json';
+}
+
+export const doctorExit = { fine: 0, findings: 1, notDone: 2 } as const;
+
+/** Prints what it finds; resolves to the exit code. Rejects where the API server cannot be asked. */
+export async function doctor(options: DoctorOptions, print: (text: string) => void): Promise<number> {
+  const rest = await connectAsUser(options);
+  try {
+    const findings = powersIn(await readGrants(rest), {
+      namespace: options.namespace,
+      own: ['', '-uninstall'].map((end) => `${serviceAccountPrefix}${options.namespace}:${options.release}${end}`),
+      gated: await readGated(rest),
+    });
+    print(options.output === 'json' ? `${JSON.stringify({ findings }, null, 2)}\n` : textOf(findings));
+    return findings.length === 0 ? doctorExit.fine : doctorExit.findings;
+  } finally {
+    rest.close();
+  }
+}
+
+type RoleObject = KubeObject & Pick<Role, 'rules'>;
+type BindingObject = KubeObject & Pick<Binding, 'roleRef' | 'subjects'>;
+
+async function readGrants(rest: RestClient): Promise<Grants> {
+  const list = async <T extends KubeObject>(resource: Resource) =>
+    (await new ResourceClient<T>(rest, resource).list()).items;
+  const role =
+    (kind: Role['kind']) =>
+    ({ metadata, rules }: RoleObject): Role => ({ kind, ...nameOf(metadata), rules: rules ?? null });
+  const binding =
+    (kind: Binding['kind']) =>
+    ({ metadata, roleRef, subjects }: BindingObject): Binding => ({
+      kind,
+      ...nameOf(metadata),
+      roleRef,
+      subjects: subjects ?? null,
+    });
+  return {
+    roles: [
+      ...(await list<RoleObject>(resources.clusterRoles)).map(role('ClusterRole')),
+      ...(await list<RoleObject>(resources.roles)).map(role('Role')),
+    ],
+    bindings: [
+      ...(await list<BindingObject>(resources.clusterRoleBindings)).map(binding('ClusterRoleBinding')),
+      ...(await list<BindingObject>(resources.roleBindings)).map(binding('RoleBinding')),
+    ],
+  };
+}
+
+function nameOf({ name, namespace }: KubeObject['metadata']): { readonly name: string; readonly namespace?: string } {
+  return { name, ...(namespace !== undefined && { namespace }) };
+}
+
+/** Whom the policies gate; also before stepup is installed it can be asked who would be a danger. */
+async function readGated(rest: RestClient) {
+  try {
+    const { items } = await new ResourceClient<StepUpPolicy>(rest, resources.stepUpPolicies).list();
+    return items.map(({ spec }) => spec.subjects);
+  } catch (error) {
+    if (isNotFound(error)) return [];
+    throw error;
+  }
+}
+
+function textOf(findings: readonly Finding[]): string {
+  if (findings.length === 0) return 'No gated account can get around the gate by its rights.\n';
+  const accounts = [...new Set(findings.map(({ who }) => who))];
+  const blocks = accounts.map((account) => {
+    const lines = findings
+      .filter(({ who }) => who === account)
+      .map(({ power, why, by }) => `  ${power}: ${why}, by ${by}\n`);
+    return `${account}\n${lines.join('')}`;
+  });
+  const count = accounts.length === 1 ? '1 gated account or group' : `${accounts.length} gated accounts and groups`;
+  return `${blocks.join('\n')}\n${count} can get around the gate. Bind stepup-gated-admin and stepup-gated-admin-cluster instead, or leave out what is named.\n`;
+}

@@ -1,0 +1,46 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// RBAC as it is stored: roles, and who is bound to them.
+
+export interface GrantRule {
+  readonly apiGroups?: readonly string[];
+  readonly resources?: readonly string[];
+  readonly resourceNames?: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+export interface Role {
+  readonly kind: 'ClusterRole' | 'Role';
+  readonly namespace?: string;
+  readonly name: string;
+  /** Those of an aggregated role are filled in by Kubernetes. */
+  readonly rules?: readonly GrantRule[] | null;
+}
+
+export interface Subject {
+  readonly kind: string;
+  readonly namespace?: string;
+  readonly name: string;
+}
+
+export interface Binding {
+  readonly kind: 'ClusterRoleBinding' | 'RoleBinding';
+  readonly namespace?: string;
+  readonly name: string;
+  readonly roleRef: { readonly kind: string; readonly name: string };
+  readonly subjects?: readonly Subject[] | null;
+}
+
+export interface Grants {
+  readonly roles: readonly Role[];
+  readonly bindings: readonly Binding[];
+}
+
+/** What a binding gives; nothing where its role does not exist. */
+export function rulesOf({ namespace, roleRef }: Binding, roles: readonly Role[]): readonly GrantRule[] {
+  const role = roles.find(
+    ({ kind, name, ...role }) =>
+      kind === roleRef.kind && name === roleRef.name && (kind === 'ClusterRole' || role.namespace === namespace),
+  );
+  return role?.rules ?? [];
+}

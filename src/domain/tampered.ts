@@ -1,0 +1,93 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The condition Tampered of a policy: somebody changed what the gate stands on, and a person has to look.
+
+/** On a policy: the instant up to which somebody has looked. */
+export const clearedAnnotation = 'stepup.dev/tampered-cleared';
+
+/** What was found changed, and put back where that is possible. */
+export interface Tampering {
+  readonly at: Date;
+  /** One sentence, without a full stop. */
+  readonly what: string;
+}
+
+export interface TamperedCondition {
+  readonly type: 'Tampered';
+  readonly status: 'True' | 'False';
+  readonly reason: string;
+  readonly message: string;
+  /** Of a True one: the latest tampering, since that is what has to be looked at. */
+  readonly lastTransitionTime: string;
+}
+
+interface Condition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+  readonly lastTransitionTime: string;
+}
+
+export interface Watchful {
+  readonly metadata: {
+    readonly creationTimestamp: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+  readonly status?: { readonly conditions?: readonly Condition[] };
+}
+
+/** A loop of deletions is one thing to look at, not a write for each. */
+const onceInMs = 1_000;
+const never = Number.NEGATIVE_INFINITY;
+
+/**
+ * What the condition is to be, from what the policy says already and from the latest tampering this process has seen;
+ * undefined where it is to have none. It goes only when somebody writes an instant that is no earlier than the tampering
+ * into the annotation: nothing that happens by itself clears it (design, section 5). An instant that is yet to come
+ * clears nothing, or one written today would clear what happens tomorrow.
+ */
+export function tamperedCondition(
+  policy: Watchful,
+  seen: Tampering | undefined,
+  now: Date,
+): TamperedCondition | undefined {
+  const stored = (policy.status?.conditions ?? []).find(({ type }) => type === 'Tampered');
+  const reportedAt = stored?.status === 'True' ? instantOf(stored.lastTransitionTime) : never;
+  const clearedAt = clearedIn(policy, now);
+  const seenAt = seen !== undefined && concerns(policy, seen, stored, clearedAt) ? seen.at.getTime() : never;
+  if (Math.max(reportedAt, seenAt) === never) return stored && asTampered(stored, 'False');
+  if (clearedAt >= Math.max(reportedAt, seenAt)) {
+    const message = `cleared by annotation ${clearedAnnotation} at ${new Date(clearedAt).toISOString()}`;
+    return { type: 'Tampered', status: 'False', reason: 'Cleared', message, lastTransitionTime: now.toISOString() };
+  }
+  if (seen === undefined || seenAt <= reportedAt + onceInMs) return stored && asTampered(stored, 'True');
+  const at = seen.at.toISOString();
+  const message =
+    `${seen.what} at ${at}; find out who did it in the audit log, then clear this: ` +
+    `kubectl annotate stepuppolicies --all --overwrite ${clearedAnnotation}="$(date -u +%FT%TZ)"`;
+  return { type: 'Tampered', status: 'True', reason: 'ChangedByOthers', message, lastTransitionTime: at };
+}
+
+/** False for what happened before the policy was made, and for what has been cleared. */
+function concerns(policy: Watchful, { at }: Tampering, stored: Condition | undefined, clearedAt: number): boolean {
+  if (at.getTime() < instantOf(policy.metadata.creationTimestamp)) return false;
+  if (stored?.status !== 'False') return true;
+  // Where the annotation has been taken away since, what it cleared stays cleared.
+  return at.getTime() > (clearedAt === never ? instantOf(stored.lastTransitionTime) : clearedAt);
+}
+
+function clearedIn({ metadata }: Watchful, now: Date): number {
+  const instant = instantOf(metadata.annotations?.[clearedAnnotation]);
+  return instant <= now.getTime() ? instant : never;
+}
+
+function asTampered({ reason, message, lastTransitionTime }: Condition, status: 'True' | 'False'): TamperedCondition {
+  return { type: 'Tampered', status, reason, message, lastTransitionTime };
+}
+
+/** Never where it is no instant: nothing is cleared by what cannot be read. */
+function instantOf(text: string | undefined): number {
+  const instant = Date.parse(text ?? '');
+  return Number.isNaN(instant) ? never : instant;
+}

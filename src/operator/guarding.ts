@@ -1,0 +1,103 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The part of the operator that looks after what the gate stands on: the guard, the registration of our group, our kinds.
+import type { Clock } from '../kube/clock.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import type { KubeObject } from '../kube/objects.ts';
+import { ownApiServiceName } from '../kube/own-group.ts';
+import type { Reflector, ReflectorOptions } from '../kube/reflector.ts';
+import type { Resource } from '../kube/resource.ts';
+import { ResourceClient } from '../kube/resource-client.ts';
+import * as resources from '../kube/resources.ts';
+import type { RestClient } from '../kube/rest.ts';
+import type { Log } from '../observe/log.ts';
+import { type APIService, APIServiceReconciler } from './api-service-reconciler.ts';
+import { ConfigurationKeeper } from './configuration-keeper.ts';
+import { type GuardObject, guardForm, guardNames, guards } from './guard.ts';
+import { GuardReconciler } from './guard-reconciler.ts';
+import { ownDefinitions, reportDeletedKinds } from './kinds-watch.ts';
+import type { OperatorMetrics } from './operator-metrics.ts';
+import { TamperingReporter } from './tampering.ts';
+import type { Watched } from './watched.ts';
+
+export interface GuardSettings {
+  /** False leaves it to RBAC alone what gated accounts may do to the gate. */
+  readonly isOn: boolean;
+  /** Usernames of service accounts that may do it nevertheless. */
+  readonly exempt: readonly string[];
+}
+
+export interface GuardingDependencies {
+  readonly rest: RestClient;
+  readonly own: { readonly username: string; readonly namespace: string };
+  readonly service: { readonly name: string };
+  readonly guard: GuardSettings;
+  /** Starts a copy of a resource, which runs as long as the operator. */
+  readonly reflect: <T extends KubeObject>(
+    resource: Resource,
+    options?: Omit<ReflectorOptions<T>, 'source'>,
+  ) => Reflector<T>;
+  readonly onNoticed: () => void;
+  readonly events: Pick<EventRecorder, 'emit'>;
+  readonly metrics: OperatorMetrics;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+export interface Guarding {
+  readonly tampering: TamperingReporter;
+  /** Must be whole before `run`. */
+  readonly copies: readonly Watched<KubeObject>[];
+  run(): Promise<void>;
+}
+
+export function createGuarding(dependencies: GuardingDependencies): Guarding {
+  const { rest, own, service, guard: settings, reflect, log, clock, signal } = dependencies;
+  const named = (name: string) => ({ fieldSelector: `metadata.name=${name}` });
+  const policies = reflect<GuardObject>(resources.validatingAdmissionPolicies, { transform: onlyGuards });
+  const bindings = reflect<GuardObject>(resources.validatingAdmissionPolicyBindings, { transform: onlyGuards });
+  const apiServices = reflect<APIService>(resources.apiServices, named(ownApiServiceName));
+  const definitions = ownDefinitions.map((name) =>
+    reflect<KubeObject>(resources.customResourceDefinitions, { ...named(name), transform: metadataOnly }),
+  );
+
+  const tampering = new TamperingReporter(dependencies);
+  reportDeletedKinds(definitions, tampering, signal);
+  const context = {
+    ownUsername: own.username,
+    exempt: settings.exempt,
+    namespace: own.namespace,
+    release: service.name,
+  };
+  const keeper = (resource: Resource, stored: Watched<GuardObject>) =>
+    new ConfigurationKeeper({ client: new ResourceClient<GuardObject>(rest, resource), stored, form: guardForm });
+  const guard = new GuardReconciler({
+    guards: settings.isOn ? guards(context) : [],
+    policies,
+    policyKeeper: keeper(resources.validatingAdmissionPolicies, policies),
+    bindings,
+    bindingKeeper: keeper(resources.validatingAdmissionPolicyBindings, bindings),
+    tampering,
+    log,
+    clock,
+  });
+  const client = new ResourceClient<APIService>(rest, resources.apiServices);
+  const apiService = new APIServiceReconciler({ apiServices, client, tampering, log, clock });
+  return {
+    tampering,
+    copies: [policies, bindings],
+    run: async () => {
+      await Promise.all([guard.run(signal), apiService.run(signal)]);
+    },
+  };
+}
+
+/** Of policies that are not ours only the names are kept. */
+function onlyGuards({ apiVersion, kind, metadata, spec }: GuardObject): GuardObject {
+  return { apiVersion, kind, metadata, spec: guardNames.includes(metadata.name) ? spec : {} };
+}
+
+function metadataOnly({ apiVersion, kind, metadata }: KubeObject): KubeObject {
+  return { apiVersion, kind, metadata };
+}
