@@ -99,7 +99,11 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
       }),
   );
   return {
-    leading: (isLeader) => leader.set(isLeader ? 1 : 0),
+    leading: (isLeader) => {
+      leader.set(isLeader ? 1 : 0);
+      // The next leader counts them.
+      if (!isLeader) unreviewed.set(0);
+    },
     moved: (phase) => transitions.inc({ phase }),
     settled: (result) => settlements.inc({ result }),
     reviewed: (review) => bypasses.inc({ review }),

@@ -31,6 +31,7 @@ import { servedKinds } from './served-kinds.ts';
 import { StampReconciler } from './stamp-reconciler.ts';
 import { changedSecret } from './tampering.ts';
 import { TargetWatch } from './target-watch.ts';
+import { countUnreviewed, unreviewedOnly } from './unreviewed.ts';
 import type { Watched } from './watched.ts';
 import { isManaged, onlyOurs, stampName, type WebhookConfiguration, webhookForm } from './webhook-configuration.ts';
 
@@ -85,7 +86,6 @@ export async function runOperator(dependencies: OperatorDependencies, signal: Ab
   } finally {
     end.abort();
     metrics.leading(false);
-    metrics.unreviewed(0);
   }
 }
 
@@ -113,8 +113,7 @@ async function work(
   const configMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.packsConfigMap));
 
   const engineMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.enginesConfigMap));
-  const unreviewed = reflect<StepUpApproval>(resources.stepUpApprovals, { fieldSelector: 'status.review=Required' });
-  unreviewed.onChange(() => metrics.unreviewed([...unreviewed.objects.values()].length));
+  countUnreviewed(reflect<StepUpApproval>(resources.stepUpApprovals, unreviewedOnly), metrics);
   const guarding = createGuarding({
     ...dependencies,
     reflect,
