@@ -1,18 +1,18 @@
 # Two commands do everything: make demo, make test. Each installs and builds what it needs, shows progress, and caches.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down fmt lint typecheck generate verify test-unit test-controlplane model mutants build image tools bench storm clean kind-e2e
+.PHONY: help demo test controlplane up down fmt lint typecheck generate verify test-unit test-controlplane model mutants build image tools bench storm clean kind-e2e
 
 ##@ Start here
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "; printf "Usage: make \033[36m<target>\033[0m\n"} \
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z0-9-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-demo: build tools ## The main job on a real control plane, as a transcript (about a minute, the first time ten more)
+demo: build controlplane ## The main job on a real control plane, as a transcript (about a minute, the first time ten more)
 	@npm run --silent demo
 test: build tools ## Everything: lint, types, generated files, unit, model, control plane, chart, end to end
 	@npm run --silent test
-up: build tools ## Leave a control plane with stepup running; writes .run/ (REPLICAS=n)
+up: build controlplane ## Leave a control plane with stepup running; writes .run/ (REPLICAS=n)
 	@npm run --silent up -- --replicas $(or $(REPLICAS),2)
 down: ## Stop what make up started
 	@npm run --silent down
@@ -34,13 +34,16 @@ test-controlplane: build tools ## Tests on real control planes only
 	@npm run --silent test-controlplane
 model: node_modules ## Explore the promise of one effect per approval in large (WORDS="scenario …"; make test does it in small)
 	@npm run --silent model -- $(WORDS)
-mutants: build tools ## Break the product in five ways: the model and a test on the real API server must each notice
+mutants: build controlplane ## Break the product in five ways: the model and a test on the real API server must each notice
 	@npm run --silent mutants -- $(WORDS)
-tools: node_modules ## Build kube-apiserver, etcd, kubectl, helm from pinned Go modules (cached)
+tools: node_modules ## Build kube-apiserver, etcd, kubectl, helm and opa from pinned Go modules (cached)
 	@npm run --silent tools
-bench: build tools ## Measure against the goals and always-allow webhooks; writes docs/benchmarks.md (quarter of an hour)
+# What all but some tests need.
+controlplane: node_modules
+	@npm run --silent tools -- etcd kube-apiserver kube-controller-manager kubectl helm
+bench: build controlplane ## Measure against the goals and always-allow webhooks; writes docs/benchmarks.md (quarter of an hour)
 	@npm run --silent bench
-storm: build tools ## Race requests for approvals while things break, judged by etcd's history (ROUNDS=2000 REQUESTS=100 SEED=n; an hour or more)
+storm: build controlplane ## Race requests for approvals while things break, judged by etcd's history (ROUNDS=2000 REQUESTS=100 SEED=n; an hour or more)
 	@npm run --silent storm -- --rounds $(or $(ROUNDS),2000) --requests $(or $(REQUESTS),100) $(if $(SEED),--seed $(SEED))
 
 ##@ Shipping

@@ -59,6 +59,15 @@ function isExecutable(path: string): boolean {
   }
 }
 
+/** Names on the command line, default all. */
 if (import.meta.main) {
-  for (const name of toolNames) process.stdout.write(`${name}\t${await ensureBinary(name)}\n`);
+  const asked = process.argv.slice(2);
+  const unknown = asked.filter((name) => !toolNames.some((known) => known === name));
+  if (unknown.length > 0) {
+    process.stderr.write(`tools: ${unknown.join(', ')}: must be of ${toolNames.join(', ')}\n`);
+    process.exit(2);
+  }
+  for (const name of toolNames.filter((known) => asked.length === 0 || asked.includes(known))) {
+    process.stdout.write(`${name}\t${await ensureBinary(name)}\n`);
+  }
 }
