@@ -2,7 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // API objects as the domain reads them: with what their seals are worth.
 import { type Approval, type Decision, usesOf } from '../domain/approval.ts';
-import { creationStatement, decisionStatement, releaseStatement, type Seals } from '../domain/seal.ts';
+import {
+  creationStatement,
+  decisionStatement,
+  previewStatement,
+  releaseStatement,
+  type Seals,
+} from '../domain/seal.ts';
 import type { StepUpApproval, StepUpDecision } from './kinds.ts';
 
 /** Where the domain's approvals and decisions come from. The same object gives the same result. */
@@ -47,8 +53,10 @@ export class SealedReader implements Reader {
 
   #sealsOf({ metadata, spec, status }: StepUpApproval): Approval['seals'] {
     const uses = usesOf({ spec, ...(status === undefined ? {} : { status }) });
-    const { releases = [] } = status ?? {};
+    const { releases = [], preview } = status ?? {};
+    const seen = preview && this.#seals.check(previewStatement(metadata.uid, preview), preview.seal);
     return {
+      ...(seen === undefined ? {} : { preview: seen }),
       creation: this.#seals.check(creationStatement(metadata.namespace, spec), spec.createdBy?.seal),
       releases: releases.map((release) =>
         this.#seals.check(releaseStatement(metadata.uid, uses[release.use], release), release.seal),

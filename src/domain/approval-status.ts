@@ -8,7 +8,7 @@ import { reviewOf, votesText } from './review.ts';
 import { serviceAccountOf } from './subject.ts';
 import type { Tally } from './tally.ts';
 import { tamperedCondition } from './tampering.ts';
-import { contentCondition } from './verification.ts';
+import { contentCondition, isSeenByUs } from './verification.ts';
 
 /** What was concluded about an approval, to be written down. */
 export interface Outcome {
@@ -48,7 +48,7 @@ export function statusOf(
     approveWith: approveWithOf(approval),
     conditions: [
       ...conditionsOf(outcome, before.conditions ?? [], now),
-      contentCondition(approval, before.preview !== undefined, now),
+      contentCondition(approval, isSeenByUs(approval), now),
       ...reviewConditions,
       ...exposedCondition(votes.exposures, before.conditions ?? [], now),
       ...tamperedCondition(votes.tampered, before.conditions ?? [], now),

@@ -20,6 +20,8 @@ export interface Approval {
     readonly creation: SealCheck;
     /** One for each release. */
     readonly releases: readonly SealCheck[];
+    /** Of status.preview, where there is one. */
+    readonly preview?: SealCheck;
   };
 }
 
@@ -100,7 +102,7 @@ export interface ApprovalStatus {
   /** Required since somebody broke the glass; Done when somebody else has reviewed it. */
   readonly review?: 'Required' | 'Done';
   /** The change as our own side saw it, for approvals that others filed. */
-  readonly preview?: { readonly diff: string; readonly truncated: boolean; readonly verifiedAt: string };
+  readonly preview?: SeenPreview;
   readonly approveWith?: string;
   readonly decisions?: readonly SeenDecision[];
   readonly engines?: readonly Abstention[];
@@ -116,6 +118,14 @@ export interface Condition {
   readonly lastTransitionTime: string;
   readonly reason: string;
   readonly message: string;
+}
+
+/** What a request showed that was for this content. */
+export interface SeenPreview {
+  readonly diff: string;
+  readonly truncated: boolean;
+  readonly verifiedAt: string;
+  readonly seal?: string;
 }
 
 /** A decision as it was seen, copied to the approval for people. */

@@ -7,7 +7,7 @@ import { lifeOf } from './life.ts';
 import type { Policy } from './policy.ts';
 import { serviceAccountOf } from './subject.ts';
 import { tally } from './tally.ts';
-import { isFiledByUs } from './verification.ts';
+import { isFiledByUs, isSeenByUs } from './verification.ts';
 import { visibleLine } from './visible-text.ts';
 
 export const engineFormats = ['stepup', 'opa'] as const;
@@ -96,7 +96,7 @@ export function engineReview(engine: string, considered: Considered): EngineRevi
   const votes = tally(approval, decisions, policy, policies, others);
   const { requester, change = {} } = spec;
   const serviceAccount = serviceAccountOf(requester.username);
-  const preview = isFiledByUs(approval) ? change.preview : status?.preview;
+  const preview = isFiledByUs(approval) ? change.preview : isSeenByUs(approval) ? status?.preview : undefined;
   const counted = votes.decisions.filter((word) => word.counted);
   return {
     apiVersion: 'stepup.dev/v1alpha1',

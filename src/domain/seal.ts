@@ -8,6 +8,7 @@ import {
   type ApprovalStatus,
   type Decision,
   type Release,
+  type SeenPreview,
   type Use,
   usesOf,
 } from './approval.ts';
@@ -44,6 +45,12 @@ export function decisionStatement(namespace: string, spec: Decision['spec']): st
 export function creationStatement(namespace: string, spec: ApprovalSpec): string {
   const { seal: _, ...createdBy } = spec.createdBy ?? { username: '' };
   return statement('StepUpApproval', { namespace, spec: { ...spec, createdBy } as unknown as Json });
+}
+
+/** What stepup saw a request for an approval contain. */
+export function previewStatement(uid: string, preview: SeenPreview): string {
+  const { seal: _, ...said } = preview;
+  return statement('Preview', { uid, preview: said });
 }
 
 /** That one use, as it was recorded, did not happen and no longer can. */

@@ -109,6 +109,7 @@ function tamperedIn(approval: Approval, decisions: readonly Decision[]): readonl
   };
   return [
     ...sentence('the approval itself', seals.creation),
+    ...(status?.preview === undefined ? [] : sentence('the content shown in status', seals.preview ?? 'Missing')),
     ...(status?.releases ?? []).flatMap(({ use }, index) =>
       sentence(`the release of use ${use}`, seals.releases[index] ?? 'Missing'),
     ),

@@ -5,6 +5,7 @@ import type { Approval, ApprovalStatus, Condition } from './approval.ts';
 import { type Attempt, targetKeyOf } from './attempt.ts';
 import { namesChange } from './change-digest.ts';
 import type { Preview } from './preview.ts';
+import { previewStatement, type Seals } from './seal.ts';
 
 const type = 'ContentVerified';
 
@@ -13,18 +14,19 @@ const type = 'ContentVerified';
  * An approval that binds to its target alone has no content before it is used.
  */
 export function showsContentOf(approval: Approval, attempt: Attempt, { isUse }: { readonly isUse: boolean }): boolean {
-  const { spec, status } = approval;
-  if (isFiledByUs(approval) || status?.preview !== undefined) return false;
+  const { spec } = approval;
+  if (isFiledByUs(approval) || isSeenByUs(approval)) return false;
   if (spec.policy.name !== attempt.policy || targetKeyOf(spec) !== attempt.targetKey) return false;
   return spec.change?.digest === undefined ? isUse : namesChange(spec, attempt.change);
 }
 
-/** The status with what was seen in it, and with nothing else changed. */
-export function statusWithContent(approval: Approval, preview: Preview, now: Date): ApprovalStatus {
+/** The status with what was seen in it, sealed, and with nothing else changed. */
+export function statusWithContent(approval: Approval, preview: Preview, seals: Seals, now: Date): ApprovalStatus {
   const { conditions = [] } = approval.status ?? {};
+  const seen = { ...preview, verifiedAt: now.toISOString() };
   return {
     ...approval.status,
-    preview: { ...preview, verifiedAt: now.toISOString() },
+    preview: { ...seen, seal: seals.sign(previewStatement(approval.metadata.uid, seen)) },
     conditions: [...conditions.filter((condition) => condition.type !== type), contentCondition(approval, true, now)],
   };
 }
@@ -49,6 +51,11 @@ function sentenceOn(approval: Approval, isSeen: boolean): Pick<Condition, 'statu
   const message =
     'content not verified: stepup has not seen a request with this digest yet; a dry run of the change by its requester shows it';
   return { status: 'False', reason: 'NotSeen', message };
+}
+
+/** By the seal on what was seen: anybody else who may write the status could say so. */
+export function isSeenByUs({ status, seals }: Approval): boolean {
+  return status?.preview !== undefined && seals.preview === 'Sealed';
 }
 
 /** By the sealed stamp: without it, it is what somebody claims who wrote it past admission. */

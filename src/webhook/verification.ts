@@ -86,7 +86,7 @@ export class Verifications {
         try {
           await approvals.replaceStatus({
             ...stored,
-            status: statusWithContent(read, preview, clock.now()),
+            status: statusWithContent(read, preview, sealing.seals, clock.now()),
           });
           return;
         } catch (error) {

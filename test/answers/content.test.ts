@@ -5,7 +5,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { StepUpApproval } from '../../src/api/kinds.ts';
 import { SealedReader } from '../../src/api/sealed-reader.ts';
-import { contentCondition } from '../../src/domain/verification.ts';
+import { contentCondition, isSeenByUs } from '../../src/domain/verification.ts';
 import { visibleLine, visibleLines } from '../../src/domain/visible-text.ts';
 import { deletion, deployer, deployment, imageUpdate, review } from '../webhook/builders.ts';
 import { filed, type Harness, keyring, nameIn, sealedApproval, startWebhook } from '../webhook/harness.ts';
@@ -184,13 +184,26 @@ describe('content that somebody else claims', () => {
   });
   const settled = () => new Promise((resolve) => setTimeout(resolve, 60));
   const told = (approval: StepUpApproval) => {
-    const { status, reason, message } = contentCondition(
-      new SealedReader(keyring).approval(approval),
-      approval.status?.preview !== undefined,
-      new Date(),
-    );
+    const read = new SealedReader(keyring).approval(approval);
+    const { status, reason, message } = contentCondition(read, isSeenByUs(read), new Date());
     return `${status} ${reason} ${message}`;
   };
+
+  test('is not verified by what somebody else writes into status, and what stepup sees takes its place', async () => {
+    const read = claimed();
+    const forged = { diff: 'harmless', truncated: false, verifiedAt: '2026-01-01T00:00:00Z' };
+    for (const preview of [forged, { ...forged, seal: keyring.sign('something else') }]) {
+      webhook.approvals.change({ namespace: 'prod', name: 'asked' }, (object) => ({
+        ...object,
+        status: { ...object.status, preview },
+      }));
+      expect(told(read())).toMatch(/^False NotSeen content not verified/);
+    }
+    await webhook.ask(imageUpdate('nginx:2', 4, { dryRun: true }));
+    await settled();
+    expect(read().status?.preview?.diff).toContain('nginx:2');
+    expect(told(read())).toBe('True Seen stepup has seen a request with this content');
+  });
 
   test('is not verified before anybody has seen it, and is by a dry run of the same change', async () => {
     const read = claimed();

@@ -145,7 +145,8 @@ export function approval(
 
 /** The approval with a seal on all that needs one. */
 export function sealed(of: Omit<Approval, 'seals'>): Approval {
-  return { ...of, seals: { creation: 'Sealed', releases: (of.status?.releases ?? []).map(() => 'Sealed' as const) } };
+  const releases = (of.status?.releases ?? []).map(() => 'Sealed' as const);
+  return { ...of, seals: { creation: 'Sealed', releases, preview: 'Sealed' } };
 }
 
 /** What stamping writes on an approval that somebody applies by hand, by default alice, an approver. */

@@ -128,6 +128,8 @@ export interface StepUpApproval extends KubeObject {
       readonly diff: string;
       readonly truncated: boolean;
       readonly verifiedAt: string;
+      /** Stepup's signature, <key id>:<Ed25519 in base64url>. */
+      readonly seal?: string;
     };
     /** Policy engines that were asked and have not decided. */
     readonly engines?: readonly {
