@@ -70,11 +70,13 @@ function requesterOf(user: Fields): Requester {
     return typeof value === 'string' && value !== '' ? value : undefined;
   };
   const [name, uid, credential] = [first(extraKeys.podName), first(extraKeys.podUID), first(extraKeys.credential)];
+  const [nodeName, nodeUID] = [first(extraKeys.nodeName), first(extraKeys.nodeUID)];
   return {
     username: user.text('username', 1),
     uid: user.text('uid'),
     groups: user.texts('groups'),
     ...(name === undefined || uid === undefined ? {} : { pod: { name, uid } }),
+    ...(nodeName === undefined ? {} : { node: { name: nodeName, ...(nodeUID === undefined ? {} : { uid: nodeUID }) } }),
     ...(credential === undefined ? {} : { credential }),
   };
 }

@@ -31,6 +31,8 @@ export interface ApprovalSpec {
     readonly username: string;
     readonly uid?: string;
     readonly pod?: { readonly name: string; readonly uid: string };
+    /** Where the pod ran when it asked. Told to whoever decides; it binds nothing. */
+    readonly node?: { readonly name: string; readonly uid?: string };
     readonly credential?: string;
     /** The usernames that stepup.dev/owner named on the account when it asked. */
     readonly owners?: readonly string[];
@@ -40,6 +42,8 @@ export interface ApprovalSpec {
     readonly digest?: string;
     readonly digestVersion?: string;
     readonly fields?: readonly string[];
+    /** Told to whoever decides; it binds nothing. */
+    readonly askedOn?: AskedOn;
     readonly preview?: { readonly diff?: string; readonly truncated?: boolean };
   };
   readonly ttlSeconds?: number;
@@ -49,6 +53,13 @@ export interface ApprovalSpec {
   /** The reservation that was made in creating the approval (origin Auto): the first of its uses. */
   readonly use?: Use;
   readonly createdBy?: CreationStamp;
+}
+
+/** The state that the target was in when it was asked for: of one generation, or of one version where it has none. */
+export interface AskedOn {
+  readonly uid: string;
+  readonly generation?: number;
+  readonly resourceVersion?: string;
 }
 
 export interface ApprovalAction {

@@ -13,6 +13,8 @@ const mostGroups = 64;
 export const extraKeys = {
   podName: 'authentication.kubernetes.io/pod-name',
   podUID: 'authentication.kubernetes.io/pod-uid',
+  nodeName: 'authentication.kubernetes.io/node-name',
+  nodeUID: 'authentication.kubernetes.io/node-uid',
   credential: 'authentication.kubernetes.io/credential-id',
 } as const;
 

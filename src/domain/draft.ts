@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The approval that a refused request asks for, as the webhook files it.
 import type { ApprovalSpec } from './approval.ts';
+import { askedOnOf } from './asked-on.ts';
 import type { Attempt } from './attempt.ts';
 import { digestVersion } from './change-digest.ts';
 import { statedOn } from './describe.ts';
@@ -22,12 +23,14 @@ export function draftOf(
   const { requester, change } = attempt;
   const reason = statedOn(request, 'reason');
   const ticket = statedOn(request, 'ticket');
+  const askedOn = askedOnOf(change, request);
   return {
     policy: { name: policy.metadata.name, uid: policy.metadata.uid, generation: policy.metadata.generation },
     requester: {
       username: requester.username,
       ...(requester.uid === '' ? {} : { uid: requester.uid }),
       ...(requester.pod === undefined ? {} : { pod: requester.pod }),
+      ...(requester.node === undefined ? {} : { node: requester.node }),
       ...(requester.credential === undefined ? {} : { credential: requester.credential }),
       ...recordedOwners(owners),
     },
@@ -36,6 +39,7 @@ export function draftOf(
       digest: change.digest,
       digestVersion,
       ...(change.fields === undefined ? {} : { fields: change.fields }),
+      ...(askedOn === undefined ? {} : { askedOn }),
       preview,
     },
     ttlSeconds: grantOf(policy).ttlSeconds,

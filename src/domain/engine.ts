@@ -1,10 +1,14 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The contract with policy engines: what one is asked about an approval, and what its answer comes to (docs/engines.md).
-import { type Approval, type ApprovalAction, type Decision, isEnded, type SeenDecision, usesOf } from './approval.ts';
+import { type Approval, type ApprovalAction, type Decision, isEnded, type SeenDecision } from './approval.ts';
+import { hasChangedSince } from './asked-on.ts';
+import { targetKeyOf } from './attempt.ts';
+import { isFirstTime, type PastUse, pastUses } from './history.ts';
 import { isObject, type Json } from './json.ts';
 import { lifeOf } from './life.ts';
 import type { Policy } from './policy.ts';
+import type { Seen } from './settle.ts';
 import { serviceAccountOf } from './subject.ts';
 import { tally } from './tally.ts';
 import { isFiledByUs, isSeenByUs } from './verification.ts';
@@ -38,6 +42,8 @@ export interface EngineReview {
   readonly change: {
     readonly digest?: string;
     readonly fields?: readonly string[];
+    /** Whether the target, read now, is in another state than when it was asked for. */
+    readonly targetChangedSinceAsked: boolean | 'unknown';
     /** Absent while stepup itself has not seen the content. */
     readonly preview?: { readonly diff: string; readonly truncated: boolean };
   };
@@ -47,22 +53,13 @@ export interface EngineReview {
     /** The words that count so far. */
     readonly decisions: readonly Pick<SeenDecision, 'verdict' | 'decidedBy' | 'decidedAt' | 'reason'>[];
   };
-  readonly history: EngineHistory;
-}
-
-/** What the same requester did to the same target before, as far as its approvals are still kept. */
-export interface EngineHistory {
-  /** No approval of this action by this requester on this target has been used. */
-  readonly firstTime: boolean;
-  /** The newest first, at most ten. */
-  readonly uses: readonly {
-    readonly approval: string;
-    readonly policy: string;
-    readonly usedAt: string;
-    readonly digest: string;
-    readonly phase: string;
-    readonly evidence?: string;
-  }[];
+  /** What the same requester did to the same target before, as far as its approvals are still kept. */
+  readonly history: {
+    /** No approval of this action by this requester on this target under this policy has been used. */
+    readonly firstTime: boolean;
+    /** Under any policy, the newest first, at most ten. */
+    readonly uses: readonly PastUse[];
+  };
 }
 
 export type EngineAnswer =
@@ -77,6 +74,8 @@ export interface Considered {
   readonly policies: readonly Policy[];
   /** All other approvals on its target, ended ones included. */
   readonly others: readonly Approval[];
+  /** What was seen of its target just now. */
+  readonly seen: Seen;
   readonly now: Date;
 }
 
@@ -91,10 +90,13 @@ export function enginesToAsk({ approval, decisions, policy, policies, others, no
 const mostUses = 10;
 
 export function engineReview(engine: string, considered: Considered): EngineReview {
-  const { approval, decisions, policy, policies, others, now } = considered;
+  const { approval, decisions, policy, policies, others, seen, now } = considered;
   const { metadata, spec, status } = approval;
   const votes = tally(approval, decisions, policy, policies, others);
-  const { requester, change = {} } = spec;
+  const { change = {} } = spec;
+  const requester = requesterIn(approval);
+  const askedOn = approval.seals.creation === 'Sealed' ? change.askedOn : undefined;
+  const uses = pastUses(targetKeyOf(spec), others);
   const serviceAccount = serviceAccountOf(requester.username);
   const preview = isFiledByUs(approval) ? change.preview : isSeenByUs(approval) ? status?.preview : undefined;
   const counted = votes.decisions.filter((word) => word.counted);
@@ -119,6 +121,7 @@ export function engineReview(engine: string, considered: Considered): EngineRevi
     change: {
       ...(change.digest === undefined ? {} : { digest: change.digest }),
       ...(change.fields === undefined ? {} : { fields: change.fields }),
+      targetChangedSinceAsked: hasChangedSince(askedOn, seen) ?? 'unknown',
       ...(preview?.diff === undefined
         ? {}
         : { preview: { diff: preview.diff, truncated: preview.truncated ?? false } }),
@@ -133,25 +136,15 @@ export function engineReview(engine: string, considered: Considered): EngineRevi
         ...(reason === undefined ? {} : { reason }),
       })),
     },
-    history: historyOf(others),
+    history: { firstTime: isFirstTime(policy.metadata.name, uses), uses: uses.slice(0, mostUses) },
   };
 }
 
-function historyOf(others: readonly Approval[]): EngineHistory {
-  const uses = others.flatMap(({ metadata, spec, status }) =>
-    usesOf({ spec, ...(status === undefined ? {} : { status }) })
-      .filter((_, index) => !(status?.releases ?? []).some(({ use }) => use === index))
-      .map((use) => ({
-        approval: metadata.name,
-        policy: spec.policy.name,
-        usedAt: use.reservedAt,
-        digest: use.digest,
-        phase: status?.phase ?? 'Pending',
-        ...(status?.evidence === undefined ? {} : { evidence: status.evidence }),
-      })),
-  );
-  const newestFirst = uses.sort((a, b) => new Date(b.usedAt).getTime() - new Date(a.usedAt).getTime());
-  return { firstTime: uses.length === 0, uses: newestFirst.slice(0, mostUses) };
+/** Without a seal, what would be written by us is what somebody claims who wrote it past admission. */
+function requesterIn({ spec, seals }: Approval): Approval['spec']['requester'] {
+  if (seals.creation === 'Sealed') return spec.requester;
+  const { node: _, owners: _owners, ...claimed } = spec.requester;
+  return claimed;
 }
 
 /** What is sent to an engine of this format. */

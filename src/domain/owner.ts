@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who owns a service account: the people who act through it, and so never approve what it does.
 import type { ApprovalSpec } from './approval.ts';
-import { isObject, type Json, type JsonObject } from './json.ts';
 
 /** On a ServiceAccount: usernames, separated by commas. */
 export const ownerAnnotation = 'stepup.dev/owner';
@@ -21,12 +20,6 @@ export function ownersNamedBy(annotation: string | undefined): readonly string[]
 export function recordedOwners(owners: readonly string[]): { readonly owners?: readonly string[] } {
   const kept = owners.filter((owner) => owner.length <= mostCharacters).slice(0, mostRecorded);
   return kept.length === 0 ? {} : { owners: kept };
-}
-
-/** The requester of an approval that is submitted: its owners are whom the account names, not whom the caller does. */
-export function requesterToStore(value: Json | undefined, owners: readonly string[]): JsonObject {
-  const { owners: _, ...requester } = isObject(value) ? value : {};
-  return { ...requester, ...(recordedOwners(owners) as JsonObject) };
 }
 
 /** The requester with these owners besides those that were known when it asked. */

@@ -3,16 +3,21 @@
 // The lines above a diff: who asks for what and why, and what is at stake, so that one look is enough to decide.
 import type { Attempt } from './attempt.ts';
 import type { Deletion } from './deletion.ts';
+import { historyLine, type PastUse } from './history.ts';
 import { imagesByTag } from './image-tags.ts';
 import { actionWords } from './message.ts';
 import type { Policy } from './policy.ts';
 import type { AdmissionRequest } from './request.ts';
 import { visibleLine } from './visible-text.ts';
 
-/** Why the requester wants it, in its own words. */
-export interface Stated {
+export interface Background {
+  /** Why the requester wants it, in its own words. */
   readonly reason?: string | undefined;
   readonly ticket?: string | undefined;
+  /** Whom the requesting account names as its owners. */
+  readonly owners?: readonly string[] | undefined;
+  /** What it did to the target before; absent where nobody has looked. */
+  readonly before?: readonly PastUse[] | undefined;
 }
 
 const mostCharacters = 300;
@@ -23,15 +28,17 @@ export function previewHeader(
   attempt: Attempt,
   request: AdmissionRequest,
   policy: Policy,
-  stated: Stated,
+  { reason, ticket, owners = [], before }: Background,
 ): readonly string[] {
   const { action, change } = attempt;
   const tags = request.operation === 'DELETE' ? [] : imagesByTag(request.object);
   return [
     line(`${attempt.policy}: ${actionWords(action)}`),
     line(`requester: ${requesterOf(attempt)}`),
-    line(`reason: ${stated.reason ?? 'none given'}`),
-    ...(stated.ticket === undefined ? [] : [line(`ticket: ${stated.ticket}`)]),
+    ...(owners.length === 0 ? [] : [line(`owners: ${listed(owners)}`)]),
+    ...(before === undefined ? [] : [line(historyLine(attempt.policy, before))]),
+    line(`reason: ${reason ?? 'none given'}`),
+    ...(ticket === undefined ? [] : [line(`ticket: ${ticket}`)]),
     ...riskLines(policy),
     ...(change.fields === undefined ? [] : [line(`changes: ${listed(change.fields)}`)]),
     ...(change.deletion === undefined ? [] : deletionLines(change.deletion)),
@@ -41,9 +48,10 @@ export function previewHeader(
 }
 
 function requesterOf({ requester }: Attempt): string {
-  const { username, pod, credential } = requester;
+  const { username, pod, node, credential } = requester;
   const from = [
     ...(pod === undefined ? [] : [`pod ${pod.name}`]),
+    ...(node === undefined ? [] : [`node ${node.name}`]),
     ...(credential === undefined ? [] : [`credential ${credential}`]),
   ];
   return from.length === 0 ? username : `${username} (${from.join(', ')})`;

@@ -12,6 +12,8 @@ export interface Requester {
   readonly groups: readonly string[];
   /** The pod a bound service-account token belongs to (docs/facts.md, B20). */
   readonly pod?: { readonly name: string; readonly uid: string };
+  /** The node of that pod; without UID where the API server did not find the node when it made the token. */
+  readonly node?: { readonly name: string; readonly uid?: string };
   /** The id of the credential, where the API server reports one (docs/facts.md, B20). */
   readonly credential?: string;
 }

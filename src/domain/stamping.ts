@@ -8,11 +8,12 @@ import { digestVersion, isKnownVersion, previousDigestVersion } from './change-d
 import { objectionToExposure } from './exposure.ts';
 import { isObject, type Json, type JsonObject, textAt, valueAt } from './json.ts';
 import { after } from './life.ts';
-import { ownedBy, requesterToStore } from './owner.ts';
+import { ownedBy } from './owner.ts';
 import { grantOf, type Policy, requestRulesOf } from './policy.ts';
 import { deniedReasons } from './reason.ts';
 import type { Operation, Requester } from './request.ts';
 import type { Right } from './right.ts';
+import { changeToStore, requesterToStore, ttlToStore } from './submitted-spec.ts';
 import { type Tally, tally } from './tally.ts';
 import { objectionTo } from './voter.ts';
 import { mismatchOf, type Speakers, speakersOf } from './word.ts';
@@ -124,7 +125,7 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
     spec: {
       ...spec,
       policy: { name: read.policyName, uid: policy.metadata.uid, generation: policy.metadata.generation },
-      requester: requesterToStore(spec.requester, owners),
+      requester: requesterToStore(spec.requester, owners, origin === 'Asked' ? caller.node : undefined),
       change: changeToStore(spec.change),
       ttlSeconds: ttlToStore(spec.ttlSeconds, policy),
       origin,
@@ -193,19 +194,6 @@ function problemOfBinding(spec: JsonObject, policy: Policy): string | undefined 
     `policy ${policy.metadata.name} binds approvals to the exact content, so spec.change.digest is needed; two ways ` +
     'work: approve the pending request by its name, or ask ahead with the digest that a server-side dry run prints'
   );
-}
-
-/** Previews are believed only where our own identity files them. */
-function changeToStore(value: Json | undefined): JsonObject {
-  const { preview: _, ...change } = isObject(value) ? value : {};
-  return change.digest === undefined ? change : { digestVersion, ...change };
-}
-
-/** May only shorten the policy's. What is no number is left for the schema to refuse. */
-function ttlToStore(value: Json | undefined, policy: Policy): Json {
-  const { ttlSeconds } = grantOf(policy);
-  if (typeof value === 'number') return Math.min(value, ttlSeconds);
-  return typeof value === 'bigint' ? ttlSeconds : (value ?? ttlSeconds);
 }
 
 /** Creating it was the creator's vote: says what is missing besides. */

@@ -31,6 +31,7 @@ import { servedKinds } from './served-kinds.ts';
 import { StampReconciler } from './stamp-reconciler.ts';
 import { changedSecret } from './tampering.ts';
 import { TargetWatch } from './target-watch.ts';
+import { unlessAborted } from './unless-aborted.ts';
 import { countUnreviewed, unreviewedOnly } from './unreviewed.ts';
 import type { Watched } from './watched.ts';
 import { isManaged, onlyOurs, stampName, type WebhookConfiguration, webhookForm } from './webhook-configuration.ts';
@@ -222,6 +223,7 @@ async function work(
     ask,
     sealing: dependencies.keyring.sealing,
     approvalClient,
+    targets,
     decisionClient: client<StepUpDecision>(resources.stepUpDecisions),
     onAbstained: (approval) => approvalReconciler.enqueue(approval),
     metrics,
@@ -287,13 +289,4 @@ function ours(configurations: Watched<WebhookConfiguration>): readonly WebhookCo
 
 function carries({ webhooks = [] }: WebhookConfiguration, caBundle: string): boolean {
   return webhooks.every(({ clientConfig }) => clientConfig.caBundle === caBundle);
-}
-
-async function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  const { promise: aborted, resolve } = Promise.withResolvers<void>();
-  const stop = () => resolve();
-  signal.addEventListener('abort', stop, { once: true });
-  await Promise.race([promise, aborted]);
-  signal.removeEventListener('abort', stop);
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Looks at the targets of reserved approvals until it can be told what became of each admitted write.
-import type { Approval, Use } from '../domain/approval.ts';
+import type { Approval, ApprovalAction, Use } from '../domain/approval.ts';
 import type { Json } from '../domain/json.ts';
 import { openUseOf } from '../domain/reservation.ts';
 import { isConclusive, type Seen, type Settlement, settle } from '../domain/settle.ts';
@@ -84,6 +84,14 @@ export class TargetWatch {
     return followed.seen ?? nothing;
   }
 
+  /** The target as it is now, whether there is a use or not; nothing where it must not be looked at. Rejects as the read does. */
+  async look(approval: Approval): Promise<Seen> {
+    const client = this.#clientOf(approval.spec.action);
+    if (client === undefined) return nothing;
+    const { seen } = await lookAt({ client, target: targetOf(approval) }, this.#signal);
+    return seen;
+  }
+
   forget(uid: string): void {
     this.#followed.get(uid)?.stop.abort();
     this.#followed.delete(uid);
@@ -91,8 +99,11 @@ export class TargetWatch {
 
   /** Undefined where there is nothing to look at, or it must not be looked at. */
   #clientFor({ spec: { action } }: Approval, { base }: Use): Client | undefined {
-    const { group = '', version, resource: plural, name } = action;
-    if (base.kind === 'Request' || name.includes('*')) return undefined;
+    return base.kind === 'Request' ? undefined : this.#clientOf(action);
+  }
+
+  #clientOf({ group = '', version, resource: plural, name }: ApprovalAction): Client | undefined {
+    if (name.includes('*')) return undefined;
     if (!this.#readable.has(group === '' ? plural : `${plural}.${group}`)) return undefined;
     const served = this.#options.discovery().find(group, plural);
     if (served === undefined) return undefined;

@@ -31,6 +31,8 @@ export interface Governed {
   readonly policy: Policy;
   readonly policies: readonly Policy[];
   readonly context: ChangeContext;
+  /** The approvals on its target, ended ones too, once they have been read live. */
+  readonly others?: readonly Approval[];
 }
 
 export interface ConsumptionDependencies {
@@ -92,7 +94,7 @@ export class Consumption {
       if (decision.outcome === 'Refused') return { ...decision, policy: policy.metadata.name };
       if (decision.outcome === 'Allowed') {
         if (decision.reason === 'Readmitted') return allowed(governed, decision);
-        const approval = await this.#createAuto(decision, governed, limit);
+        const approval = await this.#createAuto(decision, this.#withOthers(governed, view), limit);
         if (approval !== undefined) {
           const { namespace, name } = approval.metadata;
           return { outcome: 'Allowed', reason: 'AutoApproved', policy, approval: `${namespace}/${name}` };
@@ -107,7 +109,7 @@ export class Consumption {
       if (!decision.isSettling || this.#dependencies.clock.monotonicMs() >= waitsUntilMs) {
         const { firstTries } = this.#dependencies;
         if (decision.mayGovern !== undefined) firstTries.note(attempt.attemptKey, decision.mayGovern);
-        return denied(governed, decision, this.#homeOf(attempt));
+        return denied(this.#withOthers(governed, view), decision, this.#homeOf(attempt));
       }
       view = await this.#liveView(attempt);
     }
@@ -150,6 +152,11 @@ export class Consumption {
         ...(watchedSince === undefined ? {} : { watchedSince }),
       }),
     );
+  }
+
+  #withOthers(governed: Governed, { approvals }: TargetView): Governed {
+    const { reader } = this.#dependencies.sealing;
+    return { ...governed, others: approvals.map((one) => reader.approval(one)) };
   }
 
   /** Since when the cache, with what is remembered of approvals that it has let go, is complete. */
@@ -252,7 +259,15 @@ function allowed(
   return { outcome: 'Allowed', reason: decision.reason, policy, approval, granted: decision.approval };
 }
 
-function denied({ policy, attempt }: Governed, denial: Denial, home: string): Verdict {
+function denied({ policy, attempt, others }: Governed, denial: Denial, home: string): Verdict {
   const namespace = denial.approval?.metadata.namespace ?? home;
-  return { outcome: 'Denied', reason: denial.reason, policy, attempt, denial, namespace };
+  return {
+    outcome: 'Denied',
+    reason: denial.reason,
+    policy,
+    attempt,
+    denial,
+    namespace,
+    ...(others === undefined ? {} : { others }),
+  };
 }

@@ -3,10 +3,11 @@
 // Files the approval that a refused request asks for, after the answer has gone out.
 import type { StepUpApproval } from '../api/kinds.ts';
 import type { Sealing } from '../api/sealing.ts';
-import type { ApprovalSpec } from '../domain/approval.ts';
+import type { Approval, ApprovalSpec } from '../domain/approval.ts';
 import { type Attempt, targetLabel, targetLabelValue } from '../domain/attempt.ts';
 import { statedOn } from '../domain/describe.ts';
 import { draftOf } from '../domain/draft.ts';
+import { pastUses } from '../domain/history.ts';
 import type { Policy } from '../domain/policy.ts';
 import { previewOf } from '../domain/preview.ts';
 import { previewHeader } from '../domain/preview-header.ts';
@@ -37,6 +38,8 @@ export interface Filing {
   readonly attempt: Attempt;
   readonly request: AdmissionRequest;
   readonly policy: Policy;
+  /** The approvals on its target, ended ones too, that it was refused on; absent where nobody has looked. */
+  readonly others?: readonly Approval[] | undefined;
 }
 
 /** Calls at once: reservations share the connections and go first. */
@@ -165,12 +168,13 @@ export class Filings {
 
 /** The whole spec of an approval that is filed for a request, with all that people are shown. */
 export function specToFile(
-  { attempt, request, policy }: Pick<Filing, 'attempt' | 'request' | 'policy'>,
+  { attempt, request, policy, others }: Pick<Filing, 'attempt' | 'request' | 'policy' | 'others'>,
   { own, previewKey }: Pick<FilingDependencies, 'own' | 'previewKey'>,
   owners: readonly string[] = [],
 ): ApprovalSpec {
-  const stated = { reason: statedOn(request, 'reason'), ticket: statedOn(request, 'ticket') };
-  const header = previewHeader(attempt, request, policy, stated);
+  const [reason, ticket] = [statedOn(request, 'reason'), statedOn(request, 'ticket')];
+  const before = others && pastUses(attempt.targetKey, others);
+  const header = previewHeader(attempt, request, policy, { reason, ticket, owners, before });
   const preview = previewOf(request, previewKey, header, attempt.change.fields);
   return draftOf(attempt, request, policy, preview, own.username, owners);
 }

@@ -37,6 +37,8 @@ export type Verdict =
       readonly attempt: Attempt;
       readonly denial: Denial;
       readonly namespace: string;
+      /** The approvals on the target, ended ones too; absent in mode Observe, where nobody looks. */
+      readonly others?: readonly Approval[];
     }
   | Refused
   | WouldDeny;

@@ -201,7 +201,7 @@ export class Gate {
   /** Has the approval filed that the denial names, unless the requester has asked for too many. */
   #filed(verdict: Extract<Verdict, { outcome: 'Denied' }>, request: AdmissionRequest): Verdict {
     const { filings, limit } = this.#dependencies;
-    const { policy, attempt, denial, namespace } = verdict;
+    const { policy, attempt, denial, namespace, others } = verdict;
     const name = denial.approvalName;
     // Another policy's is filed by its own call, which knows what it shows.
     if (denial.isElsewhere === true) return verdict;
@@ -211,7 +211,7 @@ export class Gate {
     const pending = pendingOf(this.#dependencies.caches, username, policy.metadata.name);
     if (pending >= most) return refused(policy.metadata.name, 'TooManyPending');
     if (!limit.take(username)) return refused(policy.metadata.name, 'TooManyPending', tooFast);
-    filings.file({ name, namespace, attempt, request, policy });
+    filings.file({ name, namespace, attempt, request, policy, others });
     return verdict;
   }
 }

@@ -4,7 +4,8 @@
 import type { StepUpApproval } from '../api/kinds.ts';
 import type { Sealing } from '../api/sealing.ts';
 import type { Approval } from '../domain/approval.ts';
-import type { Attempt } from '../domain/attempt.ts';
+import { type Attempt, targetLabel, targetLabelValue } from '../domain/attempt.ts';
+import { type PastUse, pastUses } from '../domain/history.ts';
 import type { Policy } from '../domain/policy.ts';
 import { previewOf } from '../domain/preview.ts';
 import { previewHeader } from '../domain/preview-header.ts';
@@ -16,7 +17,8 @@ import type { ResourceClient } from '../kube/resource-client.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 
 export interface VerificationDependencies {
-  readonly approvals: Pick<ResourceClient<StepUpApproval>, 'get' | 'replaceStatus'>;
+  readonly approvals: Pick<ResourceClient<StepUpApproval>, 'get' | 'list' | 'replaceStatus'>;
+  readonly ownNamespace: string;
   readonly previewKey: Uint8Array;
   readonly sealing: Sealing;
   readonly clock: Clock;
@@ -70,13 +72,28 @@ export class Verifications {
     await Promise.all(this.#running.values());
   }
 
+  /** On other approvals: this one's own is what is being shown. */
+  async #usesBefore({ metadata }: Approval, { targetKey }: Attempt): Promise<readonly PastUse[]> {
+    const { approvals, ownNamespace, sealing } = this.#dependencies;
+    const labelSelector = `${targetLabel}=${targetLabelValue(targetKey)}`;
+    const namespaces = [...new Set([metadata.namespace, ownNamespace])];
+    const lists = await Promise.all(namespaces.map((namespace) => approvals.list({ namespace, labelSelector })));
+    const others = lists.flatMap(({ items }) => items).filter(({ metadata: { uid } }) => uid !== metadata.uid);
+    return pastUses(
+      targetKey,
+      others.map((one) => sealing.reader.approval(one)),
+    );
+  }
+
   /** Never rejects. */
   async #write({ approval, attempt, request, policy, isUse }: Sighting): Promise<void> {
     const { approvals, previewKey, sealing, clock, log } = this.#dependencies;
     const { name, namespace, uid } = approval.metadata;
     try {
-      const { reason, ticket } = approval.spec;
-      const header = previewHeader(attempt, request, policy, { reason, ticket });
+      const { reason, ticket, requester } = approval.spec;
+      // Of one that has been used nobody asks any more.
+      const before = isUse ? undefined : await this.#usesBefore(approval, attempt);
+      const header = previewHeader(attempt, request, policy, { reason, ticket, owners: requester.owners, before });
       const preview = previewOf(request, previewKey, header, attempt.change.fields);
       for (let tries = 1; ; tries++) {
         const stored = await approvals.get({ namespace, name });

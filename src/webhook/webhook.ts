@@ -45,7 +45,14 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
   const policies = new Policies(caches.policies, clients.policies, clock);
   const rights = new Rights({ rest, log });
   const filings = new Filings({ approvals: clients.approvals, rights, own, previewKey, sealing, clock, log, metrics });
-  const verifications = new Verifications({ approvals: clients.approvals, previewKey, sealing, clock, log });
+  const verifications = new Verifications({
+    approvals: clients.approvals,
+    ownNamespace: own.namespace,
+    previewKey,
+    sealing,
+    clock,
+    log,
+  });
   const observations = new Observations({ policies: clients.policies, clock, log });
   const memory = new UseMemory();
   const autoRate = new AutoRate(clock);

@@ -34,14 +34,21 @@ describe('a preview', () => {
       extra: {
         'authentication.kubernetes.io/pod-name': ['runner-1'],
         'authentication.kubernetes.io/pod-uid': ['p-1'],
+        'authentication.kubernetes.io/node-name': ['node-1'],
+        'authentication.kubernetes.io/node-uid': ['n-1'],
         'authentication.kubernetes.io/credential-id': ['JTI=1'],
       },
     };
+    webhook.targets.set('/api/v1/namespaces/ci/serviceaccounts/deployer', {
+      metadata: { annotations: { 'stepup.dev/owner': 'olive, oscar' } },
+    });
     const at = { uid: 'object-web', generation: 4, resourceVersion: '904', annotations };
     const asked = imageUpdate('nginx:2', 4, { userInfo, object: deployment({ image: 'nginx:2', metadata: at }) });
     expect(await shownFor(asked)).toMatchInlineSnapshot(`
       "# deploys: UPDATE deployments prod/web
-      # requester: system:serviceaccount:ci:deployer (pod runner-1, credential JTI=1)
+      # requester: system:serviceaccount:ci:deployer (pod runner-1, node node-1, credential JTI=1)
+      # owners: olive, oscar
+      # history: first time on record
       # reason: fix the leak\\u000a# risk: none\\u202e
       # ticket: OPS-7
       # risk: High, cannot be undone; customers see it at once
@@ -58,6 +65,16 @@ describe('a preview', () => {
                  name: c
       "
     `);
+  });
+
+  test('says how often the same was admitted before', async () => {
+    expect(await shownFor(deletion())).toContain('\n# history: first time on record\n');
+    webhook.approve(await filed(webhook, nameIn(await webhook.ask(deletion()))));
+    expect((await webhook.ask(deletion())).allowed).toBe(true);
+    const again = deletion({ oldObject: deployment({ metadata: { uid: 'object-next', resourceVersion: '9' } }) });
+    expect(await shownFor(again)).toMatch(
+      /\n# history: admitted once, last at 2[\d-]+T[\d:.]+Z \(deploys-[0-9a-f]{10}\)\n/,
+    );
   });
 
   test('names images by tag and leaves those with a digest alone', async () => {
@@ -217,7 +234,7 @@ describe('content that somebody else claims', () => {
     await settled();
     expect(read().status?.preview).toMatchObject({
       diff: expect.stringMatching(
-        /^# deploys: UPDATE deployments prod\/web\n[\s\S]*# reason: as agreed\n[\s\S]*\+ +- image: nginx:2\n/,
+        /^# deploys: UPDATE deployments prod\/web\n[\s\S]*# history: first time on record\n# reason: as agreed\n[\s\S]*\+ +- image: nginx:2\n/,
       ),
       truncated: false,
       verifiedAt: expect.any(String),

@@ -46,6 +46,8 @@ describe('parseReview', () => {
     const extra = {
       'authentication.kubernetes.io/pod-name': ['p'],
       'authentication.kubernetes.io/pod-uid': ['p-uid'],
+      'authentication.kubernetes.io/node-name': ['n'],
+      'authentication.kubernetes.io/node-uid': ['n-uid'],
       'authentication.kubernetes.io/credential-id': ['JTI=1'],
       other: ['x'],
     };
@@ -68,6 +70,7 @@ describe('parseReview', () => {
       options: { gracePeriodSeconds: 0 },
       requester: { uid: 'u', groups: ['g'], pod: { name: 'p', uid: 'p-uid' }, credential: 'JTI=1' },
     });
+    expect(parsed.ok && parsed.request.requester.node).toEqual({ name: 'n', uid: 'n-uid' });
     expect(parsed.ok && 'object' in parsed.request).toBe(false);
   });
 

@@ -7,7 +7,19 @@ import { answerOf, askOf, type Considered, engineReview, enginesToAsk } from '..
 import type { Json } from '../../src/domain/json.ts';
 import type { Requirement } from '../../src/domain/policy.ts';
 import { tally } from '../../src/domain/tally.ts';
-import { approval, at, byHand, decided, deployer, plan, policy, request, situation, word } from './builders.ts';
+import {
+  approval,
+  at,
+  byHand,
+  decided,
+  deployer,
+  deployment,
+  plan,
+  policy,
+  request,
+  situation,
+  word,
+} from './builders.ts';
 
 const rules: Requirement = { name: 'rules', engine: 'opa' };
 const people: Requirement = { name: 'people', approvers: { groups: ['approvers'] } };
@@ -119,6 +131,7 @@ describe('an engine is asked', () => {
     policy: both,
     policies: [both],
     others: [],
+    seen: { kind: 'Nothing' },
     now: at(60),
     ...over,
   });
@@ -155,15 +168,28 @@ describe('an engine is asked', () => {
     const lost = used('lost', -50, { phase: 'Expired', releases: [{ use: 0, releasedAt: '', why: '' }] });
     const others = [used('older', -200), used('newer', -100), lost, approval(request(), both, { name: 'unused' })];
     const pod = { name: 'runner-1', uid: 'uid-pod' };
-    const asked = approval(request({ requester: { ...deployer, pod, credential: 'JTI=1' } }), both, {
+    const node = { name: 'node-1', uid: 'uid-node' };
+    const from = { ...deployer, pod, node, credential: 'JTI=1' };
+    const asked = approval(request({ requester: from }), both, {
       spec: {
+        requester: { username: from.username, uid: from.uid, pod, node, credential: 'JTI=1', owners: ['olive'] },
         reason: 'fix',
         ticket: 'OPS-7',
-        change: { digest: 'sha256:1', preview: { diff: '+1', truncated: false } },
+        change: {
+          digest: 'sha256:1',
+          askedOn: { uid: 'uid-web', generation: 1 },
+          preview: { diff: '+1', truncated: false },
+        },
       },
     });
     const risky = { ...both, spec: { ...both.spec, risk: { level: 'High', irreversible: true } } };
-    const given = considered({ approval: asked, policy: risky, others, decisions: [word(asked, { reason: 'ok' })] });
+    const given = considered({
+      approval: asked,
+      policy: risky,
+      others,
+      seen: { kind: 'State', object: deployment('web:1', 2), isNext: false },
+      decisions: [word(asked, { reason: 'ok' })],
+    });
     expect(engineReview('opa', given)).toMatchInlineSnapshot(`
       {
         "action": {
@@ -193,6 +219,7 @@ describe('an engine is asked', () => {
             "diff": "+1",
             "truncated": false,
           },
+          "targetChangedSinceAsked": true,
         },
         "engine": "opa",
         "history": {
@@ -226,6 +253,13 @@ describe('an engine is asked', () => {
         },
         "requester": {
           "credential": "JTI=1",
+          "node": {
+            "name": "node-1",
+            "uid": "uid-node",
+          },
+          "owners": [
+            "olive",
+          ],
           "pod": {
             "name": "runner-1",
             "uid": "uid-pod",
@@ -259,13 +293,46 @@ describe('an engine is asked', () => {
   test('is shown no content that stepup itself has not seen', () => {
     const claimed = { digest: 'sha256:1', preview: { diff: 'harmless', truncated: false } };
     const asked = approval(request(), both, { spec: { ...byHand(), change: claimed } });
-    expect(engineReview('opa', considered({ approval: asked })).change).toEqual({ digest: 'sha256:1' });
+    expect(engineReview('opa', considered({ approval: asked })).change).toEqual({
+      digest: 'sha256:1',
+      targetChangedSinceAsked: 'unknown',
+    });
     const preview = { diff: 'seen', truncated: true, verifiedAt: at(1).toISOString() };
     const seen = { ...asked, status: { preview } };
     expect(engineReview('opa', considered({ approval: seen })).change.preview).toEqual({
       diff: 'seen',
       truncated: true,
     });
+  });
+
+  test('is told nothing that only admission could have written where the seal is missing', () => {
+    const asked = approval(request(), both, {
+      spec: {
+        requester: { username: deployer.username, node: { name: 'trusted' }, owners: ['nobody'] },
+        change: { askedOn: { uid: 'uid-web', generation: 1 } },
+      },
+    });
+    const seen = { kind: 'State', object: deployment(), isNext: false } as const;
+    const told = (one: Approval) => {
+      const { requester, change } = engineReview('opa', considered({ approval: one, seen }));
+      return [requester.node?.name, requester.owners, change.targetChangedSinceAsked];
+    };
+    expect(told(asked)).toEqual(['trusted', ['nobody'], false]);
+    expect(told({ ...asked, seals: { ...asked.seals, creation: 'Missing' } })).toEqual([
+      undefined,
+      undefined,
+      'unknown',
+    ]);
+  });
+
+  test('is told that it is the first time under this policy, and what was done under others', () => {
+    const uses = [
+      { attemptKey: 'k', digest: 'd', base: { kind: 'Deletion' as const }, reservedAt: at(0).toISOString() },
+    ];
+    const under = (name: string) => approval(request(), policy({}, name), { status: { phase: 'Consumed', uses } });
+    const history = (name: string) => engineReview('opa', considered({ others: [under(name)] })).history;
+    expect(history('other')).toMatchObject({ firstTime: true, uses: [{ policy: 'other' }] });
+    expect(history('production-deploys')).toMatchObject({ firstTime: false, uses: [{ policy: 'production-deploys' }] });
   });
 
   test('is told at most ten uses', () => {

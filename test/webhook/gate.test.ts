@@ -102,6 +102,10 @@ describe('a request without approval', () => {
           "version": "v1",
         },
         "change": {
+          "askedOn": {
+            "generation": 4,
+            "uid": "object-web",
+          },
           "digest": "",
           "digestVersion": "v2",
           "fields": [
@@ -110,6 +114,7 @@ describe('a request without approval', () => {
           "preview": {
             "diff": "# deploys: UPDATE deployments prod/web
       # requester: system:serviceaccount:ci:deployer
+      # history: first time on record
       # reason: none given
       # changes: /spec/template
       # image by tag: nginx:2

@@ -142,6 +142,16 @@ describe('an approval applied by an approver', () => {
     expect(answer.warnings).toBeUndefined();
   });
 
+  test('keeps nothing that only admission can know', async () => {
+    const requester = { username: deployer, node: { name: 'trusted' }, owners: ['nobody'] };
+    const change = { digest, askedOn: { uid: 'u', generation: 1 } };
+    const { '/spec': spec } = patched(await webhook.stamp(approval({ spec: { requester, change } })));
+    expect(spec).toMatchObject({ requester: { username: deployer }, change: { digest } });
+    expect(spec.requester).not.toHaveProperty('node');
+    expect(spec.requester).not.toHaveProperty('owners');
+    expect(spec.change).not.toHaveProperty('askedOn');
+  });
+
   test.each<[string, object, unknown]>([
     ['longer than the policy is cut', { ttlSeconds: 6000 }, 600],
     ['shorter stays', { ttlSeconds: 60 }, 60],
@@ -190,12 +200,26 @@ describe('an approval applied by an approver', () => {
 });
 
 describe('an approval asked ahead by its requester', () => {
-  const asked = (spec: object = {}) =>
-    approval({ spec, review: { userInfo: { username: deployer, uid: 'u', groups: ['system:serviceaccounts'] } } });
+  const asked = (spec: object = {}, extra: object = {}) =>
+    approval({
+      spec,
+      review: { userInfo: { username: deployer, uid: 'u', groups: ['system:serviceaccounts'], extra } },
+    });
 
   test('is Asked and counts for nothing', async () => {
     const spec = patched(await webhook.stamp(asked()))['/spec'];
     expect(spec).toMatchObject({ origin: 'Asked', createdBy: { username: deployer, uid: 'u' } });
+  });
+
+  test('is from the node that the API server names, and from no other', async () => {
+    const requester = { username: deployer, node: { name: 'trusted', uid: 'x' } };
+    const nodeIn = async (extra: object) =>
+      patched(await webhook.stamp(asked({ requester }, extra)))['/spec'].requester;
+    expect(await nodeIn({ 'authentication.kubernetes.io/node-name': ['node-1'] })).toEqual({
+      username: deployer,
+      node: { name: 'node-1' },
+    });
+    expect(await nodeIn({})).toEqual({ username: deployer });
   });
 
   test('is one of at most so many that wait, under each policy, and decided ones do not count', async () => {

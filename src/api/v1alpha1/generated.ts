@@ -21,6 +21,11 @@ export interface StepUpApproval extends KubeObject {
         readonly name: string;
         readonly uid: string;
       };
+      /** Filled in: where the pod ran, as the API server reports it. It binds nothing. */
+      readonly node?: {
+        readonly name: string;
+        readonly uid?: string;
+      };
       /** The credential's id as the API server reports it. */
       readonly credential?: string;
       /** Filled in: whom the account names by its annotation stepup.dev/owner. They may not approve. */
@@ -41,6 +46,13 @@ export interface StepUpApproval extends KubeObject {
       readonly digest?: string;
       readonly digestVersion?: string;
       readonly fields?: readonly string[];
+      /** The state of the target when stepup filed the approval. Dropped from what others file. It binds nothing. */
+      readonly askedOn?: {
+        readonly uid: string;
+        readonly generation?: number;
+        /** Where the target has no generation. */
+        readonly resourceVersion?: string;
+      };
       /** The change as stepup saw it when it filed the approval. Dropped from what others file. */
       readonly preview?: {
         readonly diff?: string;

@@ -3,7 +3,7 @@
 // Has pending approvals decided by the engines that their policies require, and records what these say as decisions.
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
-import type { Abstention } from '../../domain/approval.ts';
+import type { Abstention, Approval } from '../../domain/approval.ts';
 import { targetLabel } from '../../domain/attempt.ts';
 import {
   type Considered,
@@ -14,6 +14,7 @@ import {
 } from '../../domain/engine.ts';
 import { enginesOf } from '../../domain/policy.ts';
 import { withSealedDecision } from '../../domain/seal.ts';
+import type { Seen } from '../../domain/settle.ts';
 import { approvalLabel } from '../../domain/stamping.ts';
 import { backoffMs } from '../../kube/backoff.ts';
 import type { Clock } from '../../kube/clock.ts';
@@ -23,6 +24,7 @@ import type { ResourceClient } from '../../kube/resource-client.ts';
 import { WorkQueue } from '../../kube/work-queue.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { OperatorMetrics } from '../operator-metrics.ts';
+import type { TargetWatch } from '../target-watch.ts';
 import { enqueueChanges, type Watched } from '../watched.ts';
 import type { Asked } from './ask.ts';
 import type { Engine } from './engine.ts';
@@ -32,6 +34,8 @@ export interface EngineReconcilerOptions {
   /** Asks one engine once; rejects only when the signal aborts. */
   readonly ask: (engine: Engine, review: EngineReview, signal: AbortSignal) => Promise<Asked>;
   readonly approvalClient: Pick<ResourceClient<StepUpApproval>, 'list'>;
+  /** Looks at the target of an approval once; rejects where it could not be read. */
+  readonly targets: Pick<TargetWatch, 'look'>;
   readonly decisionClient: Pick<ResourceClient<StepUpDecision>, 'create'>;
   readonly sealing: Sealing;
   readonly own: { readonly username: string; readonly namespace: string };
@@ -153,8 +157,8 @@ export class EngineReconciler {
     if (known === undefined) return { verdict: 'Abstain', why: 'no engine of that name is configured' };
     this.#underWay.set(engine, (this.#underWay.get(engine) ?? 0) + 1);
     try {
-      const others = await this.#othersOn(approval);
-      const { answer, result } = await ask(known, engineReview(engine, { ...cached, others }), signal);
+      const [others, seen] = await Promise.all([this.#othersOn(approval), this.#lookAt(cached.approval, signal)]);
+      const { answer, result } = await ask(known, engineReview(engine, { ...cached, others, seen }), signal);
       metrics.engineAnswered(engine, result);
       return answer;
     } finally {
@@ -172,8 +176,21 @@ export class EngineReconciler {
       policy: policyOf(policy),
       policies: [...policies.objects.values()].map(policyOf),
       others: [],
+      seen: { kind: 'Nothing' },
       now: clock.now(),
     };
+  }
+
+  /** A target that cannot be read keeps nobody waiting: the engine is told that it is not known. */
+  async #lookAt(approval: Approval, signal: AbortSignal): Promise<Seen> {
+    try {
+      return await this.#options.targets.look(approval);
+    } catch (error) {
+      signal.throwIfAborted();
+      const { name, namespace } = approval.metadata;
+      this.#options.log.warn({ approval: name, namespace, ...errorFields(error) }, 'the target cannot be looked at');
+      return { kind: 'Nothing' };
+    }
   }
 
   /** Ended ones too, which no cache has: what was used before is what an engine wants to know. */

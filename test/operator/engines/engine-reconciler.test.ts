@@ -3,6 +3,8 @@
 // How often an engine is asked, on a clock that the test moves, and what is written for its answer.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { StepUpApproval, StepUpPolicy } from '../../../src/api/kinds.ts';
+import type { EngineReview } from '../../../src/domain/engine.ts';
+import type { Seen } from '../../../src/domain/settle.ts';
 import type { KubeObject } from '../../../src/kube/objects.ts';
 import type { Change } from '../../../src/kube/reflector.ts';
 import type { Asked } from '../../../src/operator/engines/ask.ts';
@@ -10,7 +12,7 @@ import type { Engine } from '../../../src/operator/engines/engine.ts';
 import { EngineReconciler } from '../../../src/operator/engines/engine-reconciler.ts';
 import type { Watched } from '../../../src/operator/watched.ts';
 import { trusted } from '../../api/seals.ts';
-import { approval, policy, request } from '../../domain/builders.ts';
+import { approval, deployment, policy, request } from '../../domain/builders.ts';
 import { fakeClock } from '../../kube/fake-clock.ts';
 
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -45,7 +47,11 @@ beforeEach(() => {
 });
 afterEach(() => stop.abort());
 
-function start(answer: () => Asked | Promise<Asked>, approvals: readonly string[] = ['a']) {
+function start(
+  answer: (review: EngineReview) => Asked | Promise<Asked>,
+  approvals: readonly string[] = ['a'],
+  look: () => Promise<Seen> = async () => ({ kind: 'Nothing' }),
+) {
   const clock = fakeClock(new Date('2026-01-01T12:00:00Z'));
   const asks: string[] = [];
   const created: object[] = [];
@@ -61,9 +67,10 @@ function start(answer: () => Asked | Promise<Asked>, approvals: readonly string[
     engines: () => engines,
     ask: async (_, review) => {
       asks.push(`${clock.monotonicMs() / 1000} ${review.approval.name}`);
-      return answer();
+      return answer(review);
     },
     approvalClient: { list: async () => ({ items: [], metadata: {} }) as never },
+    targets: { look },
     decisionClient: {
       create: async (object) => {
         created.push(object);
@@ -133,6 +140,32 @@ describe('an engine that abstains', () => {
     expect(reconciler.abstentionsOn('uid-a')).toEqual([
       { name: 'opa', abstained: 'no engine of that name is configured' },
     ]);
+  });
+});
+
+describe('an engine is told whether the target has changed since', () => {
+  const askedWith = async (look: () => Promise<Seen>) => {
+    const changed: unknown[] = [];
+    const { clock } = start(
+      ({ change }) => {
+        changed.push(change.targetChangedSinceAsked);
+        return approves;
+      },
+      ['a'],
+      look,
+    );
+    await clock.advance(100);
+    return changed;
+  };
+  const state = (generation: number): Seen => ({ kind: 'State', object: deployment('x', generation), isNext: false });
+
+  test.each<[string, unknown, () => Promise<Seen>]>([
+    ['it has not', false, async () => state(1)],
+    ['it has', true, async () => state(2)],
+    ['it may not be read', 'unknown', async () => ({ kind: 'Nothing' })],
+    ['it cannot be read', 'unknown', () => Promise.reject(new Error('no answer'))],
+  ])('%s', async (_, want, look) => {
+    expect(await askedWith(look)).toEqual([want]);
   });
 });
 

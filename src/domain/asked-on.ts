@@ -1,0 +1,33 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Has the target changed since it was asked for? What an approver was shown is what would change then, not now.
+import type { AskedOn } from './approval.ts';
+import type { Change } from './change.ts';
+import { textAt } from './json.ts';
+import type { AdmissionRequest } from './request.ts';
+import type { Seen } from './settle.ts';
+import { generationOf } from './settled-by.ts';
+
+/**
+ * The state of the target that a request starts from; undefined where there is none to look at again: what is created,
+ * and what leaves nothing behind. The generation where the request shows one, for status moves only the resourceVersion.
+ */
+export function askedOnOf(change: Change, request: AdmissionRequest): AskedOn | undefined {
+  const { operation, objectUID: uid = '', oldResourceVersion: resourceVersion = '' } = change;
+  if (operation === 'CREATE' || uid === '') return undefined;
+  // A Scale carries none; its parent's, where it was read, is in the base.
+  const generation = request.subresource === 'scale' ? change.base.generation : generationOf(request.oldObject);
+  if (generation !== undefined) return { uid, generation };
+  return resourceVersion === '' ? undefined : { uid, resourceVersion };
+}
+
+/** Undefined where nobody can tell: the state was not recorded, or the target was not looked at. */
+export function hasChangedSince(askedOn: AskedOn | undefined, seen: Seen): boolean | undefined {
+  if (askedOn === undefined || seen.kind === 'Nothing') return undefined;
+  if (seen.kind === 'Absent' || textAt(seen.object, '/metadata/uid') !== askedOn.uid) return true;
+  if (askedOn.generation === undefined) {
+    return textAt(seen.object, '/metadata/resourceVersion') !== askedOn.resourceVersion;
+  }
+  const generation = generationOf(seen.object);
+  return generation === undefined ? undefined : generation !== askedOn.generation;
+}
