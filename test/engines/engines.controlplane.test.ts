@@ -39,6 +39,7 @@ beforeAll(async () => {
     });
   await by('podtemplates', 'door');
   await by('limitranges', 'stranger');
+  await by('services', 'door');
   await by('resourcequotas', 'door', { request: { whenPending: 'Retry' } });
 }, 400_000);
 afterAll(async () => {
@@ -54,13 +55,14 @@ const bodies: Readonly<Record<string, object>> = {
     template: { metadata: { labels: { app: 'x' } }, spec: { containers: [{ name: 'c', image: 'c:1' }] } },
   },
   limitrange: { apiVersion: 'v1', kind: 'LimitRange', spec: { limits: [] } },
+  service: { apiVersion: 'v1', kind: 'Service', spec: { ports: [{ port: 80 }] } },
   resourcequota: { apiVersion: 'v1', kind: 'ResourceQuota', spec: { hard: {} } },
 };
 
 const make = (kind: string, name: string) =>
   apply(stepup.cluster, [{ ...bodies[kind], metadata: { namespace: 'prod', name } }]);
-const remove = (kind: string, name: string, actor: Actor = 'root-bot') =>
-  stepup.kubectl(actor, ['-n', 'prod', 'delete', kind, name, '--wait=false']);
+const removal = (kind: string, name: string) => ['-n', 'prod', 'delete', kind, name, '--wait=false'];
+const remove = (kind: string, name: string, actor: Actor = 'root-bot') => stepup.kubectl(actor, removal(kind, name));
 
 /** The object made, its deletion refused, and the approval that the refusal names. */
 async function refused(kind: string, name: string) {
@@ -211,10 +213,76 @@ describe('an engine that does not keep to the contract', () => {
         credential: expect.stringMatching(/^JTI=/),
       },
       action: { operation: 'DELETE', resource: 'podtemplates', namespace: 'prod', name: 'honest' },
-      change: { digest: expect.stringMatching(/^sha256:/), preview: { diff: expect.stringContaining('DELETE') } },
+      change: {
+        digest: expect.stringMatching(/^sha256:/),
+        // The operator may not read this kind.
+        targetChangedSinceAsked: 'unknown',
+        preview: { diff: expect.stringContaining('DELETE') },
+      },
       votes: { required: 1, received: 0, decisions: [] },
       history: { firstTime: true, uses: [] },
     });
+  });
+
+  test('is told the node, the owners, the history, and what has become of the target meanwhile', async () => {
+    const { cluster } = stepup;
+    const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { namespace: 'ci', name: 'porter' } };
+    await apply(cluster, [
+      { ...account, metadata: { ...account.metadata, annotations: { 'stepup.dev/owner': 'olive' } } },
+      {
+        apiVersion: 'rbac.authorization.k8s.io/v1',
+        kind: 'ClusterRoleBinding',
+        metadata: { name: 'porter' },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+        subjects: [{ kind: 'ServiceAccount', namespace: 'ci', name: 'porter' }],
+      },
+      { apiVersion: 'v1', kind: 'Node', metadata: { name: 'runner-node' } },
+      {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { namespace: 'ci', name: 'porter-1' },
+        spec: { nodeName: 'runner-node', serviceAccountName: 'porter', containers: [{ name: 'c', image: 'c:1' }] },
+      },
+    ]);
+    const uidOf = async (path: string) => {
+      const { metadata } = (await cluster.admin.get(path)) as { metadata: { uid: string } };
+      return metadata.uid;
+    };
+    const pod = { name: 'porter-1', uid: await uidOf('/api/v1/namespaces/ci/pods/porter-1') };
+    const node = { name: 'runner-node', uid: await uidOf('/api/v1/nodes/runner-node') };
+    const kubeconfig = await cluster.serviceAccountKubeconfig('ci/porter', { boundPod: pod });
+    const removeAsPod = () => cluster.kubectl(removal('service', 'moving'), { kubeconfig });
+    const asked = (key: { name: string }) =>
+      door.asked.map(({ body }) => JSON.parse(body)).filter(({ approval }) => approval.name === key.name);
+    const changed = (key: { name: string }, want: boolean) =>
+      eventually(
+        `${key.name} to be asked about with ${want}`,
+        async () => asked(key).find(({ change }) => change.targetChangedSinceAsked === want),
+        { timeoutMs: 15_000 },
+      );
+
+    door.answer = answering(200, json, '{"verdict":"Abstain","reason":"wait"}');
+    await make('service', 'moving');
+    const key = approvalNamedIn((await removeAsPod()).stderr);
+    expect(await changed(key, false)).toMatchObject({
+      requester: { pod, node, owners: ['olive'] },
+      history: { firstTime: true, uses: [] },
+    });
+    expect(asked(key)[0].change.preview.diff).toMatch(
+      /\n# requester: system:serviceaccount:ci:porter \(pod porter-1, node runner-node, credential JTI=\S+\)\n# owners: olive\n# history: first time on record\n/,
+    );
+    await cluster.kubectl(['-n', 'prod', 'label', 'service', 'moving', 'moved=yes']);
+    await changed(key, true);
+
+    door.answer = approving;
+    await phaseOf(stepup, key, 'Approved');
+    expect(await removeAsPod()).toMatchObject({ code: 0 });
+    await make('service', 'moving');
+    const again = approvalNamedIn((await removeAsPod()).stderr);
+    expect(await changed(again, false)).toMatchObject({
+      history: { firstTime: false, uses: [{ approval: key.name, policy: 'services-deletion' }] },
+    });
+    expect(asked(again)[0].change.preview.diff).toContain(`(${key.name})\n`);
   });
 
   test.each([
