@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Has the target changed since it was asked for? What an approver was shown is what would change then, not now.
-import type { AskedOn } from './approval.ts';
+import type { Approval, AskedOn } from './approval.ts';
 import type { Change } from './change.ts';
 import { textAt } from './json.ts';
 import type { AdmissionRequest } from './request.ts';
@@ -19,6 +19,11 @@ export function askedOnOf(change: Change, request: AdmissionRequest): AskedOn | 
   const generation = request.subresource === 'scale' ? change.base.generation : generationOf(request.oldObject);
   if (generation !== undefined) return { uid, generation };
   return resourceVersion === '' ? undefined : { uid, resourceVersion };
+}
+
+/** The same of an approval: without a seal, the state is what somebody claims who wrote it past admission. */
+export function hasTargetChanged({ spec, seals }: Pick<Approval, 'spec' | 'seals'>, seen: Seen): boolean | undefined {
+  return hasChangedSince(seals.creation === 'Sealed' ? spec.change?.askedOn : undefined, seen);
 }
 
 /** Undefined where nobody can tell: the state was not recorded, or the target was not looked at. */

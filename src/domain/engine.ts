@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The contract with policy engines: what one is asked about an approval, and what its answer comes to (docs/engines.md).
 import { type Approval, type ApprovalAction, type Decision, isEnded, type SeenDecision } from './approval.ts';
-import { hasChangedSince } from './asked-on.ts';
+import { hasTargetChanged } from './asked-on.ts';
 import { targetKeyOf } from './attempt.ts';
 import { isFirstTime, type PastUse, pastUses } from './history.ts';
 import { isObject, type Json } from './json.ts';
@@ -95,7 +95,6 @@ export function engineReview(engine: string, considered: Considered): EngineRevi
   const votes = tally(approval, decisions, policy, policies, others);
   const { change = {} } = spec;
   const requester = requesterIn(approval);
-  const askedOn = approval.seals.creation === 'Sealed' ? change.askedOn : undefined;
   const uses = pastUses(targetKeyOf(spec), others);
   const serviceAccount = serviceAccountOf(requester.username);
   const preview = isFiledByUs(approval) ? change.preview : isSeenByUs(approval) ? status?.preview : undefined;
@@ -121,7 +120,7 @@ export function engineReview(engine: string, considered: Considered): EngineRevi
     change: {
       ...(change.digest === undefined ? {} : { digest: change.digest }),
       ...(change.fields === undefined ? {} : { fields: change.fields }),
-      targetChangedSinceAsked: hasChangedSince(askedOn, seen) ?? 'unknown',
+      targetChangedSinceAsked: hasTargetChanged(approval, seen) ?? 'unknown',
       ...(preview?.diff === undefined
         ? {}
         : { preview: { diff: preview.diff, truncated: preview.truncated ?? false } }),

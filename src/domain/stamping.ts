@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What admission writes on approvals and decisions that people create, and what it refuses to let in.
 import { type Approval, type ApprovalAction, type Decision, isEnded, type Verdict } from './approval.ts';
+import { hasTargetChanged } from './asked-on.ts';
 import { isNameOfAttempt, targetLabel, targetLabelOf } from './attempt.ts';
 import { exposedTo, stampOf, unabridged } from './caller-stamp.ts';
 import { digestVersion, isKnownVersion, previousDigestVersion } from './change-digest.ts';
@@ -13,6 +14,7 @@ import { grantOf, type Policy, requestRulesOf } from './policy.ts';
 import { deniedReasons } from './reason.ts';
 import type { Operation, Requester } from './request.ts';
 import type { Right } from './right.ts';
+import type { Seen } from './settle.ts';
 import { changeToStore, requesterToStore, ttlToStore } from './submitted-spec.ts';
 import { type Tally, tally } from './tally.ts';
 import { objectionTo } from './voter.ts';
@@ -72,6 +74,8 @@ export interface SubmittedDecision {
   /** Whom the requesting account names as its owners, read live. */
   readonly owners: readonly string[];
   readonly requesterMay?: string | undefined;
+  /** What was seen of the approval's target just now. */
+  readonly seen: Seen;
 }
 
 export const approvalLabel = 'stepup.dev/approval';
@@ -259,6 +263,9 @@ export function stampDecision(submitted: SubmittedDecision): Stamping {
   };
 }
 
+const changedWarning =
+  'stepup: the target has changed since this was asked for, so what you were shown may be out of date; look again';
+
 function approveWarnings(
   submitted: SubmittedDecision,
   speakers: Speakers,
@@ -283,5 +290,5 @@ function approveWarnings(
   const votes = tally(approval, [...decisions, word], policy, policies, []);
   const isLate = votes.approvedAt !== undefined && votes.approvedAt > pendingUntil;
   if (isLate) return [`stepup: too late: the approval was to be decided by ${pendingUntil.toISOString()}`];
-  return missingWarning(votes);
+  return [...(hasTargetChanged(approval, submitted.seen) === true ? [changedWarning] : []), ...missingWarning(votes)];
 }

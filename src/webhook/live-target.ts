@@ -1,11 +1,14 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Reads the object that a review is about but does not carry: the parent of a scale, the pod of an eviction.
+// Reads the object that a review is about but does not carry: the parent of a scale, the pod of an eviction, the target
+// of an approval that is voted on.
+import type { Approval } from '../domain/approval.ts';
 import { isJudgedOnLive } from '../domain/change.ts';
 import { rowsFor } from '../domain/coverage.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
+import type { Seen } from '../domain/settle.ts';
 import { isForbidden, isNotFound } from '../kube/api-error.ts';
 import { objectPath } from '../kube/resource.ts';
 import type { RestClient } from '../kube/rest.ts';
@@ -22,7 +25,7 @@ export function needsLiveTarget(policy: Policy, request: AdmissionRequest): bool
 
 export async function readLiveTarget(
   rest: Pick<RestClient, 'request'>,
-  request: AdmissionRequest,
+  request: Pick<AdmissionRequest, 'group' | 'version' | 'resource' | 'kind' | 'namespace' | 'name'>,
   limit: { readonly deadlineMs: number; readonly signal: AbortSignal },
 ): Promise<LiveTarget> {
   const { group, version, resource, kind, namespace, name } = request;
@@ -38,4 +41,17 @@ export async function readLiveTarget(
     if (isForbidden(error)) return unread(`stepup may not read ${resource}`);
     return unread(`${resource} ${namespace}/${name} could not be read; try again`);
   }
+}
+
+/** What is seen of the target of an approval by whoever votes on it; nothing where no state was recorded to hold it against. */
+export async function lookAtTarget(
+  rest: Pick<RestClient, 'request'>,
+  { spec: { action, change } }: Pick<Approval, 'spec'>,
+  limit: { readonly deadlineMs: number; readonly signal: AbortSignal },
+): Promise<Seen> {
+  if (change?.askedOn === undefined) return { kind: 'Nothing' };
+  const { group = '', version, resource, namespace = '', name } = action;
+  const live = await readLiveTarget(rest, { group, version, resource, kind: '', namespace, name }, limit);
+  if (live.kind === 'Read') return { kind: 'State', object: live.object, isNext: false };
+  return { kind: live.isAbsent ? 'Absent' : 'Nothing' };
 }

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import type { Answer } from '../api/admission-review.ts';
 import type { StepUpApproval } from '../api/kinds.ts';
 import type { Sealing } from '../api/sealing.ts';
-import type { ApprovalSpec, Decision } from '../domain/approval.ts';
+import type { Approval, ApprovalSpec, Decision } from '../domain/approval.ts';
 import { stampOf } from '../domain/caller-stamp.ts';
 import { isObject, type JsonObject, textAt, valueAt } from '../domain/json.ts';
 import { sentenceOn } from '../domain/mutator.ts';
@@ -14,13 +14,16 @@ import { type DeniedReason, deniedReasons } from '../domain/reason.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
 import { type RightVerb, verbFor } from '../domain/right.ts';
 import { withSealedCreation, withSealedDecision } from '../domain/seal.ts';
+import type { Seen } from '../domain/settle.ts';
 import { type Stamping, type SubmittedDecision, stampApproval, stampDecision } from '../domain/stamping.ts';
 import { isNotFound } from '../kube/api-error.ts';
 import { withinLimit } from '../kube/call-limit.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
+import type { RestClient } from '../kube/rest.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import type { Caches } from './dependencies.ts';
+import { lookAtTarget } from './live-target.ts';
 import type { Mutators } from './mutators.ts';
 import { pendingOf } from './pending.ts';
 import type { Policies } from './policies.ts';
@@ -31,6 +34,7 @@ import type { WebhookMetrics } from './webhook-metrics.ts';
 export interface StamperDependencies {
   readonly caches: Caches;
   readonly policies: Policies;
+  readonly rest: Pick<RestClient, 'request'>;
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'get'>;
   readonly rights: Rights;
   readonly powers: Powers;
@@ -55,6 +59,8 @@ interface Asked {
 type Known = Pick<SubmittedDecision, 'right' | 'owners' | 'requesterMay'>;
 
 const innerDeadlineMs = 3_000;
+/** For what is only told: no vote fails for it. */
+const lookDeadlineMs = 1_000;
 const kinds = new Map<string, 'approval' | 'decision'>([
   ['stepupapprovals', 'approval'],
   ['stepupdecisions', 'decision'],
@@ -144,8 +150,17 @@ export class Stamper {
     const verb = isObject(object.spec) ? verbFor(object.spec) : undefined;
     const isYes = ['Approve', 'Review'].includes(textAt(object, '/spec/verdict'));
     const requester = approval?.spec.requester ?? { username: '' };
-    const who = await this.#asked({ request, verb, isYes, requester, ...known }, signal);
-    return stampDecision({ object, namespace, caller, decisions, now: clock.now(), ...found, ...known, ...who });
+    const [who, seen] = await Promise.all([
+      this.#asked({ request, verb, isYes, requester, ...known }, signal),
+      this.#look(textAt(object, '/spec/verdict') === 'Approve' ? approval : undefined, signal),
+    ]);
+    const now = clock.now();
+    return stampDecision({ object, namespace, caller, decisions, seen, now, ...found, ...known, ...who });
+  }
+
+  async #look(approval: Approval | undefined, signal: AbortSignal): Promise<Seen> {
+    if (approval === undefined) return { kind: 'Nothing' };
+    return lookAtTarget(this.#dependencies.rest, approval, { deadlineMs: lookDeadlineMs, signal });
   }
 
   /** What is to be known of who speaks, and of the account that it is about. */

@@ -95,6 +95,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
   const stamper = new Stamper({
     caches,
     policies,
+    rest,
     approvals: clients.approvals,
     rights,
     powers: new Powers(rest, { namespace: own.namespace, keysSecret }, clock),

@@ -39,7 +39,8 @@ beforeAll(async () => {
     });
   await by('podtemplates', 'door');
   await by('limitranges', 'stranger');
-  await by('services', 'door');
+  const people = { name: 'people', approvers: { groups: ['approvers'] } };
+  await by('services', 'door', { approval: { require: [{ name: 'rules', engine: 'door' }, people] } });
   await by('resourcequotas', 'door', { request: { whenPending: 'Retry' } });
 }, 400_000);
 afterAll(async () => {
@@ -273,6 +274,8 @@ describe('an engine that does not keep to the contract', () => {
     );
     await cluster.kubectl(['-n', 'prod', 'label', 'service', 'moving', 'moved=yes']);
     await changed(key, true);
+    const said = await approve(stepup, key);
+    expect(said.stderr).toContain('Warning: stepup: the target has changed since this was asked for');
 
     door.answer = approving;
     await phaseOf(stepup, key, 'Approved');

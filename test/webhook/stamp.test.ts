@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Stamping over real HTTPS: what is written on approvals and decisions that people create, and what is not let in.
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { StepUpApproval } from '../../src/api/kinds.ts';
-import { deployer, ownNamespace, review } from './builders.ts';
-import { counted, type Harness, type Response, startWebhook } from './harness.ts';
-import { uncertain } from './store.ts';
+import { deployer, ownNamespace, ownUsername, review } from './builders.ts';
+import { counted, type Harness, type Response, sealedApproval, startWebhook } from './harness.ts';
+import { status, uncertain } from './store.ts';
 
 let webhook: Harness;
 beforeAll(async () => {
@@ -371,6 +371,51 @@ describe('a decision', () => {
     const answer = await webhook.stamp(word());
     webhook.aheadMs = 0;
     expect(answer.warnings?.[0]).toContain('stepup: too late: the approval was to be decided by');
+  });
+
+  describe('about a target', () => {
+    const path = '/api/v1/namespaces/prod/secrets/db';
+    const says = 'stepup: the target has changed since this was asked for';
+    const warned = async (over: { spec?: object; isSealed?: boolean } = {}) => {
+      const change = { digest, askedOn: { uid: 'u-db', resourceVersion: '7' } };
+      const spec = { ...stored.spec, change, createdBy: { username: ownUsername } };
+      stored = webhook.approvals.put({
+        metadata: { name: `about-${webhook.approvals.all.length}`, namespace: 'prod' },
+        spec: over.isSealed === false ? spec : sealedApproval('prod', spec),
+      });
+      const { warnings = [] } = await webhook.stamp(word({ spec: over.spec ?? {} }));
+      return warnings.some((warning) => warning.startsWith(says));
+    };
+    const is = (uid: string, resourceVersion: string) =>
+      webhook.targets.set(path, { metadata: { name: 'db', uid, resourceVersion } });
+    afterEach(() => webhook.targets.delete(path));
+
+    test('that is as it was asked on is stamped without a word', async () => {
+      is('u-db', '7');
+      expect(await warned()).toBe(false);
+    });
+
+    test.each([
+      ['has changed', 'u-db', '8'],
+      ['is another object', 'u-other', '7'],
+    ])('that %s says so', async (_, uid, resourceVersion) => {
+      is(uid, resourceVersion);
+      expect(await warned()).toBe(true);
+      expect(await warned({ spec: { verdict: 'Deny' } }), 'a denial needs no second look').toBe(false);
+      expect(await warned({ isSealed: false }), 'nobody vouches for the state').toBe(false);
+    });
+
+    test('that is gone says so', async () => {
+      expect(await warned()).toBe(true);
+    });
+
+    test.each([status(403, 'Forbidden'), status(500, 'InternalError')])(
+      'that cannot be read is stamped without a word',
+      async (error) => {
+        webhook.targets.set(path, error);
+        expect(await warned()).toBe(false);
+      },
+    );
   });
 
   test('of a delegate that the policy names is the delegate’s', async () => {
