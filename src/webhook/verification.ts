@@ -93,7 +93,9 @@ export class Verifications {
       const { reason, ticket, requester } = approval.spec;
       // Of one that has been used nobody asks any more.
       const before = isUse ? undefined : await this.#usesBefore(approval, attempt);
-      const header = previewHeader(attempt, request, policy, { reason, ticket, owners: requester.owners, before });
+      // Without a seal they are whom somebody names who wrote it past admission.
+      const owners = approval.seals.creation === 'Sealed' ? requester.owners : undefined;
+      const header = previewHeader(attempt, request, policy, { reason, ticket, owners, before });
       const preview = previewOf(request, previewKey, header, attempt.change.fields);
       for (let tries = 1; ; tries++) {
         const stored = await approvals.get({ namespace, name });

@@ -197,7 +197,7 @@ describe('content that an approver claims', () => {
       return (await condition())?.status === 'True';
     });
     expect((await show()).stdout).toMatch(
-      /^# production-deploys: CREATE deployments prod\/ahead\n# requester: system:serviceaccount:ci:deployer[^\n]*\n# reason: agreed on Monday\n# risk: [^\n]+\n# image by tag: nginx:1\n--- before\n\+\+\+ after\n/,
+      /^# production-deploys: CREATE deployments prod\/ahead\n# requester: system:serviceaccount:ci:deployer[^\n]*\n# history: first time on record\n# reason: agreed on Monday\n# risk: [^\n]+\n# image by tag: nginx:1\n--- before\n\+\+\+ after\n/,
     );
     const list = await runDocumented(stepup, 'approver', commandsUnder('docs/approvals.md', 'approvals list'));
     expect(list.code, list.stderr).toBe(0);
