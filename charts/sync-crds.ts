@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Copies crds/ into the chart with YAML anchors written out. With --check it only says whether the copies are up to date.
+import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dump, load } from 'js-yaml';
 
@@ -18,6 +19,13 @@ export function staleCrds(): readonly string[] {
   const wanted = chartCrds();
   const names = new Set([...wanted.keys(), ...copies()]);
   return [...names].filter((file) => wanted.get(file) !== readCopy(file)).sort();
+}
+
+/** What templates/packs.yaml says that the chart brings: the digest of the chart's copies, one after the other. */
+export function kindsDigest(): string {
+  return createHash('sha256')
+    .update([...chartCrds().values()].join(''))
+    .digest('hex');
 }
 
 function copyOf(file: string): string {

@@ -10,6 +10,7 @@ import { changeCondition, exemptCondition, gatedCondition, ownConditions } from 
 import { blockingProblems, type Problem, warnings } from './policy-problems.ts';
 import {
   gatePrefix,
+  kindUidLabel,
   managedLabel,
   type NewConfiguration,
   type Rule,
@@ -22,6 +23,8 @@ export interface CompileContext {
   readonly service: WebhookService;
   /** PEM in base64, as the API server wants it. */
   readonly caBundle: string;
+  /** The UID of the definition that the policy belongs to. */
+  readonly kindUid: string;
   readonly discovery: Discovery;
   readonly policyExists: (name: string) => boolean;
   readonly engineExists: (name: string) => boolean;
@@ -221,7 +224,7 @@ function isSelective(reach: CoverageRow['reach']): boolean {
 }
 
 function configurationOf(policy: Policy, entries: readonly Entry[], context: CompileContext): NewConfiguration {
-  const { name, uid } = policy.metadata;
+  const { name } = policy.metadata;
   const { service, caBundle } = context;
   const own = ownConditions(policy);
   const counts = new Map<string, number>();
@@ -249,8 +252,7 @@ function configurationOf(policy: Policy, entries: readonly Entry[], context: Com
   return {
     metadata: {
       name: `${gatePrefix}${name}`,
-      labels: { [managedLabel]: 'true' },
-      ownerReferences: [{ apiVersion: 'stepup.dev/v1alpha1', kind: 'StepUpPolicy', name, uid }],
+      labels: { [managedLabel]: 'true', [kindUidLabel]: context.kindUid },
     },
     webhooks,
   };

@@ -13,10 +13,11 @@ import type { RestClient } from '../kube/rest.ts';
 import type { Log } from '../observe/log.ts';
 import { type APIService, APIServiceReconciler } from './api-service-reconciler.ts';
 import { ConfigurationKeeper } from './configuration-keeper.ts';
+import { type Definition, DefinitionReconciler, ownDefinitions } from './definition-reconciler.ts';
 import { type GuardObject, guardForm, guardNames, guards } from './guard.ts';
 import { GuardReconciler } from './guard-reconciler.ts';
-import { ownDefinitions, reportDeletedKinds } from './kinds-watch.ts';
 import type { OperatorMetrics } from './operator-metrics.ts';
+import { PolicyKind } from './policy-kind.ts';
 import { TamperingReporter } from './tampering.ts';
 import type { Watched } from './watched.ts';
 
@@ -32,6 +33,7 @@ export interface GuardingDependencies {
   readonly own: { readonly username: string; readonly namespace: string };
   readonly service: { readonly name: string };
   readonly guard: GuardSettings;
+  readonly packsConfigMap: string;
   /** Starts a copy of a resource, which runs as long as the operator. */
   readonly reflect: <T extends KubeObject>(
     resource: Resource,
@@ -47,6 +49,7 @@ export interface GuardingDependencies {
 
 export interface Guarding {
   readonly tampering: TamperingReporter;
+  readonly policyKind: PolicyKind;
   /** Must be whole before `run`. */
   readonly copies: readonly Watched<KubeObject>[];
   run(): Promise<void>;
@@ -58,12 +61,11 @@ export function createGuarding(dependencies: GuardingDependencies): Guarding {
   const policies = reflect<GuardObject>(resources.validatingAdmissionPolicies, { transform: onlyGuards });
   const bindings = reflect<GuardObject>(resources.validatingAdmissionPolicyBindings, { transform: onlyGuards });
   const apiServices = reflect<APIService>(resources.apiServices, named(ownApiServiceName));
-  const definitions = ownDefinitions.map((name) =>
+  const watched = ownDefinitions.map((name) =>
     reflect<KubeObject>(resources.customResourceDefinitions, { ...named(name), transform: metadataOnly }),
   );
 
   const tampering = new TamperingReporter(dependencies);
-  reportDeletedKinds(definitions, tampering, signal);
   const context = {
     ownUsername: own.username,
     exempt: settings.exempt,
@@ -84,11 +86,22 @@ export function createGuarding(dependencies: GuardingDependencies): Guarding {
   });
   const client = new ResourceClient<APIService>(rest, resources.apiServices);
   const apiService = new APIServiceReconciler({ apiServices, client, tampering, log, clock });
+  const definitions = new ResourceClient<Definition>(rest, resources.customResourceDefinitions);
+  const definition = new DefinitionReconciler({
+    watched,
+    client: definitions,
+    configMaps: new ResourceClient<KubeObject>(rest, resources.configMaps),
+    configMap: { namespace: own.namespace, name: dependencies.packsConfigMap },
+    tampering,
+    log,
+    clock,
+  });
   return {
     tampering,
-    copies: [policies, bindings],
+    policyKind: new PolicyKind({ definitions, policies: new ResourceClient(rest, resources.stepUpPolicies) }),
+    copies: [policies, bindings, ...watched],
     run: async () => {
-      await Promise.all([guard.run(signal), apiService.run(signal)]);
+      await Promise.all([guard.run(signal), apiService.run(signal), definition.run(signal)]);
     },
   };
 }

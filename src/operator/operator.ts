@@ -112,7 +112,6 @@ async function work(
   const stamps = reflect<WebhookConfiguration>(resources.mutatingWebhookConfigurations, { transform: onlyOurs });
   const secrets = reflect<Secret>(resources.secrets, inOwnNamespace(dependencies.tlsSecret));
   const configMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.packsConfigMap));
-
   const engineMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.enginesConfigMap));
   countUnreviewed(reflect<StepUpApproval>(resources.stepUpApprovals, unreviewedOnly), metrics);
   const guarding = createGuarding({
@@ -180,6 +179,7 @@ async function work(
   const policyReconciler: PolicyReconciler = new PolicyReconciler({
     policies,
     client: client<StepUpPolicy>(resources.stepUpPolicies),
+    kind: guarding.policyKind,
     configurations: gates,
     keeper: new ConfigurationKeeper({
       client: client<WebhookConfiguration>(resources.validatingWebhookConfigurations),

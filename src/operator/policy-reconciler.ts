@@ -5,18 +5,21 @@ import { policyOf, type StepUpPolicy } from '../api/kinds.ts';
 import { tamperedCondition } from '../domain/tampered.ts';
 import { isConflict, isNotFound } from '../kube/api-error.ts';
 import type { Clock } from '../kube/clock.ts';
+import type { ObjectReference } from '../kube/events.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { type CompileContext, compilePolicy } from './compile-policy.ts';
 import type { ConfigurationKeeper, Put } from './configuration-keeper.ts';
 import { pinConfiguration, pinName, policyPinnedBy } from './eviction-pin.ts';
+import type { PolicyKind } from './policy-kind.ts';
 import { notReadyFor, type Readiness, readyWith, statusWith } from './policy-status.ts';
 import type { TamperingReporter } from './tampering.ts';
 import { enqueueChanges, type Watched } from './watched.ts';
 import {
   gatePrefix,
   isManaged,
+  kindUidLabel,
   type NewConfiguration,
   type WebhookConfiguration,
   withBundle,
@@ -25,13 +28,14 @@ import {
 export interface PolicyReconcilerOptions {
   readonly policies: Watched<StepUpPolicy>;
   readonly client: Pick<ResourceClient<StepUpPolicy>, 'replaceStatus'>;
+  readonly kind: Pick<PolicyKind, 'uidOf' | 'isThere' | 'forget'>;
   readonly configurations: Watched<WebhookConfiguration>;
   readonly keeper: ConfigurationKeeper<WebhookConfiguration>;
   /** What has governed evictions name their pod. */
   readonly pins: Watched<WebhookConfiguration>;
   readonly pinKeeper: ConfigurationKeeper<WebhookConfiguration>;
   /** Undefined until gates may be written: certificates, our own kinds' entry and this replica's webhook come first. */
-  readonly context: () => Omit<CompileContext, 'policyExists' | 'entriesOn'> | undefined;
+  readonly context: () => Omit<CompileContext, 'policyExists' | 'entriesOn' | 'kindUid'> | undefined;
   readonly tampering: Pick<TamperingReporter, 'notice' | 'latest'>;
   readonly log: Log;
   readonly clock: Clock;
@@ -55,15 +59,20 @@ export class PolicyReconciler {
     });
   }
 
-  /** Looks at every policy again, because something all depend on has changed. */
+  /** Looks at every policy and gate again, because something all depend on has changed. */
   enqueueAll(): void {
-    for (const { metadata } of this.#options.policies.objects.values()) this.#queue.add(metadata.name);
+    const { policies, configurations } = this.#options;
+    for (const { metadata } of policies.objects.values()) this.#queue.add(metadata.name);
+    for (const { metadata } of configurations.objects.values()) {
+      if (metadata.name.startsWith(gatePrefix)) this.#queue.add(metadata.name.slice(gatePrefix.length));
+    }
   }
 
   async run(signal: AbortSignal): Promise<void> {
     const { policies, configurations, pins } = this.#options;
     enqueueChanges(policies, signal, ({ metadata }, change) => {
       this.#queue.add(metadata.name);
+      if (change?.type === 'delete') this.#options.kind.forget(metadata.uid);
       const isOther = change?.type === 'delete' || (change !== undefined && change.previous === undefined);
       if (isOther) this.#enqueueThoseNaming(metadata.name);
     });
@@ -84,10 +93,10 @@ export class PolicyReconciler {
   }
 
   async #process(name: string): Promise<void> {
-    const { policies } = this.#options;
+    const { policies, kind } = this.#options;
     const policy = policies.objects.get({ name });
     if (policy === undefined) {
-      await this.#remove(name);
+      await this.#withoutPolicy(name);
       return;
     }
     const context = this.#options.context();
@@ -95,13 +104,26 @@ export class PolicyReconciler {
       this.#queue.addAfter(name, waitMs);
       return;
     }
+    const kindUid = await kind.uidOf(policy);
+    if (kindUid === undefined) {
+      this.#queue.addAfter(name, waitMs);
+      return;
+    }
     const policyExists = (other: string) => policies.objects.get({ name: other }) !== undefined;
     const entriesOn = (group: string, resource: string) => this.#entriesOn(group, resource, name);
-    const { configuration, problems } = compilePolicy(policyOf(policy), { ...context, policyExists, entriesOn });
+    const { configuration, problems } = compilePolicy(policyOf(policy), {
+      ...context,
+      kindUid,
+      policyExists,
+      entriesOn,
+    });
     const readiness =
       configuration === undefined
         ? notReadyFor(problems)
-        : this.#readinessOf(await this.#put(policy, configuration), readyWith(configuration, problems));
+        : this.#readinessOf(
+            await this.#put(name, configuration, referenceTo(policy)),
+            readyWith(configuration, problems),
+          );
     if (readiness === undefined) {
       this.#queue.addAfter(name, staleMs);
       return;
@@ -126,21 +148,19 @@ export class PolicyReconciler {
     return put.kind === 'Refused' ? { status: 'False', reason: 'InvalidByAPIServer', message: put.message } : ready;
   }
 
-  async #put(policy: StepUpPolicy, configuration: NewConfiguration): Promise<Put> {
+  async #put(name: string, configuration: NewConfiguration, regarding?: ObjectReference): Promise<Put> {
     const put = await this.#options.keeper.put(configuration);
-    const { name } = policy.metadata;
     if (put.kind === 'Stale' || put.kind === 'Refused') return put;
     this.#lastGood.set(name, configuration);
     if (put.kind === 'Written') this.#options.log.info({ policy: name }, 'gate put in place');
     if (put.kind === 'Restored')
-      this.#noticeRestored(policy, 'ValidatingWebhookConfiguration', configuration, put.what);
+      this.#noticeRestored('ValidatingWebhookConfiguration', configuration, put.what, regarding);
     // Only what is in force has a pin: one for a gate that is refused would be put back with the last good gate, for ever.
-    return (await this.#pin(policy, configuration)) === 'Stale' ? { kind: 'Stale' } : put;
+    return (await this.#pin(name, configuration, regarding)) === 'Stale' ? { kind: 'Stale' } : put;
   }
 
   /** Keeps what has the evictions that this gate is asked about name their pod. */
-  async #pin(policy: StepUpPolicy, gate: NewConfiguration): Promise<Put['kind']> {
-    const { name } = policy.metadata;
+  async #pin(name: string, gate: NewConfiguration, regarding: ObjectReference | undefined): Promise<Put['kind']> {
     const wanted = pinConfiguration(name, gate);
     if (wanted === undefined) {
       await this.#unpin(name);
@@ -148,13 +168,13 @@ export class PolicyReconciler {
     }
     const put = await this.#options.pinKeeper.put(wanted);
     if (put.kind === 'Refused') throw new Error(`write ${wanted.metadata.name}: ${put.message}`);
-    if (put.kind === 'Restored') this.#noticeRestored(policy, 'MutatingWebhookConfiguration', wanted, put.what);
+    if (put.kind === 'Restored') this.#noticeRestored('MutatingWebhookConfiguration', wanted, put.what, regarding);
     return put.kind;
   }
 
-  #noticeRestored({ apiVersion, kind, metadata }: StepUpPolicy, of: string, one: NewConfiguration, what: string): void {
-    const regarding = { apiVersion, kind, name: metadata.name, uid: metadata.uid };
-    this.#options.tampering.notice({ kind: of, name: one.metadata.name, what, regarding });
+  #noticeRestored(kind: string, { metadata: { name } }: NewConfiguration, what: string, of?: ObjectReference): void {
+    const regarding = of ?? { apiVersion: 'admissionregistration.k8s.io/v1', kind, name };
+    this.#options.tampering.notice({ kind, name, what, regarding });
   }
 
   async #unpin(policy: string): Promise<void> {
@@ -164,10 +184,30 @@ export class PolicyReconciler {
 
   /** A policy that cannot be compiled now keeps the gate it had: its requests are refused, not let through. */
   async #keepLastGood(policy: StepUpPolicy, caBundle: string): Promise<void> {
-    const stored = this.#options.configurations.objects.get({ name: `${gatePrefix}${policy.metadata.name}` });
-    const lastGood =
-      this.#lastGood.get(policy.metadata.name) ?? (stored && isManaged(stored) ? adopted(stored) : undefined);
-    if (lastGood !== undefined) await this.#put(policy, withBundle(lastGood, caBundle));
+    const { name } = policy.metadata;
+    const lastGood = this.#lastGoodOf(name);
+    if (lastGood !== undefined) await this.#put(name, withBundle(lastGood, caBundle), referenceTo(policy));
+  }
+
+  #lastGoodOf(name: string): NewConfiguration | undefined {
+    const stored = this.#options.configurations.objects.get({ name: `${gatePrefix}${name}` });
+    return this.#lastGood.get(name) ?? (stored && isManaged(stored) ? adopted(stored) : undefined);
+  }
+
+  /** A gate goes with its policy, unless the policy went with its kind: then what it governs is refused. */
+  async #withoutPolicy(name: string): Promise<void> {
+    const gate = this.#lastGoodOf(name);
+    if (gate === undefined || (await this.#options.kind.isThere(gate.metadata.labels?.[kindUidLabel]))) {
+      await this.#remove(name);
+      return;
+    }
+    const context = this.#options.context();
+    if (context === undefined) {
+      this.#queue.addAfter(name, waitMs);
+      return;
+    }
+    const put = await this.#put(name, withBundle(gate, context.caBundle));
+    if (put.kind === 'Stale') this.#queue.addAfter(name, staleMs);
   }
 
   async #remove(name: string): Promise<void> {
@@ -196,7 +236,11 @@ export class PolicyReconciler {
   }
 }
 
+function referenceTo({ apiVersion, kind, metadata: { name, uid } }: StepUpPolicy): ObjectReference {
+  return { apiVersion, kind, name, uid };
+}
+
 function adopted({ metadata, webhooks = [] }: WebhookConfiguration): NewConfiguration {
-  const { name, labels = {}, ownerReferences = [] } = metadata;
-  return { metadata: { name, labels, ownerReferences }, webhooks };
+  const { name, labels = {} } = metadata;
+  return { metadata: { name, labels }, webhooks };
 }

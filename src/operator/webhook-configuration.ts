@@ -3,7 +3,7 @@
 // Webhook configurations as the API server stores them: every field is written out, so that nothing is defaulted
 // and drift is plain inequality.
 import { sameJson } from '../domain/json.ts';
-import type { KubeObject, NewObject, OwnerReference } from '../kube/objects.ts';
+import type { KubeObject, NewObject } from '../kube/objects.ts';
 import type { Form } from './configuration-keeper.ts';
 
 export interface WebhookConfiguration extends KubeObject {
@@ -48,7 +48,7 @@ export interface Rule {
 }
 
 export type NewConfiguration = NewObject<WebhookConfiguration> & {
-  readonly metadata: { readonly name: string; readonly ownerReferences?: readonly OwnerReference[] };
+  readonly metadata: { readonly name: string };
 };
 
 /** Where the API server finds the webhook. */
@@ -60,6 +60,8 @@ export interface WebhookService {
 
 /** Every configuration that is ours carries it. */
 export const managedLabel = 'stepup.dev/managed';
+/** On gates: the UID of the definition of policies that the gate's policy belongs to. */
+export const kindUidLabel = 'stepup.dev/kind-uid';
 export const gatePrefix = 'stepup-';
 export const stampName = 'stepup-stamp';
 
@@ -74,29 +76,28 @@ export function onlyOurs({ apiVersion, kind, metadata, webhooks = [] }: WebhookC
   return { apiVersion, kind, metadata, ...(isOurs && { webhooks }) };
 }
 
-/** True when what is stored does what is wanted. Labels and owners that others added do no harm. */
+/**
+ * True when what is stored does what is wanted. Labels that others added do no harm; an owner does, because the garbage
+ * collector deletes what belongs to it: a policy's gate, when the definition of policies takes the policy along.
+ */
 export function isInPlace(stored: WebhookConfiguration, wanted: NewObject<WebhookConfiguration>): boolean {
-  const { labels = {}, ownerReferences = [] } = wanted.metadata;
+  const { labels = {} } = wanted.metadata;
   return (
     same(stored.webhooks ?? [], wanted.webhooks ?? []) &&
     Object.entries(labels).every(([key, value]) => stored.metadata.labels?.[key] === value) &&
-    ownerReferences.every(({ uid }) => stored.metadata.ownerReferences?.some((owner) => owner.uid === uid))
+    (stored.metadata.ownerReferences ?? []).length === 0
   );
 }
 
-/** The stored object with what is wanted in it. */
+/** The stored object with what is wanted in it, and without an owner. */
 export function broughtBack(
   stored: WebhookConfiguration,
   wanted: NewObject<WebhookConfiguration>,
 ): WebhookConfiguration {
-  const { labels, ownerReferences } = wanted.metadata;
+  const { ownerReferences: _, ...metadata } = stored.metadata;
   return {
     ...stored,
-    metadata: {
-      ...stored.metadata,
-      labels: { ...stored.metadata.labels, ...labels },
-      ...(ownerReferences !== undefined && { ownerReferences }),
-    },
+    metadata: { ...metadata, labels: { ...metadata.labels, ...wanted.metadata.labels } },
     webhooks: wanted.webhooks ?? [],
   };
 }

@@ -78,7 +78,7 @@ describe('stepup itself', () => {
     ]);
   });
 
-  test('writes nothing but its own kinds, admission configuration, events and questions about rights', () => {
+  test('writes nothing but its own kinds and their definitions, admission configuration, events and questions about rights', () => {
     const writes = clusterRole('stepup').filter(({ verbs }) => verbs.some((verb) => !isRead(verb)));
     expect(writes.map(({ apiGroups, resources }) => `${apiGroups}: ${resources}`)).toEqual([
       'stepup.dev: stepuppolicies',
@@ -91,11 +91,13 @@ describe('stepup itself', () => {
       'events.k8s.io: events',
       'authorization.k8s.io: subjectaccessreviews',
       'apiregistration.k8s.io: apiservices',
+      'apiextensions.k8s.io: customresourcedefinitions',
+      'apiextensions.k8s.io: customresourcedefinitions',
       'authentication.k8s.io: selfsubjectreviews',
     ]);
   });
 
-  test('changes no admission policy but the guard, and removes no APIService but that of its own group', () => {
+  test('changes no admission policy but the guard, no definition but its own, and removes no APIService but its own', () => {
     const named = clusterRole('stepup').filter(({ resourceNames }) => resourceNames !== undefined);
     expect(named.map(({ resources, resourceNames, verbs }) => ({ resources, resourceNames, verbs }))).toEqual([
       {
@@ -107,7 +109,7 @@ describe('stepup itself', () => {
       {
         resources: ['customresourcedefinitions'],
         resourceNames: ['stepuppolicies.stepup.dev', 'stepupapprovals.stepup.dev', 'stepupdecisions.stepup.dev'],
-        verbs: ['list', 'watch'],
+        verbs: ['get', 'list', 'watch', 'update'],
       },
     ]);
     const others = clusterRole('stepup').filter(({ resourceNames }) => resourceNames === undefined);
@@ -118,7 +120,7 @@ describe('stepup itself', () => {
       'create',
     ]);
     expect(verbsOn(others, 'apiregistration.k8s.io', 'apiservices')).toEqual(['list', 'watch']);
-    expect(verbsOn(others, 'apiextensions.k8s.io', 'customresourcedefinitions')).toEqual([]);
+    expect(verbsOn(others, 'apiextensions.k8s.io', 'customresourcedefinitions')).toEqual(['create']);
   });
 
   test('never writes the spec of an approval, and never changes a decision', () => {

@@ -124,6 +124,7 @@ function gatesOf(policy: Policy): ReadonlyMap<string, string> {
     ownUsername: 'system:serviceaccount:stepup-system:stepup',
     service: { name: 'stepup', namespace: 'stepup-system', port: 443 },
     caBundle: '',
+    kindUid: 'uid-of-kind',
     discovery,
     policyExists: () => true,
     engineExists: () => false,

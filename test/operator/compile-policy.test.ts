@@ -52,6 +52,7 @@ function compile(name: string, spec: PolicySpec, entriesElsewhere = 0) {
     ownUsername,
     service: { name: 'stepup', namespace: 'stepup-system', port: 443 },
     caBundle: 'Q0E=',
+    kindUid: 'uid-of-kind',
     discovery,
     policyExists: (other) => other in samplePolicies,
     engineExists: (engine) => engine === 'opa',

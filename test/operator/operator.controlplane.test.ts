@@ -109,7 +109,7 @@ describe('a policy', () => {
     await createPolicy(spec, name);
     expect(readyOf(await reported(name))).toMatchObject({ status: 'True', reason: 'InPlace' });
     const gate = await gates.get({ name: `stepup-${name}` });
-    expect(gate.metadata.ownerReferences).toMatchObject([{ kind: 'StepUpPolicy', name }]);
+    expect(gate.metadata.ownerReferences).toBeUndefined();
     expect(gate.webhooks?.every(({ clientConfig }) => clientConfig.caBundle)).toBe(true);
     await policies.delete({ name });
     await eventually('the gate to go', () => isGone(gates.get({ name: `stepup-${name}` })));

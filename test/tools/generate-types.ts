@@ -1,8 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Makes src/api/v1alpha1/generated.ts from crds/. With --check it only says whether the file is up to date.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+// Makes src/api/v1alpha1/generated.ts and src/api/definitions/generated.ts from crds/. With --check it only says whether they
+// are up to date.
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { load } from 'js-yaml';
+import { kindsDigest } from '../../charts/sync-crds.ts';
 
 interface Schema {
   readonly type?: string;
@@ -15,6 +17,7 @@ interface Schema {
 }
 
 interface Crd {
+  readonly metadata: { readonly name: string };
   readonly spec: {
     readonly names: { readonly kind: string };
     readonly versions: readonly { readonly name: string; readonly schema: { readonly openAPIV3Schema: Schema } }[];
@@ -22,20 +25,38 @@ interface Crd {
 }
 
 const crds = new URL('../../crds/', import.meta.url);
-const target = new URL('../../src/api/v1alpha1/generated.ts', import.meta.url);
+const targets = [
+  { file: new URL('../../src/api/v1alpha1/generated.ts', import.meta.url), make: generatedTypes },
+  { file: new URL('../../src/api/definitions/generated.ts', import.meta.url), make: generatedDefinitions },
+];
+const header = [
+  '// Code generated from crds/ by test/tools/generate-types.ts. DO NOT EDIT.',
+  '// SPDX-FileCopyrightText: The stepup authors',
+  '// SPDX-License-Identifier: Apache-2.0',
+];
 
-/** The whole generated file. */
-export function generatedTypes(): string {
-  const kinds = readdirSync(crds)
+/** The kinds as types. */
+function generatedTypes(): string {
+  return `${[...header, "import type { KubeObject } from '../kube-object.ts';", ...read().map(kindOf)].join('\n')}\n`;
+}
+
+/** The definitions as the release brings them, and the digest by which its chart names them. */
+function generatedDefinitions(): string {
+  const definitions = read().map(({ metadata: { name }, spec }) => `  ${JSON.stringify({ name, spec })},`);
+  const lines = [
+    ...header,
+    `export const kindsDigest = '${kindsDigest()}';`,
+    'export const definitions: readonly { readonly name: string; readonly spec: object }[] = [',
+    ...definitions,
+    '];',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function read(): readonly Crd[] {
+  return readdirSync(crds)
     .sort()
     .map((file) => load(readFileSync(new URL(file, crds), 'utf8')) as Crd);
-  const header = [
-    '// Code generated from crds/ by test/tools/generate-types.ts. DO NOT EDIT.',
-    '// SPDX-FileCopyrightText: The stepup authors',
-    '// SPDX-License-Identifier: Apache-2.0',
-    "import type { KubeObject } from '../kube-object.ts';",
-  ];
-  return `${[...header, ...kinds.map(kindOf)].join('\n')}\n`;
 }
 
 function kindOf(crd: Crd): string {
@@ -82,20 +103,27 @@ function membersOf(schema: Schema, properties: Readonly<Record<string, Schema>>,
   return `{\n${lines.join('\n')}\n${indent}}`;
 }
 
+function isCurrent({ file, make }: (typeof targets)[number]): boolean {
+  try {
+    return readFileSync(file, 'utf8') === make();
+  } catch {
+    return false;
+  }
+}
+
 if (import.meta.main) {
-  const isCurrent = (() => {
-    try {
-      return readFileSync(target, 'utf8') === generatedTypes();
-    } catch {
-      return false;
-    }
-  })();
+  const stale = targets.filter((target) => !isCurrent(target));
   if (process.argv.includes('--check')) {
     process.stdout.write(
-      isCurrent ? 'generated types are up to date\n' : 'generated types differ from crds/: run make generate\n',
+      stale.length === 0
+        ? 'generated types are up to date\n'
+        : 'generated types differ from crds/: run make generate\n',
     );
-    process.exitCode = isCurrent ? 0 : 1;
-  } else if (!isCurrent) {
-    writeFileSync(target, generatedTypes());
+    process.exitCode = stale.length === 0 ? 0 : 1;
+  } else {
+    for (const { file, make } of stale) {
+      mkdirSync(new URL('.', file), { recursive: true });
+      writeFileSync(file, make());
+    }
   }
 }

@@ -1,0 +1,163 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Puts the definitions of our kinds back as the release brought them: their schemas and rules are what objects are held to.
+import { definitions, kindsDigest } from '../api/definitions/generated.ts';
+import { type Json, sameJson } from '../domain/json.ts';
+import { isAlreadyExists, isConflict, isInvalid, isNotFound } from '../kube/api-error.ts';
+import type { Clock } from '../kube/clock.ts';
+import type { KubeObject } from '../kube/objects.ts';
+import type { ObjectKey } from '../kube/resource.ts';
+import type { ResourceClient } from '../kube/resource-client.ts';
+import { WorkQueue } from '../kube/work-queue.ts';
+import { errorFields, type Log } from '../observe/log.ts';
+import type { TamperingReporter } from './tampering.ts';
+import { enqueueChanges, type Watched } from './watched.ts';
+
+export interface Definition extends KubeObject {
+  readonly spec: object;
+}
+
+export interface DefinitionReconcilerOptions {
+  /** One for each of our definitions, which are read by name only. */
+  readonly watched: readonly Watched<KubeObject>[];
+  readonly client: Pick<ResourceClient<Definition>, 'get' | 'create' | 'replace'>;
+  readonly configMaps: Pick<ResourceClient<KubeObject>, 'get'>;
+  /** Where the chart says which definitions it brings. */
+  readonly configMap: ObjectKey;
+  readonly tampering: Pick<TamperingReporter, 'notice'>;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+/** The names of our definitions. */
+export const ownDefinitions: readonly string[] = definitions.map(({ name }) => name);
+/** On the chart's ConfigMap: the digest of the definitions that the chart brings. */
+export const kindsAnnotation = 'stepup.dev/kinds';
+
+const kind = 'CustomResourceDefinition';
+const apiVersion = 'apiextensions.k8s.io/v1';
+const againMs = 20;
+
+export class DefinitionReconciler {
+  readonly #options: DefinitionReconcilerOptions;
+  readonly #queue: WorkQueue;
+  /** The metadata of each as it was last: labels and annotations are those of Helm, or of whoever installs. */
+  readonly #lastSeen = new Map<string, KubeObject['metadata']>();
+  /** What was reported and cannot be put back now, by UID, and by UID and generation. */
+  readonly #reported = new Set<string>();
+
+  constructor(options: DefinitionReconcilerOptions) {
+    this.#options = options;
+    this.#queue = new WorkQueue({
+      process: (name) => this.#process(name),
+      clock: options.clock,
+      onError: (definition, error) =>
+        options.log.warn({ definition, ...errorFields(error) }, 'keeping a definition failed'),
+    });
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    for (const watched of this.#options.watched) {
+      enqueueChanges(watched, signal, ({ metadata }) => {
+        this.#lastSeen.set(metadata.name, metadata);
+        this.#queue.add(metadata.name);
+      });
+    }
+    await this.#queue.run(signal);
+  }
+
+  async #process(name: string): Promise<void> {
+    const shipped = definitions.find((one) => one.name === name);
+    if (shipped === undefined) return;
+    const stored = await this.#stored(name);
+    if (stored === undefined) {
+      await this.#recreate(name, shipped.spec);
+      return;
+    }
+    if (stored.metadata.deletionTimestamp !== undefined) {
+      // Its objects go first; then it may be made again.
+      this.#report(name, 'deleted', stored.metadata.uid);
+      return;
+    }
+    // Read after the definition: an upgrade that has changed this one has written the ConfigMap before.
+    if (!(await this.#isOfThisRelease())) return;
+    await this.#mend(stored, shipped.spec);
+  }
+
+  async #mend(stored: Definition, spec: object): Promise<void> {
+    const { client, tampering } = this.#options;
+    const { name, uid, generation } = stored.metadata;
+    const wanted = { ...stored, spec };
+    try {
+      // With the defaults of this API server in it.
+      const tried = await client.replace(wanted, { dryRun: true });
+      if (same(tried.spec, stored.spec)) return;
+      await client.replace(wanted);
+    } catch (error) {
+      if (isInvalid(error)) {
+        this.#options.log.warn({ definition: name, ...errorFields(error) }, 'a definition cannot be put back');
+        this.#report(name, 'edited', uid, generation);
+      } else if (isConflict(error) || isNotFound(error)) {
+        this.#queue.addAfter(name, againMs);
+      } else {
+        throw error;
+      }
+      return;
+    }
+    tampering.notice({ kind, name, what: 'edited', regarding: { apiVersion, kind, name, uid } });
+  }
+
+  async #recreate(name: string, spec: object): Promise<void> {
+    const last = this.#lastSeen.get(name);
+    if (last === undefined) return;
+    if (!(await this.#isOfThisRelease())) {
+      this.#report(name, 'deleted', last.uid);
+      return;
+    }
+    const { labels, annotations } = last;
+    const metadata = {
+      name,
+      ...(labels !== undefined && { labels }),
+      ...(annotations !== undefined && { annotations }),
+    };
+    try {
+      const made = await this.#options.client.create({ metadata, spec });
+      const { uid } = made.metadata;
+      this.#options.tampering.notice({ kind, name, what: 'deleted', regarding: { apiVersion, kind, name, uid } });
+    } catch (error) {
+      // Somebody else was faster: what they made is looked at when the watch tells of it.
+      if (!isAlreadyExists(error)) throw error;
+    }
+  }
+
+  #report(name: string, what: string, uid: string, generation?: number): void {
+    const key = `${uid} ${what} ${generation ?? ''}`;
+    if (this.#reported.has(key)) return;
+    this.#reported.add(key);
+    this.#options.tampering.notice({ kind, name, what, regarding: { apiVersion, kind, name, uid }, isPutBack: false });
+  }
+
+  async #stored(name: string): Promise<Definition | undefined> {
+    return this.#options.client.get({ name }).catch(undefinedIfGone);
+  }
+
+  /** Never from a copy: while another release is being installed its definitions must be left alone. */
+  async #isOfThisRelease(): Promise<boolean> {
+    const { configMaps, configMap } = this.#options;
+    const stored = await configMaps.get(configMap).catch(undefinedIfGone);
+    return stored?.metadata.annotations?.[kindsAnnotation] === kindsDigest;
+  }
+}
+
+function undefinedIfGone(error: unknown): undefined {
+  if (isNotFound(error)) return undefined;
+  throw error;
+}
+
+function same(a: object, b: object): boolean {
+  return sameJson(plain(a), plain(b));
+}
+
+function plain(value: object): Json {
+  return JSON.parse(JSON.stringify(value)) as Json;
+}
