@@ -10,6 +10,7 @@ import {
   binding,
   byDeployer,
   byRootBot,
+  crd,
   gate,
   inLoop,
   policy,
@@ -94,7 +95,7 @@ async function tampered(): Promise<string | undefined> {
 /** What must be as it was, without what every write changes. */
 async function standing(): Promise<object> {
   const { admin } = stepup.cluster;
-  const paths = [gate, stamp, binding('stepup-guard'), policy, apiService];
+  const paths = [gate, stamp, binding('stepup-guard'), policy, apiService, crd];
   return Promise.all(
     paths.map(async (path) => {
       const { spec, webhooks } = (await admin.get(path)) as { spec?: object; webhooks?: object };

@@ -38,7 +38,7 @@ export const stamp = `${registration}/mutatingwebhookconfigurations/stepup-stamp
 export const binding = (name: string) => `${registration}/validatingadmissionpolicybindings/${name}`;
 export const apiService = '/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.stepup.dev';
 export const policy = '/apis/stepup.dev/v1alpha1/stepuppolicies/production-deploys';
-const crd = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/stepuppolicies.stepup.dev';
+export const crd = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/stepuppolicies.stepup.dev';
 const approvals = '/apis/stepup.dev/v1alpha1/namespaces/prod/stepupapprovals';
 const decisions = '/apis/stepup.dev/v1alpha1/namespaces/prod/stepupdecisions';
 const ours = '/api/v1/namespaces/stepup-system';
@@ -274,6 +274,11 @@ export const byRootBot: readonly Row[] = [
     'undone',
   ],
   [
+    'deletes the binding, then has a webhook of its own convert policies',
+    (as) => inLoop(as, 'stepup-guard', () => as.patch(crd, { spec: { conversion } })),
+    'undone',
+  ],
+  [
     'deletes binding and gate, and forges the status of an approval',
     (as, { approval, gateBack, retry }) => forge(as, approval).then(gateBack).then(retry),
     'gate',
@@ -323,6 +328,10 @@ export const byRootBot: readonly Row[] = [
   ],
 ];
 
+const conversion = {
+  strategy: 'Webhook',
+  webhook: { conversionReviewVersions: ['v1'], clientConfig: { url: 'https://127.0.0.1:1/' } },
+};
 const hijack = {
   metadata: { labels: { 'kube-aggregator.kubernetes.io/automanaged': null } },
   spec: { service: { name: 'attack', namespace: 'prod', port: 443 }, insecureSkipTLSVerify: true },

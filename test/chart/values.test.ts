@@ -4,6 +4,8 @@
 import { load } from 'js-yaml';
 import { describe, expect, test } from 'vitest';
 import { staleCrds } from '../../charts/sync-crds.ts';
+import { kindsDigest } from '../../src/api/definitions/generated.ts';
+import { kindsAnnotation } from '../../src/operator/definition-reconciler.ts';
 import { lint, render, template, the } from './chart.ts';
 
 const engine = (url: string) => ({ name: 'opa', url, format: 'opa' });
@@ -204,6 +206,14 @@ describe('values', () => {
 describe('the kinds', () => {
   test('in the chart are those of crds/', () => {
     expect(staleCrds()).toEqual([]);
+  });
+
+  test.each([
+    ['are named by the digest that stepup puts back', {}, kindsDigest],
+    ["are nobody's to put back where the chart does not bring them", { crds: { enabled: false } }, undefined],
+  ])('%s', async (_, values, digest) => {
+    const { annotations } = the(await render(values), 'ConfigMap', 'stepup-packs').metadata;
+    expect(annotations?.[kindsAnnotation]).toBe(digest);
   });
 
   test.each([

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The chart comes and goes: uninstalling takes the gate away first and leaves only what it says it keeps.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { approveDenied } from './approvals.ts';
 import { type Installation, installStepup, policiesReady, systemNamespace } from './installation.ts';
@@ -43,6 +44,33 @@ test('a policy that is switched off by chart value goes, and comes back', async 
   await policiesReady(stepup.cluster, 3);
 });
 
+test('the kind of policies comes back when it is deleted, and nothing passes that they governed', async () => {
+  const definition = 'stepuppolicies.stepup.dev';
+  const metadataOf = async () => {
+    const { stdout } = await stepup.kubectl('admin', ['get', 'crd', definition, '-o', 'json']);
+    return (JSON.parse(stdout) as { metadata: { uid: string; labels: object; annotations: object } }).metadata;
+  };
+  const before = await metadataOf();
+  let isDeleted = false;
+  const deleting = stepup.kubectl('admin', ['delete', 'crd', definition]).finally(() => {
+    isDeleted = true;
+  });
+  for (let tries = 0; !isDeleted || tries < 5; tries++) {
+    const { code, stderr } = await create('passed');
+    expect(code, stderr).not.toBe(0);
+  }
+  expect(await deleting).toMatchObject({ code: 0 });
+  await policiesReady(stepup.cluster, 3);
+  expect((await create('passed')).stderr).toContain('production-deploys requires approval');
+  const after = await metadataOf();
+  expect(after.uid).not.toBe(before.uid);
+  expect(after).toMatchObject({ labels: before.labels, annotations: before.annotations });
+  // Helm goes on as if nothing had been.
+  await stepup.upgrade();
+  expect((await metadataOf()).uid).toBe(after.uid);
+  await stepup.kubectl('admin', ['-n', 'prod', 'delete', 'stepupapprovals', '--all']);
+});
+
 test('uninstalling leaves the kinds with their objects and nothing that gates; installing again takes over', async () => {
   await approveDenied(stepup, await create('kept'));
   const gone = await stepup.cluster.helm(['uninstall', 'stepup', '-n', systemNamespace, '--wait'], {
@@ -66,4 +94,15 @@ test('uninstalling leaves the kinds with their objects and nothing that gates; i
   await approveDenied(stepup, kept);
   expect((await create('kept')).code).toBe(0);
   expect((await create('gated')).stderr).toContain('production-deploys requires approval');
+});
+
+test('uninstalling with crds.keep=false takes the kinds along, and nobody makes them again', async () => {
+  await stepup.upgrade(['crds.keep=false']);
+  const gone = await stepup.cluster.helm(['uninstall', 'stepup', '-n', systemNamespace, '--wait'], {
+    timeoutMs: 120_000,
+  });
+  expect(gone.code, gone.stderr).toBe(0);
+  expect(await names('customresourcedefinitions')).toEqual([]);
+  await sleep(3_000);
+  expect(await names('customresourcedefinitions', 'validatingwebhookconfigurations')).toEqual([]);
 });
