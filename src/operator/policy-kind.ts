@@ -39,8 +39,8 @@ export class PolicyKind {
   }
 
   /** True when the definition of that UID is there and stays: what is missing of its policies was deleted by somebody. */
-  async isThere(uid: string | undefined): Promise<boolean> {
-    return uid !== undefined && (await this.#uid()) === uid;
+  async isThere(uid: string): Promise<boolean> {
+    return (await this.#uid()) === uid;
   }
 
   /** Forgets a policy that is gone. */

@@ -128,7 +128,7 @@ export class PolicyReconciler {
       this.#queue.addAfter(name, staleMs);
       return;
     }
-    if (readiness.status === 'False') await this.#keepLastGood(policy, context.caBundle);
+    if (readiness.status === 'False') await this.#keepLastGood(policy, kindUid, context.caBundle);
     await this.#report(policy, readiness);
   }
 
@@ -183,10 +183,16 @@ export class PolicyReconciler {
   }
 
   /** A policy that cannot be compiled now keeps the gate it had: its requests are refused, not let through. */
-  async #keepLastGood(policy: StepUpPolicy, caBundle: string): Promise<void> {
+  async #keepLastGood(policy: StepUpPolicy, kindUid: string, caBundle: string): Promise<void> {
     const { name } = policy.metadata;
     const lastGood = this.#lastGoodOf(name);
-    if (lastGood !== undefined) await this.#put(name, withBundle(lastGood, caBundle), referenceTo(policy));
+    if (lastGood === undefined) return;
+    const { metadata } = lastGood;
+    const ofItsKind = {
+      ...lastGood,
+      metadata: { ...metadata, labels: { ...metadata.labels, [kindUidLabel]: kindUid } },
+    };
+    await this.#put(name, withBundle(ofItsKind, caBundle), referenceTo(policy));
   }
 
   #lastGoodOf(name: string): NewConfiguration | undefined {
@@ -196,8 +202,10 @@ export class PolicyReconciler {
 
   /** A gate goes with its policy, unless the policy went with its kind: then what it governs is refused. */
   async #withoutPolicy(name: string): Promise<void> {
-    const gate = this.#lastGoodOf(name);
-    if (gate === undefined || (await this.#options.kind.isThere(gate.metadata.labels?.[kindUidLabel]))) {
+    const known = this.#lastGood.get(name);
+    const gate = known ?? this.#lastGoodOf(name);
+    const kindUid = gate?.metadata.labels?.[kindUidLabel];
+    if (gate === undefined || kindUid === undefined || (await this.#options.kind.isThere(kindUid))) {
       await this.#remove(name);
       return;
     }
@@ -207,6 +215,8 @@ export class PolicyReconciler {
       return;
     }
     const put = await this.#put(name, withBundle(gate, context.caBundle));
+    // One that an earlier leader is said to have written gets the bundle, and is not defended: anybody may have made it up.
+    if (known === undefined) this.#lastGood.delete(name);
     if (put.kind === 'Stale') this.#queue.addAfter(name, staleMs);
   }
 
