@@ -26,7 +26,9 @@ export function objectionToWord(
   policy: Policy,
   gatekeepers: readonly Policy[],
 ): string | undefined {
-  const { verdict, decidedBy, decidedVia } = word;
+  const { verdict, bypass, decidedBy, decidedVia } = word;
+  // Before whose word it is: the requester may withdraw, and must not break the glass by the same word.
+  if (bypass === true && verdict !== 'Approve') return 'bypass goes with the verdict Approve';
   if (verdict === 'Withdraw') {
     const mayWithdraw = [approval.spec.requester.username, approval.spec.createdBy?.username];
     const isTheirs = decidedVia === undefined && mayWithdraw.includes(decidedBy.username);
@@ -75,12 +77,11 @@ export function objectionTo(
 
 /** Breaking the glass needs no seat in any requirement, but a person of their own who is neither asking nor gated. */
 function objectionToBypass(
-  { verdict, decidedBy, decidedVia }: Word,
+  { decidedBy, decidedVia }: Word,
   approval: Asked,
   policy: Policy,
   gatekeepers: readonly Policy[],
 ): string | undefined {
-  if (verdict !== 'Approve') return 'bypass goes with the verdict Approve';
   if (policy.spec.bypass?.enabled !== true) return `policy ${policy.metadata.name} does not allow bypass`;
   if (decidedVia !== undefined) return 'nobody breaks the glass on behalf of another';
   const barred = objectionToPerson(personOf(decidedBy), approval.spec.requester);

@@ -87,6 +87,15 @@ describe('a word that stops', () => {
   ])('%s: %s', (_, want, spec) => {
     expect(stopped(spec)).toBe(want);
   });
+  test.each(['Withdraw', 'Deny', 'Revoke', 'Review'] as const)('and breaks the glass (%s) does neither', (verdict) => {
+    for (const under of [policy(), policy({ bypass: { enabled: true } })]) {
+      for (const who of [by(deployer.username), by('alice', 'approvers')]) {
+        const votes = tally(on, words({ verdict, bypass: true, reason: 'now', ...who }), under, [under]);
+        expect([votes.bypassed, votes.approvedAt, votes.stopped]).toEqual([undefined, undefined, undefined]);
+        expect(votes.decisions[0]?.why).toBe('bypass goes with the verdict Approve');
+      }
+    }
+  });
   test.each([
     ['is final, though its decision is deleted', 'Deny', { verdict: 'Deny' as const }],
     ['that did not count stops nothing then either', undefined, { verdict: 'Deny' as const, ...by('eve') }],

@@ -125,6 +125,13 @@ describe('the RBAC verb', () => {
     expect(webhook.rights.asked).toEqual([]);
   });
 
+  test('is not got around by a withdrawal that breaks the glass', async () => {
+    const both = { verdict: 'Withdraw', bypass: true, reason: 'now' };
+    const asks = { username: deployer, uid: 'u', groups: [] };
+    expect(said(await decide(both, asks))).toBe('stepup: bypass goes with the verdict Approve');
+    expect(said(await decide({ ...both, bypass: false }, asks))).toBe('stamped');
+  });
+
   test('that nobody can tell of is a refusal', async () => {
     webhook.rights.error = status(500, 'InternalError');
     const sentence = 'stepup: the API server did not say whether ada has the RBAC verb approve; try again';
