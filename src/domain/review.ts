@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Break glass: one person's word in place of all, and the review that somebody else owes it.
-import type { Approval, ApprovalStatus, Condition, Decision, SeenDecision } from './approval.ts';
+import type { Approval, ApprovalStatus, Condition, Decision, SeenDecision, Stamp } from './approval.ts';
 import { isSamePerson, type Person, personOf } from './person.ts';
 
 /** A counted word: whose, and when. */
@@ -34,11 +34,18 @@ export function bypassersOf({ status }: Approval, decisions: readonly Decision[]
   ];
 }
 
-/** Why somebody may not review the approval; undefined when they may, as far as this goes. */
-export function objectionToReview(reviewer: Person, bypassers: readonly Person[]): string | undefined {
+/**
+ * Why somebody may not review the approval; undefined when they may, as far as this goes. The account that passes a
+ * review on must not have broken the glass either: whom it speaks for is its own word.
+ */
+export function objectionToReview(
+  { decidedBy, decidedVia }: { readonly decidedBy: Stamp; readonly decidedVia?: Stamp | undefined },
+  bypassers: readonly Person[],
+): string | undefined {
   if (bypassers.length === 0) return 'there is no bypass to review';
-  const isOwn = bypassers.some((bypasser) => isSamePerson(bypasser, reviewer));
-  return isOwn ? `${reviewer.username} broke the glass, so somebody else must review it` : undefined;
+  const speakers = [decidedBy, ...(decidedVia === undefined ? [] : [decidedVia])].map(personOf);
+  const own = speakers.find((speaker) => bypassers.some((bypasser) => isSamePerson(bypasser, speaker)));
+  return own && `${own.username} broke the glass, so somebody else must review it`;
 }
 
 const type = 'ReviewRequired';

@@ -211,7 +211,7 @@ function objectionToDecision({ spec, seal }: Decision, engine: string | undefine
   if (engine !== undefined) return objectionToSeal(seal) ?? objectionToEngine(engine, verdict, policy);
   const objection = objectionToSeal(seal) ?? objectionToWord({ ...spec, decidedBy }, approval, policy, gatekeepers);
   if (objection !== undefined || verdict !== 'Review') return objection;
-  return objectionToReview(personOf(decidedBy), bypassers);
+  return objectionToReview({ ...spec, decidedBy }, bypassers);
 }
 
 /** One bypass stands for all that is required; what was received besides is still told. */

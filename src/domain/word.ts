@@ -4,7 +4,6 @@
 import type { Approval, Decision, Stamp, Verdict } from './approval.ts';
 import { exposedTo, stampOf, unabridged } from './caller-stamp.ts';
 import { type Json, type JsonObject, textAt, valueAt } from './json.ts';
-import { personOf } from './person.ts';
 import type { Policy } from './policy.ts';
 import type { Requester } from './request.ts';
 import { bypassersOf, isUnreviewed, objectionToReview } from './review.ts';
@@ -63,7 +62,7 @@ export function speakersOf(submitted: Submitted): Speakers | string {
   const asked = person === undefined ? { decidedBy: whole } : { decidedBy: person, decidedVia: whole };
   const objection =
     objectionToWord({ verdict, bypass, ...asked }, approval, policy, policies) ??
-    (verdict === 'Review' ? objectionToReviewing(asked.decidedBy, approval, decisions) : undefined);
+    (verdict === 'Review' ? objectionToReviewing(asked, approval, decisions) : undefined);
   if (objection !== undefined) return objection;
   const stamp = exposedTo(stampOf(caller, policies), requesterMay);
   if (person !== undefined) return { decidedBy: person, decidedVia: stamp, kind: 'Delegate' };
@@ -80,8 +79,12 @@ function assertedPerson(value: Json | undefined): (Stamp & JsonObject) | string 
     : 'spec.onBehalfOf: must be a username, without spaces around it or hidden characters';
 }
 
-function objectionToReviewing(reviewer: Stamp, approval: Approval, decisions: readonly Decision[]): string | undefined {
-  const objection = objectionToReview(personOf(reviewer), bypassersOf(approval, decisions));
+function objectionToReviewing(
+  reviewer: Parameters<typeof objectionToReview>[0],
+  approval: Approval,
+  decisions: readonly Decision[],
+): string | undefined {
+  const objection = objectionToReview(reviewer, bypassersOf(approval, decisions));
   if (objection !== undefined) return objection;
   const isOver = approval.status?.review !== undefined && !isUnreviewed(approval);
   return isOver ? 'it has been reviewed already' : undefined;

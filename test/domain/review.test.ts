@@ -85,6 +85,27 @@ describe('an approval given by break glass', () => {
     expect(planned(expired, [review], 2_100).status?.review).toBe('Done');
   });
 
+  test('is not reviewed by the account that broke it, whomever it speaks for', () => {
+    const account = (name: string) => ({ username: `system:serviceaccount:ops:${name}` });
+    const named = ['git', 'chat'].map((name) => ({ namespace: 'ops', name }));
+    const under = policy({
+      bypass: { enabled: true },
+      subjects: { exclude: named.map((one) => ({ kind: 'ServiceAccount', ...one })) },
+      approval: { require: [{ name: 'a', approvers: { serviceAccounts: named } }] },
+    });
+    const glassBy = word(filed, { ...bypass.spec, decidedBy: account('git') }, 'uid-bypass');
+    const reviewed = (delegate: string) => {
+      const via = word(
+        filed,
+        { ...review.spec, decidedBy: { username: 'bob' }, decidedVia: account(delegate) },
+        'uid-r',
+      );
+      return planned(filed, [glassBy, via], 200, { policy: under }).status?.review;
+    };
+    expect(reviewed('chat')).toBe('Done');
+    expect(reviewed('git')).toBe('Required');
+  });
+
   test('says so when the word came to light only after the end', () => {
     const unaware = { ...expired, status: { phase: 'Consumed', endedAt: at(90).toISOString() } } as Approval;
     const next = planned(unaware, [bypass], 2_100);
