@@ -92,7 +92,7 @@ export function covers(approval: Approval, { attempt, policy, ownNamespace }: As
 /** What the approval, which covers the attempt, is to it now. */
 export function weigh(approval: Approval, question: Question): Candidate {
   const { attempt, policy, policies, view, now, request } = question;
-  const votes = tally(approval, view.decisions, policy, policies, originalsIn(view, approval));
+  const votes = tally(askedBy(approval, attempt), view.decisions, policy, policies, originalsIn(view, approval));
   const life = lifeOf(approval, votes, policy);
   const standing = (): Standing => {
     const open = openUseOf(approval);
@@ -110,6 +110,14 @@ export function weigh(approval: Approval, question: Question): Candidate {
     return open === undefined ? { kind: 'Usable' } : { kind: 'Usable', lost: open.index };
   };
   return { approval, tally: votes, life, standing: standing() };
+}
+
+/** What an approval does not say of its requester, whoever uses it shows: votes of the same person count for nothing. */
+function askedBy(approval: Approval, { requester: { uid, credential } }: Attempt): Approval {
+  const { requester } = approval.spec;
+  if (requester.uid !== undefined && requester.credential !== undefined) return approval;
+  const shown = { uid, ...(credential === undefined ? {} : { credential }), ...requester };
+  return { ...approval, spec: { ...approval.spec, requester: shown } };
 }
 
 /** Among whom the original is, if the approval is a copy; undefined when the view is too young to know. */

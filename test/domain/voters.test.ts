@@ -6,7 +6,7 @@ import type { Approval, Decision as Word } from '../../src/domain/approval.ts';
 import { ownersNamedBy, recordedOwners } from '../../src/domain/owner.ts';
 import type { Policy } from '../../src/domain/policy.ts';
 import { tally } from '../../src/domain/tally.ts';
-import { approval, at, byHand, deployer, plan, policy, request, situation, word } from './builders.ts';
+import { answer, approval, at, byHand, deployer, plan, policy, request, situation, word } from './builders.ts';
 
 const credentialKey = 'authentication.kubernetes.io/credential-id';
 const asked = request({ requester: { ...deployer, credential: 'JTI=1' } });
@@ -68,6 +68,23 @@ describe('one person under two names', () => {
   ])('may not approve what the requester does, told by %s', (_, over, says) => {
     expect(why(by('alice', over))).toBe(says);
   });
+});
+
+test('a vote by who turns out to use the approval, under another name, does not count', () => {
+  // Made by hand, it says no UID: who the requester is shows when it comes.
+  const made = approval(asked, policy(), { spec: { ...byHand(), requester: { username: deployer.username } } });
+  const used = (over: object, spec: object = {}) => {
+    const { createdBy = { username: '' }, ...rest } = byHand();
+    const one = { ...made, spec: { ...made.spec, ...rest, createdBy: { ...createdBy, ...over }, ...spec } };
+    const words = one.spec.origin === 'Asked' ? [word(one, by('alice', over))] : [];
+    return answer({ request: asked, approvals: [one], words });
+  };
+  expect(used({})).toBe('Allowed Reserved');
+  expect(used({ uid: deployer.uid })).toBe('Denied ApprovalRequired');
+  expect(used({ extra: { [credentialKey]: ['JTI=1'] } })).toBe('Denied ApprovalRequired');
+  const ahead = { origin: 'Asked', createdBy: { username: deployer.username } };
+  expect(used({ uid: 'uid-alice' }, ahead)).toBe('Allowed Reserved');
+  expect(used({ uid: deployer.uid }, ahead)).toBe('Denied ApprovalRequired');
 });
 
 describe('an owner', () => {
