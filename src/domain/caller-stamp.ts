@@ -35,6 +35,16 @@ export function unabridged(caller: Requester): Stamp & JsonObject {
   return stamped(caller, [...caller.groups]);
 }
 
+/** Whoever asks for itself is the requester as it was authenticated: what it says of its pod would be a mere claim. */
+export function requesterOf({ username, uid, pod, credential }: Requester): JsonObject {
+  return {
+    username,
+    ...(uid === '' ? {} : { uid }),
+    ...(pod === undefined ? {} : { pod }),
+    ...(credential === undefined ? {} : { credential }),
+  };
+}
+
 /** The stamp with what the requester could do to speak as this caller, if anything. */
 export function exposedTo(stamp: Stamp & JsonObject, requesterMay: string | undefined): Stamp & JsonObject {
   return requesterMay === undefined ? stamp : { ...stamp, requesterMay };

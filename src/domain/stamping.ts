@@ -4,7 +4,7 @@
 import { type Approval, type ApprovalAction, type Decision, isEnded, type Verdict } from './approval.ts';
 import { hasTargetChanged } from './asked-on.ts';
 import { isNameOfAttempt, targetLabel, targetLabelOf } from './attempt.ts';
-import { exposedTo, stampOf, unabridged } from './caller-stamp.ts';
+import { exposedTo, requesterOf, stampOf, unabridged } from './caller-stamp.ts';
 import { digestVersion, isKnownVersion, previousDigestVersion } from './change-digest.ts';
 import { objectionToExposure } from './exposure.ts';
 import { isObject, type Json, type JsonObject, textAt, valueAt } from './json.ts';
@@ -129,7 +129,10 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
     spec: {
       ...spec,
       policy: { name: read.policyName, uid: policy.metadata.uid, generation: policy.metadata.generation },
-      requester: requesterToStore(spec.requester, owners, origin === 'Asked' ? caller.node : undefined),
+      requester:
+        origin === 'Asked'
+          ? requesterToStore(requesterOf(caller), owners, caller.node)
+          : requesterToStore(spec.requester, owners, undefined),
       change: changeToStore(spec.change),
       ttlSeconds: ttlToStore(spec.ttlSeconds, policy),
       origin,

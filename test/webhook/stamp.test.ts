@@ -217,9 +217,32 @@ describe('an approval asked ahead by its requester', () => {
       patched(await webhook.stamp(asked({ requester }, extra)))['/spec'].requester;
     expect(await nodeIn({ 'authentication.kubernetes.io/node-name': ['node-1'] })).toEqual({
       username: deployer,
+      uid: 'u',
       node: { name: 'node-1' },
     });
-    expect(await nodeIn({})).toEqual({ username: deployer });
+    expect(await nodeIn({})).toEqual({ username: deployer, uid: 'u' });
+  });
+
+  test('is for the identity that asks, not for one that it names', async () => {
+    const extra = {
+      'authentication.kubernetes.io/pod-name': ['web-1'],
+      'authentication.kubernetes.io/pod-uid': ['uid-web-1'],
+      'authentication.kubernetes.io/credential-id': ['JTI=1'],
+    };
+    const claimed = { username: deployer, uid: 'v', pod: { name: 'trusted', uid: 'uid-trusted' }, credential: 'JTI=2' };
+    const asks = (requester: object, userInfo: object) =>
+      webhook.stamp(
+        approval({ spec: { requester }, review: { userInfo: { username: deployer, groups: [], ...userInfo } } }),
+      );
+    const pod = { name: 'web-1', uid: 'uid-web-1' };
+    const whole = { username: deployer, uid: 'u', pod, credential: 'JTI=1' };
+    expect(patched(await asks({ username: deployer }, { uid: 'u', extra }))['/spec'].requester).toEqual(whole);
+    expect(patched(await asks(claimed, { uid: 'u', extra }))['/spec'].requester).toEqual(whole);
+    expect(patched(await asks(claimed, {}))['/spec'].requester).toEqual({ username: deployer });
+    // An approver says whom the approval is for.
+    expect(patched(await webhook.stamp(approval({ spec: { requester: claimed } })))['/spec'].requester).toEqual(
+      claimed,
+    );
   });
 
   test('is one of at most so many that wait, under each policy, and decided ones do not count', async () => {
