@@ -3,7 +3,7 @@
 // What a policy approves by itself (approval.auto): each use recorded in an approval of its own that carries it from the start.
 import type { Approval, ApprovalSpec } from './approval.ts';
 import type { Attempt } from './attempt.ts';
-import { type Candidate, isOfSameAttempt, nextName, type Question } from './candidate.ts';
+import { type Candidate, isRefusedByPeople, nextName, type Question } from './candidate.ts';
 import { digestVersion } from './change-digest.ts';
 import { missingElsewhere, type Waiting } from './group.ts';
 import { useOf } from './reservation.ts';
@@ -31,11 +31,6 @@ export function autoAnswer(question: Question, candidates: readonly Candidate[])
   if (waiting !== undefined) return { kind: 'Waits', waiting };
   const approvalName = nextName(question, candidates);
   return { kind: 'Approves', approvalName, use: useOf(attempt, digestVersion, now, []) };
-}
-
-function isRefusedByPeople(approval: Approval, attempt: Attempt): boolean {
-  const phase = approval.status?.phase;
-  return (phase === 'Denied' || phase === 'Revoked') && isOfSameAttempt(approval, attempt);
 }
 
 /** The approval that is about to be made, as the group asks about it. */

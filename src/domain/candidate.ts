@@ -132,6 +132,12 @@ export function isOfSameAttempt(approval: Approval, attempt: Attempt): boolean {
   return key === attempt.attemptKeys[versionOf(approval.spec)] || usesOf(approval).some((use) => isUseOf(use, attempt));
 }
 
+/** True when people have said no to the attempt: a policy that approves by itself does not decide over their heads. */
+export function isRefusedByPeople(approval: Approval, attempt: Attempt): boolean {
+  const phase = approval.status?.phase;
+  return (phase === 'Denied' || phase === 'Revoked') && isOfSameAttempt(approval, attempt);
+}
+
 /** The approval of an attempt for which none is filed: what it takes is asked of it. */
 export function unfiled(attempt: Attempt, now: Date): Approval {
   return {

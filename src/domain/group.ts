@@ -4,7 +4,16 @@
 // asked in parallel, reserve and deny in turn for ever (ADR 0006), or spend one approval for nothing.
 import type { Approval } from './approval.ts';
 import { type Attempt, attemptOf, isNamespaceObject } from './attempt.ts';
-import { type Candidate, covers, isOfSameAttempt, nextName, type Question, unfiled, weigh } from './candidate.ts';
+import {
+  type Candidate,
+  covers,
+  isOfSameAttempt,
+  isRefusedByPeople,
+  nextName,
+  type Question,
+  unfiled,
+  weigh,
+} from './candidate.ts';
 import { type CoverageRow, labelsOf, rowsFor, speaksOfObject } from './coverage.ts';
 import { describe } from './describe.ts';
 import { effectivePolicy, sharedSelectorKeys } from './effective-policy.ts';
@@ -52,9 +61,12 @@ export function missingElsewhere(question: Question, usable: Approval): Waiting 
       .map((approval) => weigh(approval, asked));
     const group = covering.filter(({ standing }) => standing.kind !== 'Over');
     if (group.some(({ standing }) => standing.kind === 'Usable' || standing.kind === 'SameUse')) continue;
-    // A policy that approves by itself is satisfied, unless people are asked already.
+    // A policy that approves by itself is satisfied, unless people are asked already, or have said no: what a cache
+    // does not hold.
     const isAsked = group.some(({ standing }) => standing.kind === 'Undecided');
-    if (!isAsked && question.autoOpen?.has(name) === true) continue;
+    const { approvals, isLive } = question.view;
+    const isLeft = isAsked || !isLive || approvals.some((approval) => isRefusedByPeople(approval, other.attempt));
+    if (!isLeft && question.autoOpen?.has(name) === true) continue;
     const [waiting] = group;
     if (waiting !== undefined) {
       const { approval } = waiting;

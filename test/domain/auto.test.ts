@@ -197,4 +197,24 @@ describe('with another policy on the same request', () => {
     const more = { approvals: [ofSecond, waiting], words: [word(ofSecond)] };
     expect(under(second, more)).toMatchObject({ outcome: 'Denied', reason: 'WaitingForOthers' });
   });
+
+  test('the other one is not spent where people have refused it in place of the policy', () => {
+    const status = { phase: 'Denied', endedAt: at(30).toISOString() } as const;
+    const asked = (one: typeof status | { phase: 'Expired'; endedAt: string }) => [
+      approval(request(), auto, { name: 'auto-1', uid: 'uid-auto', status: one }),
+      ofSecond,
+    ];
+    const more = { approvals: asked(status), words: [word(ofSecond)] };
+    expect(under(auto, more)).toMatchObject({ outcome: 'Denied', reason: 'ApprovalRequired' });
+    expect(under(second, more)).toMatchObject({ outcome: 'Denied', reason: 'WaitingForOthers' });
+    const over = { ...more, approvals: asked({ ...status, phase: 'Expired' }) };
+    expect(under(auto, over)).toMatchObject({ outcome: 'Allowed', reason: 'AutoApproved' });
+    expect(under(second, over)).toMatchObject({ outcome: 'Allowed', reason: 'Reserved' });
+  });
+
+  test('the other one is not spent on a cache, which holds no refusals', () => {
+    const more = { approvals: [ofSecond], words: [word(ofSecond)], isLive: false };
+    expect(under(second, more)).toMatchObject({ outcome: 'Denied', reason: 'WaitingForOthers' });
+    expect(under(second, { ...more, isLive: true })).toMatchObject({ outcome: 'Allowed', reason: 'Reserved' });
+  });
 });
