@@ -4,7 +4,7 @@
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import type { Abstention, Approval } from '../../domain/approval.ts';
-import { targetLabel } from '../../domain/attempt.ts';
+import { targetKeyOf, targetLabel, targetLabelOf } from '../../domain/attempt.ts';
 import {
   type Considered,
   type EngineAnswer,
@@ -193,18 +193,21 @@ export class EngineReconciler {
     }
   }
 
-  /** Ended ones too, which no cache has: what was used before is what an engine wants to know. */
-  async #othersOn({ metadata }: StepUpApproval): Promise<Considered['others']> {
+  /**
+   * Ended ones too, which no cache has: what was used before is what an engine wants to know. Labels only find, for
+   * whoever made an approval may change them: a history of something else would lie to the engine.
+   */
+  async #othersOn({ metadata, spec }: StepUpApproval): Promise<Considered['others']> {
     const { approvalClient, sealing, own } = this.#options;
-    const label = metadata.labels?.[targetLabel];
-    if (label === undefined) return [];
+    const label = targetLabelOf(spec);
+    const key = targetKeyOf(spec);
     const namespaces = [...new Set([metadata.namespace, own.namespace])];
     const lists = await Promise.all(
       namespaces.map((namespace) => approvalClient.list({ namespace, labelSelector: `${targetLabel}=${label}` })),
     );
     return lists
       .flatMap(({ items }) => items)
-      .filter(({ metadata: { uid } }) => uid !== metadata.uid)
+      .filter((one) => one.metadata.uid !== metadata.uid && targetKeyOf(one.spec) === key)
       .map((one) => sealing.reader.approval(one));
   }
 
