@@ -18,6 +18,8 @@ export interface Power {
 }
 
 const admission = 'admissionregistration.k8s.io';
+/** Where the rights to constrained impersonation are. */
+const constrained = { group: 'authentication.k8s.io' };
 const certificates = 'certificates.k8s.io';
 const writes = ['create', 'update', 'patch', 'delete'];
 
@@ -54,7 +56,10 @@ export function powersOverAll({ namespace, keysSecret }: Own): readonly Power[] 
   ];
 }
 
-/** Powers over the vote of one voter: to act as them, or as a member of a group that their vote counts by. */
+/**
+ * Powers over the vote of one voter: to act as them, or as a member of a group that their vote counts by. Since Kubernetes
+ * 1.36 impersonation may be granted for some acts only, by verbs of its own (KEP-5284); which acts is not asked.
+ */
 export function powersOver(voter: Stamp, policy: Policy): readonly Power[] {
   const account = serviceAccountOf(voter.username);
   const counting = new Set(requirementsOf(policy).flatMap(({ approvers }) => approvers?.groups ?? []));
@@ -62,6 +67,12 @@ export function powersOver(voter: Stamp, policy: Policy): readonly Power[] {
   return [
     { verb: 'impersonate', group: '', resource: 'users', name: voter.username },
     ...groups.map((name) => ({ verb: 'impersonate', group: '', resource: 'groups', name })),
+    ...(account === undefined
+      ? [
+          { ...constrained, verb: 'impersonate:user-info', resource: 'users', name: voter.username },
+          ...groups.map((name) => ({ ...constrained, verb: 'impersonate:user-info', resource: 'groups', name })),
+        ]
+      : [{ ...constrained, verb: 'impersonate:serviceaccount', resource: 'serviceaccounts', ...account }]),
     ...(account === undefined
       ? []
       : [

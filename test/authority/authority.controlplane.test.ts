@@ -304,6 +304,8 @@ describe('a broken glass', () => {
     const key = await asked('urgent');
     expectRefusal(await people.decide(ada, key, bypass), 'ada has not the RBAC verb bypass on stepuppolicies/services');
     expectRefusal(await people.decide(rootBot, key, bypass), 'the requester may not approve its own action');
+    const withdrawal = { ...bypass, verdict: 'Withdraw' } as const;
+    expectRefusal(await people.decide(rootBot, key, withdrawal), 'bypass goes with the verdict Approve');
     expectRefusal(await people.decide(planner, key, bypass), `${planner.user} is gated itself`);
     expect((await people.decide(eve, key, { bypass: true })).code).toBe(403);
     expect(await unreviewed()).toBe(0);

@@ -238,7 +238,7 @@ describe('the kinds', () => {
     expect(await putStatus(metadata.name, { phase: to })).toBe('');
   });
 
-  test('a decision is immutable, and a bypass needs a reason', async () => {
+  test('a decision is immutable, and a bypass needs a reason and approves', async () => {
     const spec = { approval: { name: 'some', uid: 'some-uid' }, verdict: 'Approve' };
     const decision = {
       apiVersion: 'stepup.dev/v1alpha1',
@@ -252,6 +252,10 @@ describe('the kinds', () => {
     });
     const bypass = { ...decision, metadata: { name: 'bypass', namespace: 'prod' }, spec: { ...spec, bypass: true } };
     expect(await tryApply(bypass)).toMatchObject({ stderr: expect.stringContaining('a bypass needs a reason') });
+    const withdrawal = { ...bypass, spec: { ...bypass.spec, verdict: 'Withdraw', reason: 'now' } };
+    expect(await tryApply(withdrawal)).toMatchObject({
+      stderr: expect.stringContaining('bypass goes with the verdict Approve'),
+    });
   });
 
   test.each([

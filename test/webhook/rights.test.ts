@@ -161,6 +161,8 @@ describe('a requester that could vote itself', () => {
   test.each([
     'impersonate users ada',
     'impersonate groups approvers',
+    'impersonate:user-info users ada',
+    'impersonate:user-info groups approvers',
     'impersonate groups system:masters',
     'get secrets stepup-keys',
   ])('has the vote refused where the policy does: %s', async (power) => {

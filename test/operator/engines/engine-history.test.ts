@@ -14,7 +14,11 @@ const under = policy({ approval: { require: [{ name: 'rules', engine: 'opa' }] }
 
 function stored(name: string, target: string, status: object): StepUpApproval {
   const { metadata, spec } = approval(request({ name: target }), under, { name, uid: `uid-${name}` });
-  return { metadata: { ...metadata, labels: { [targetLabel]: 'of-another' } }, spec, status } as unknown as StepUpApproval;
+  return {
+    metadata: { ...metadata, labels: { [targetLabel]: 'of-another' } },
+    spec,
+    status,
+  } as unknown as StepUpApproval;
 }
 
 test('labels that somebody has put on approvals change nothing of what an engine is told', async () => {
