@@ -49,6 +49,13 @@ function copied(ofWhat: string): string {
   return `it is a copy ${ofWhat}; create it without createdBy, or have it approved`;
 }
 
+/** True when an instant that was written as an approval was made is too far from its creation: another one was made then. */
+export function isOfAnother({ metadata }: Pick<Approval, 'metadata'>, writtenAt: string): boolean {
+  const ageSeconds = (Date.parse(metadata.creationTimestamp) - Date.parse(writtenAt)) / 1000;
+  // Instants of creation are whole seconds, so one may seem to be a second earlier than it was.
+  return !(ageSeconds >= -skewSeconds - 1 && ageSeconds <= stampedForSeconds);
+}
+
 /** True when the stamp, on which an original bears its nonce too, was certainly made after the instant. */
 export function isStampedAfter({ spec }: Pick<Approval, 'spec'>, instant: Date | undefined): boolean {
   const { stampedAt } = spec.createdBy ?? {};

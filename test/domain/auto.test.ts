@@ -30,7 +30,7 @@ const open = new Set([auto.metadata.name]);
 
 /** The approval that the policy gives to a request by itself, as it is stored. */
 function given(asked = request(), under = auto, status?: ApprovalStatus): Approval {
-  const decision = decided({ request: asked, policy: under, autoOpen: new Set([under.metadata.name]) });
+  const decision = decided({ request: asked, policy: under, autoOpen: new Set([under.metadata.name]), seconds: 0 });
   if (decision.outcome !== 'Allowed' || decision.reason !== 'AutoApproved') throw new Error(`it ${decision.reason}`);
   return approval(asked, under, {
     name: decision.approvalName,
@@ -143,6 +143,26 @@ describe('what a policy has approved', () => {
     expect(plan(situation(forged, { policy: auto })).status?.conditions).toContainEqual(
       expect.objectContaining({ type: 'Tampered', status: 'True' }),
     );
+  });
+
+  test('is worth nothing as a copy that somebody restored, whose write lost once before', () => {
+    const copied = (seconds: number): Approval => ({
+      ...given(),
+      metadata: { ...given().metadata, uid: 'uid-copy', creationTimestamp: at(seconds).toISOString() },
+    });
+    // The watch tells the same of the copy's use as it told of the original's, which has served since.
+    const seen = { kind: 'State', object: deployment('web:1', 2), isNext: true } as const;
+    const restored = (seconds: number) => {
+      const one = copied(seconds);
+      return written(one, plan(situation(one, { policy: auto, seen, now: at(seconds + 1) })));
+    };
+    const used = (seconds: number) =>
+      answer({ policy: auto, request: another(4), approvals: [restored(seconds)], seconds: seconds + 2 });
+    expect([restored(90).status?.phase, used(90)]).toEqual(['Approved', 'Allowed Reserved']);
+    expect([restored(95).status?.phase, used(95)]).toEqual(['Expired', 'Denied ApprovalRequired']);
+    expect(tally(copied(95), [], auto, []).missing).toContain('it is a copy of one that was given at');
+    expect(tally(copied(-61), [], auto, []).missing).toBe('');
+    expect(tally(copied(-62), [], auto, []).missing).not.toBe('');
   });
 
   test('is worth nothing without the use that it was made with', () => {
