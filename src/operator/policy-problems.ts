@@ -18,6 +18,7 @@ export interface Problem {
     | 'NeverMatched'
     | 'UnguardedCEL'
     | 'MarkOnNewObject'
+    | 'NobodyReviews'
     | 'TooManyEntries'
     | 'NamespaceShapesMissing';
   /** What is wrong, and what to do. */
@@ -108,7 +109,16 @@ function keyOf({ kind, namespace = '*', name }: Subject): string {
 
 /** What works, but not as whoever wrote the policy may think. */
 export function warnings(policy: Policy, ownUsername: string): readonly Problem[] {
-  return [...subjectProblems(policy, ownUsername), ...conditionProblems(policy)];
+  return [...subjectProblems(policy, ownUsername), ...conditionProblems(policy), ...reviewProblems(policy)];
+}
+
+/** A review is an approver's word: neither an engine nor the policy itself gives one. */
+function reviewProblems({ spec }: Policy): readonly Problem[] {
+  const isReviewed = (spec.approval.require ?? []).some(({ engine }) => engine === undefined);
+  if (spec.bypass?.enabled !== true || isReviewed) return [];
+  const message =
+    'spec.bypass is enabled and spec.approval.require names no people, so a broken glass stays unreviewed; name approvers, or disable bypass';
+  return [{ reason: 'NobodyReviews', message }];
 }
 
 function subjectProblems(policy: Policy, ownUsername: string): readonly Problem[] {

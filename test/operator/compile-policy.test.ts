@@ -241,6 +241,24 @@ describe('problems', () => {
       ],
       works: true,
     },
+    {
+      given: 'a glass that nobody may review',
+      spec: {
+        actions: [deletion],
+        bypass: { enabled: true },
+        approval: { auto: { ratePerHour: 1 } },
+      },
+      want: [
+        'NobodyReviews: spec.bypass is enabled and spec.approval.require names no people, so a broken glass stays unreviewed; name approvers, or disable bypass',
+      ],
+      works: true,
+    },
+    {
+      given: 'a glass that somebody may review',
+      spec: { actions: [deletion], bypass: { enabled: true }, approval },
+      want: [],
+      works: true,
+    },
   ])('$given', ({ spec, want, works }) => {
     const { configuration, problems } = compile('sample', spec);
     expect(problems.map(({ reason, message }) => `${reason}: ${message}`)).toEqual(want);
