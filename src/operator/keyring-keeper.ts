@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the keyring: makes it once, adds a key when the newest has grown old, and puts it back where it is taken away.
 import { generateKeyPairSync } from 'node:crypto';
+import { type Json, sameJson } from '../domain/json.ts';
 import { type KeptKey, Keyring } from '../domain/keyring.ts';
 import { after } from '../domain/life.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '../kube/api-error.ts';
@@ -56,13 +57,16 @@ export class KeyringKeeper {
     const secret = secrets.objects.get(id);
     const now = clock.now();
     const stored = secret === undefined ? 'it does not exist' : usable(readKeyring(secret));
+    // Only the leader adds keys: whoever could write another one there would vote as anybody.
+    const isForeign = this.#known !== undefined && !sameJson(stored as Json, this.#known as unknown as Json);
+    if (this.#known !== undefined && isForeign) {
+      const problem = typeof stored === 'string' ? stored : 'it has other keys';
+      log.warn({ secret: id.name, problem }, 'putting the keyring back');
+      await this.#store(secret, this.#known);
+      onRestored();
+      return;
+    }
     if (typeof stored === 'string') {
-      if (this.#known !== undefined) {
-        log.warn({ secret: id.name, problem: stored }, 'putting the keyring back');
-        await this.#store(secret, this.#known);
-        onRestored();
-        return;
-      }
       // Keys that nobody can read any more are for an admin to restore or to delete: all votes hang on them.
       if (secret !== undefined)
         throw new Error(`secret ${id.namespace}/${id.name}: ${stored}; restore it, or delete it`);
@@ -86,6 +90,7 @@ export class KeyringKeeper {
     try {
       if (secret === undefined) await client.create({ metadata: id, type: keyringSecretType, data });
       else await client.replace({ ...secret, data });
+      this.#known = keys;
     } catch (error) {
       if (!isConflict(error) && !isAlreadyExists(error) && !isNotFound(error)) throw error;
       this.#queue.addAfter(queueKey, againMs);
