@@ -146,6 +146,9 @@ test('B2 a stale watch cache is asked about first, and a denial on it files one 
   release();
   const { name } = approvalIn(denied);
   expect(reviews().map(versionOf)).toEqual([before.resourceVersion, after.resourceVersion]);
+  // It is filed after the answer has gone out.
+  await eventually('the approval to be filed', async () => (await approvalsOn(lab, 'b2')).length > 0);
+  expect(approvalIn(await setImage(lab, 'b2')).name, 'asked again').toBe(name);
   const filed = await approvalsOn(lab, 'b2');
   expect(filed.map(({ metadata }) => metadata.name)).toEqual([name]);
   expect(await timesWith('b2', 'nginx:2')).toBe(0);
