@@ -80,10 +80,10 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
   const tamperings = counter('stepup_tampering_total', 'Foreign changes of what the gate stands on.', 'kind');
   const settlements = counter('stepup_settlements_total', 'Reservations settled, by what was found.', 'result');
   const tampered = once(
-    'stepup_tampered_total',
+    'stepup_unsealed_total',
     () =>
       new Counter({
-        name: 'stepup_tampered_total',
+        name: 'stepup_unsealed_total',
         help: 'Approvals on which something was found that bears no seal of stepup.',
         registers,
       }),

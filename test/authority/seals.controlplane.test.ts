@@ -162,7 +162,7 @@ describe('while the webhooks are away', () => {
   test('is counted and told by an event', async () => {
     const withSeals = forgeries.filter(({ says }) => says !== undefined).length;
     await eventually('the metric to follow', async () => {
-      expect(await counted(stepup, 'stepup_tampered_total')).toBeGreaterThanOrEqual(withSeals);
+      expect(await counted(stepup, 'stepup_unsealed_total')).toBeGreaterThanOrEqual(withSeals);
       return true;
     });
     const { items } = await actors.do<{ items: { reason: string; type: string; note: string }[] }>(
