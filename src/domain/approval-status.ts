@@ -7,7 +7,7 @@ import type { Life } from './life.ts';
 import { reviewOf, votesText } from './review.ts';
 import { serviceAccountOf } from './subject.ts';
 import type { Tally } from './tally.ts';
-import { tamperedCondition } from './tampering.ts';
+import { tamperedCondition } from './unsealed.ts';
 import { contentCondition, isSeenByUs } from './verification.ts';
 
 /** What was concluded about an approval, to be written down. */

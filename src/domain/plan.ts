@@ -12,7 +12,7 @@ import { openUseOf } from './reservation.ts';
 import { isUnreviewed, keptFrom, reviewCondition, reviewedStatus } from './review.ts';
 import { type Seen, settle } from './settle.ts';
 import { type Tally, tally } from './tally.ts';
-import { tamperedEvent } from './tampering.ts';
+import { tamperedEvent } from './unsealed.ts';
 import { isFiledByUs } from './verification.ts';
 
 export interface Situation {

@@ -12,7 +12,7 @@ import { openUseOf } from '../domain/reservation.ts';
 import { keptFrom } from '../domain/review.ts';
 import { withSealedReleases } from '../domain/seal.ts';
 import { type Seen, settle } from '../domain/settle.ts';
-import { tamperedType } from '../domain/tampering.ts';
+import { tamperedType } from '../domain/unsealed.ts';
 import { isConflict, isNotFound } from '../kube/api-error.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { EventRecorder } from '../kube/events.ts';
