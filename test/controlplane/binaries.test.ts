@@ -43,6 +43,9 @@ test('the cache key names the pinned version', () => {
   expect(describeTool('kube-apiserver').cacheKey).toMatch(/^v1\.37\.2-[0-9a-f]{12}$/);
   expect(describeTool('helm').cacheKey).toMatch(/^v3\.22\.0-[0-9a-f]{12}$/);
   expect(describeTool('opa').cacheKey).toMatch(/^v1\.22\.3-[0-9a-f]{12}$/);
+  expect(describeTool('helm4').cacheKey).toMatch(/^v4\.3\.1-[0-9a-f]{12}$/);
+  expect(describeTool('promtool').cacheKey).toMatch(/^v0\.316\.0-[0-9a-f]{12}$/);
+  expect(describeTool('glua').cacheKey).toMatch(/^v1\.1\.2-[0-9a-f]{12}$/);
 });
 
 test('without Go it is said what to do, and nothing half-built stays', async () => {

@@ -46,7 +46,8 @@ export async function ensureBinary(name: ToolName, options: BinariesOptions = {}
   return cached;
 }
 
-function toolsDir(env: Readonly<Record<string, string | undefined>>): string {
+/** Where built and fetched tools are kept, from STEPUP_TOOLS_DIR or XDG_CACHE_HOME. */
+export function toolsDir(env: Readonly<Record<string, string | undefined>>): string {
   return env.STEPUP_TOOLS_DIR || join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'stepup', 'tools');
 }
 

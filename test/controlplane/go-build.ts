@@ -20,7 +20,7 @@ export async function goBuild(tool: Tool, target: string, { env, say }: GoBuildO
   const draft = `${target}.${process.pid}.tmp`;
   const startedAt = performance.now();
   const elapsed = () => `${Math.round((performance.now() - startedAt) / 1000)} s`;
-  say(`building ${tool.name} ${tool.cacheKey} (a cold build of all tools takes about 9 minutes on two cores)`);
+  say(`building ${tool.name} ${tool.cacheKey} (a cold build of all tools takes about 13 minutes on two cores)`);
   const heartbeat = setInterval(() => say(`still building ${tool.name}, ${elapsed()}`), heartbeatMs);
   try {
     await runGo(['build', ...tool.buildFlags, '-o', draft, tool.goPackage], tool, env);
