@@ -69,6 +69,8 @@ function clusterVariables({ release }: GuardContext): readonly Variable[] {
         ["variables.subresource == 'status' || variables.resource == 'stepuppolicies'", 'true'],
         // What it made itself it may take back.
         ["variables.resource == 'stepupapprovals'", `${authorOf('createdBy')} != request.userInfo.username`],
+        // Whoever speaks for a person wrote it: a sync account applies its decisions again at every interval.
+        ['has(oldObject.spec.decidedVia)', `${authorOf('decidedVia')} != request.userInfo.username`],
         ['true', `${authorOf('decidedBy')} != request.userInfo.username`],
       ]),
     },
@@ -77,7 +79,7 @@ function clusterVariables({ release }: GuardContext): readonly Variable[] {
   ];
 }
 
-function authorOf(field: 'createdBy' | 'decidedBy'): string {
+function authorOf(field: 'createdBy' | 'decidedBy' | 'decidedVia'): string {
   return `oldObject.?spec.${field}.username.orValue('')`;
 }
 

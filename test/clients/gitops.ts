@@ -33,11 +33,17 @@ const plurals: Readonly<Record<string, string>> = {
   ConfigMap: 'api/v1/namespaces/prod/configmaps',
   Service: 'api/v1/namespaces/prod/services',
   Deployment: 'apis/apps/v1/namespaces/prod/deployments',
+  StepUpDecision: 'apis/stepup.dev/v1alpha1/namespaces/prod/stepupdecisions',
 };
 
 /** A client with the gated account's own token. */
 export function gatedClient({ kubeconfigs }: Pick<Installation, 'kubeconfigs'>): AdminClient {
-  const config = JSON.parse(readFileSync(kubeconfigs.deployer, 'utf8')) as {
+  return clientOf(kubeconfigs.deployer);
+}
+
+/** A client with the token in that kubeconfig. */
+export function clientOf(kubeconfig: string): AdminClient {
+  const config = JSON.parse(readFileSync(kubeconfig, 'utf8')) as {
     clusters: { cluster: { server: string; 'certificate-authority-data': string } }[];
     users: { user: { token: string } }[];
   };
