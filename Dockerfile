@@ -5,9 +5,10 @@
 # The image of stepup: Node, the bundle, nothing else. The bundle is made outside, by `npm run build`, so that what is
 # tested is what is shipped. Not run where no container engine runs: there the tests start the same bundle directly.
 #
-#   npm run build && docker build --tag ghcr.io/stepup-dev/stepup:0.1.0 .
+#   npm run build && docker build --tag ghcr.io/stepup-dev/stepup:dev .
 #
-# BASE can be pinned: --build-arg BASE=<repository>@sha256:<digest>
+# The base is pinned by whoever builds: --build-arg BASE=<repository>@sha256:<digest>, as the release does
+# (.github/workflows/release.yaml). Several architectures: docker buildx bake (docker-bake.hcl); the bundle is the same for all.
 ARG BASE=gcr.io/distroless/nodejs24-debian13:nonroot
 FROM ${BASE}
 
@@ -15,7 +16,7 @@ LABEL org.opencontainers.image.title="stepup" \
       org.opencontainers.image.description="Step-up approval for Kubernetes" \
       org.opencontainers.image.licenses="Apache-2.0"
 
-# The bundle and, beside it, its source map.
+# The bundle, the licences of what is in it, and its bill of materials. Source maps stay outside: nothing reads them here.
 COPY dist/ /app/dist/
 
 # Numeric, so that runAsNonRoot can be checked without reading /etc/passwd of the image.

@@ -5,7 +5,8 @@
 import { defineConfig } from 'vitest/config';
 
 const modelTests = ['test/model/model.test.ts'];
-const harnessTests = ['test/controlplane/**/*.test.ts'];
+// With them what takes seconds and no control plane: bundling.
+const harnessTests = ['test/controlplane/**/*.test.ts', 'test/supply/bundle.test.ts'];
 const controlPlaneTests = ['test/**/*.controlplane.test.ts', 'test/chart/**/*.test.ts', 'test/e2e/**/*.test.ts'];
 const slow = { testTimeout: 60_000, hookTimeout: 180_000 };
 
