@@ -16,13 +16,14 @@ import { consuming } from './row-consuming.ts';
 import { direct } from './row-direct.ts';
 import { expiry } from './row-expiry.ts';
 import { fromMemory } from './row-from-memory.ts';
+import { idle } from './row-idle.ts';
 import { many } from './row-many.ts';
 import { retry } from './row-retry.ts';
 import { start } from './row-start.ts';
 import { storm } from './row-storm.ts';
 import { ungated } from './row-ungated.ts';
 
-const rows: readonly Row[] = [start, fromMemory, direct, ungated, consuming, storm, retry, expiry, many];
+const rows: readonly Row[] = [start, idle, fromMemory, direct, ungated, consuming, storm, retry, expiry, many];
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
 const help = `Usage: npm run bench -- [options]

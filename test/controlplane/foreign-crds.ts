@@ -55,6 +55,9 @@ const sources: readonly Source[] = [
   },
 ];
 
+/** The modules that the kinds come from, with their versions. */
+export const foreignModules: readonly string[] = sources.map(({ module }) => module);
+
 /**
  * Paths of the CRD files of cert-manager, prometheus-operator, Flux and Argo CD, for `kubectl create -f`: apply would
  * put the larger ones into an annotation that is too small for them. Fetched once, with progress on stderr; rejects when
