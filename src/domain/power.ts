@@ -17,20 +17,24 @@ export interface Power {
   readonly name?: string;
 }
 
-const admission = 'admissionregistration.k8s.io';
+export const admissionGroup = 'admissionregistration.k8s.io';
+/** What changes what admission does or is asked, for everybody's votes at once. */
+export const admissionKinds = [
+  'mutatingwebhookconfigurations',
+  'mutatingadmissionpolicies',
+  'mutatingadmissionpolicybindings',
+  'validatingwebhookconfigurations',
+  'validatingadmissionpolicies',
+  'validatingadmissionpolicybindings',
+] as const;
+
 /** Where the rights to constrained impersonation are. */
 const constrained = { group: 'authentication.k8s.io' };
 const certificates = 'certificates.k8s.io';
 const writes = ['create', 'update', 'patch', 'delete'];
 
-/** What changes what admission does or is asked, for everybody's votes at once. */
 const ofAdmission: readonly (readonly [group: string, resource: string])[] = [
-  [admission, 'mutatingwebhookconfigurations'],
-  [admission, 'mutatingadmissionpolicies'],
-  [admission, 'mutatingadmissionpolicybindings'],
-  [admission, 'validatingwebhookconfigurations'],
-  [admission, 'validatingadmissionpolicies'],
-  [admission, 'validatingadmissionpolicybindings'],
+  ...admissionKinds.map((kind) => [admissionGroup, kind] as const),
   ['apiregistration.k8s.io', 'apiservices'],
 ];
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What gets around the gate from behind, told from RBAC: the rights that no gated account may hold (design, section 5).
 import { type GrantRule, type Grants, rulesOf, type Subject } from './grants.ts';
+import { admissionGroup, admissionKinds } from './power.ts';
 import { type Identity, isGated, type Subjects, serviceAccountPrefix } from './subject.ts';
 
 export interface Surroundings {
@@ -27,7 +28,7 @@ interface Power {
   readonly name: string;
   readonly why: string;
   readonly verbs: readonly string[];
-  readonly group: string;
+  readonly groups: readonly string[];
   readonly resources: readonly string[];
   /** Where a grant in one namespace gives it; elsewhere it takes one for the whole cluster. */
   readonly namespaces?: 'own' | 'own and kube-system';
@@ -42,15 +43,8 @@ const powers: readonly Power[] = [
     name: 'Impersonate',
     why: 'may act as an approver, or as an account that nobody gates',
     verbs: ['impersonate', 'impersonate:user-info', 'impersonate:serviceaccount'],
-    group: '',
-    resources: ['users', 'groups', 'serviceaccounts'],
-    namespaces: 'own and kube-system',
-  },
-  {
-    name: 'Impersonate',
-    why: 'may act as an approver, or as an account that nobody gates',
-    verbs: ['impersonate', 'impersonate:user-info', 'impersonate:serviceaccount'],
-    group: 'authentication.k8s.io',
+    // The second group has the rights to constrained impersonation (KEP-5284).
+    groups: ['', 'authentication.k8s.io'],
     resources: ['users', 'groups', 'serviceaccounts'],
     namespaces: 'own and kube-system',
   },
@@ -58,7 +52,7 @@ const powers: readonly Power[] = [
     name: 'ReadKeys',
     why: "may read stepup's keys",
     verbs: read,
-    group: '',
+    groups: [''],
     resources: ['secrets'],
     namespaces: 'own',
   },
@@ -66,7 +60,7 @@ const powers: readonly Power[] = [
     name: 'RunAsStepup',
     why: 'may start pods that run as stepup',
     verbs: start,
-    group: '',
+    groups: [''],
     resources: ['pods', 'replicationcontrollers'],
     namespaces: 'own',
   },
@@ -74,7 +68,7 @@ const powers: readonly Power[] = [
     name: 'RunAsStepup',
     why: 'may start pods that run as stepup',
     verbs: start,
-    group: 'apps',
+    groups: ['apps'],
     resources: ['deployments', 'statefulsets', 'daemonsets', 'replicasets'],
     namespaces: 'own',
   },
@@ -82,7 +76,7 @@ const powers: readonly Power[] = [
     name: 'RunAsStepup',
     why: 'may start pods that run as stepup',
     verbs: start,
-    group: 'batch',
+    groups: ['batch'],
     resources: ['jobs', 'cronjobs'],
     namespaces: 'own',
   },
@@ -91,7 +85,7 @@ const powers: readonly Power[] = [
     why: "may enter stepup's pods",
     // Over WebSockets a connection is a GET.
     verbs: ['get', 'create', 'update', 'patch'],
-    group: '',
+    groups: [''],
     resources: ['pods/exec', 'pods/attach', 'pods/ephemeralcontainers'],
     namespaces: 'own',
   },
@@ -99,14 +93,14 @@ const powers: readonly Power[] = [
     name: 'EnterPods',
     why: 'may enter any pod through its node',
     verbs: ['get', 'create'],
-    group: '',
+    groups: [''],
     resources: ['nodes/proxy'],
   },
   {
     name: 'MintTokens',
     why: "may have tokens of stepup's account, or of one that nobody gates",
     verbs: ['create'],
-    group: '',
+    groups: [''],
     resources: ['serviceaccounts/token'],
     namespaces: 'own and kube-system',
   },
@@ -114,7 +108,7 @@ const powers: readonly Power[] = [
     name: 'MintTokens',
     why: "may have a Secret filled with a token of stepup's account, or of one that nobody gates",
     verbs: ['create'],
-    group: '',
+    groups: [''],
     resources: ['secrets'],
     namespaces: 'own and kube-system',
   },
@@ -122,49 +116,42 @@ const powers: readonly Power[] = [
     name: 'IssueCertificates',
     why: 'may have certificates made in the name of an approver',
     verbs: ['approve', 'sign'],
-    group: 'certificates.k8s.io',
+    groups: ['certificates.k8s.io'],
     resources: ['signers'],
   },
   {
     name: 'ChangeAdmission',
     why: 'may change or take away what asks stepup, and what changes votes before they are stamped',
     verbs: write,
-    group: 'admissionregistration.k8s.io',
-    resources: [
-      'validatingwebhookconfigurations',
-      'mutatingwebhookconfigurations',
-      'validatingadmissionpolicies',
-      'validatingadmissionpolicybindings',
-      'mutatingadmissionpolicies',
-      'mutatingadmissionpolicybindings',
-    ],
+    groups: [admissionGroup],
+    resources: admissionKinds,
   },
   {
     name: 'ChangeAPIServices',
     why: "may have another server answer for stepup's objects",
     verbs: write,
-    group: 'apiregistration.k8s.io',
+    groups: ['apiregistration.k8s.io'],
     resources: ['apiservices'],
   },
   {
     name: 'ChangeKinds',
     why: "may delete or redefine stepup's kinds",
     verbs: write,
-    group: 'apiextensions.k8s.io',
+    groups: ['apiextensions.k8s.io'],
     resources: ['customresourcedefinitions'],
   },
   {
     name: 'ChangePolicies',
     why: 'may change whom and what policies gate, or what approvals say of themselves',
     verbs: write.filter((verb) => verb !== 'create'),
-    group: 'stepup.dev',
+    groups: ['stepup.dev'],
     resources: ['stepuppolicies', 'stepuppolicies/status', 'stepupapprovals/status'],
   },
   {
     name: 'WidenRights',
     why: 'may give itself rights that it does not have',
     verbs: ['escalate', 'bind'],
-    group: 'rbac.authorization.k8s.io',
+    groups: ['rbac.authorization.k8s.io'],
     resources: ['clusterroles', 'roles'],
     namespaces: 'own',
   },
@@ -192,9 +179,9 @@ function reaches({ namespaces }: Power, namespace: string | undefined, where: Su
 }
 
 /** The rights as the API server reads them (plugin/pkg/auth/authorizer/rbac, pkg/apis/rbac/v1/evaluation_helpers.go). */
-function gives({ verbs, group, resources }: Power): (rule: GrantRule) => boolean {
+function gives({ verbs, groups, resources }: Power): (rule: GrantRule) => boolean {
   return (rule) =>
-    (rule.apiGroups ?? []).some((one) => one === '*' || one === group) &&
+    (rule.apiGroups ?? []).some((one) => one === '*' || groups.includes(one)) &&
     verbs.some((verb) => rule.verbs.some((one) => one === '*' || one === verb) && mayName(rule, verb)) &&
     resources.some((resource) => (rule.resources ?? []).some((one) => isResource(one, resource)));
 }
