@@ -89,7 +89,7 @@ describe('the bill of materials', () => {
   });
 
   test('tells packages inside packages apart', () => {
-    expect(packagesOf(['node_modules/a/node_modules/@b/c/d.js', 'node_modules/a/e.js', 'f.ts'])).toEqual([
+    expect(packagesOf(['node_modules/a/node_modules/@b/c/d.js', '../x/node_modules/a/lib/e.js', 'f.ts'])).toEqual([
       'node_modules/a',
       'node_modules/a/node_modules/@b/c',
     ]);

@@ -19,7 +19,11 @@ interface LockedPackage {
 
 /** Folders of the packages that these files belong to, as package-lock.json names them. */
 export function packagesOf(files: readonly string[]): readonly string[] {
-  const folders = files.flatMap((file) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []);
+  const folders = files.flatMap((file) => {
+    // Where node_modules is a link, paths begin elsewhere; packages may lie inside packages.
+    const inside = file.slice(Math.max(file.indexOf('node_modules/'), 0));
+    return /^node_modules\/(?:.*\/node_modules\/)?(?:@[^/]+\/)?[^/]+/.exec(inside)?.[0] ?? [];
+  });
   return [...new Set(folders)].toSorted();
 }
 
