@@ -181,6 +181,13 @@ describe('rbac-escalation', () => {
     await robot.passes(patch('clusterrole dying', { rules: null }));
   });
 
+  test('a role of many rules is held against what it was, too', async () => {
+    const verbs = Array.from({ length: 500 }, (_, n) => `verb-${n}`);
+    await robot.prepare(create(role('many', ...verbs)));
+    await robot.passes(patch('clusterrole many', { rules: verbs.slice(1).map(rule) }));
+    await robot.refused(patch('clusterrole many', { rules: verbs.map(rule) }), says('UPDATE clusterroles many'));
+  });
+
   test('labels and subjects changed at once are one change', async () => {
     await apply(stepup.cluster, [binding('prod', 'one')]);
     const both = { metadata: { labels: { 'helm.sh/chart': 'web-2' } }, subjects: [subject('two')] };
@@ -335,7 +342,7 @@ describe('credential-rotation and key-revocation', () => {
     await robot.passes(words(`-n prod label secret plain ${mark}=payments`));
   });
 
-  test('new data that takes a key away is for people as a whole, passes once and is recorded once', async () => {
+  test('new data that takes a key away is for people as a whole, and recorded by key-revocation alone', async () => {
     const one = patch('-n prod secret dropped', { data: { user: null }, stringData: { key: 'k2' } });
     await robot.passesOnce(one, says('UPDATE secrets prod/dropped'), change('dropped', { user: 'u', key: 'k' }));
     const recorded = await records('dropped');
