@@ -345,11 +345,10 @@ describe('credential-rotation and key-revocation', () => {
   test('new data that takes a key away is for people as a whole, and recorded by key-revocation alone', async () => {
     const one = patch('-n prod secret dropped', { data: { user: null }, stringData: { key: 'k2' } });
     await robot.passesOnce(one, says('UPDATE secrets prod/dropped'), change('dropped', { user: 'u', key: 'k' }));
-    const recorded = await records('dropped');
-    expect(new Set(recorded)).toEqual(new Set(['key-revocation']));
-    const rotated = change('dropped', { user: 'u2', key: 'k2' });
-    await robot.passes(rotated);
-    expect((await records('dropped')).sort()).toEqual(['credential-rotation', ...recorded]);
+    expect(new Set(await records('dropped'))).toEqual(new Set(['key-revocation']));
+    await robot.passes(change('dropped', { user: 'u2', key: 'k2' }));
+    const rotations = (await records('dropped')).filter((name) => name === 'credential-rotation');
+    expect(rotations).toHaveLength(1);
   });
 
   test('an approval takes the mark away once, and then nobody is asked', async () => {
