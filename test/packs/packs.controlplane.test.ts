@@ -80,7 +80,15 @@ describe('production-exec', () => {
     },
   );
 
-  test('the proxy of a node is refused, its logs of a pod are not connections', async () => {
+  test.each(['true', 'false'])('kubectl exec with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=%s is refused', async (value) => {
+    const { code, stderr } = await stepup.kubectl('root-bot', ['-n', 'prod', 'exec', 'shell', '--', 'id'], {
+      env: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: value },
+    });
+    expect(code).not.toBe(0);
+    expect(stderr).toContain(says('CONNECT pods/exec prod/shell'));
+  });
+
+  test('the proxy of a node is refused, and logs are no connection', async () => {
     await robot.refused(raw('GET', '/api/v1/nodes/standin/proxy/pods'), says('CONNECT nodes/proxy standin'));
     expect((await robot.run(words('-n prod logs shell'))).stderr).not.toContain('stepup:');
   });
