@@ -6,6 +6,7 @@ import { Command, Option } from 'commander';
 import { BadOptionError, type ServeOptions, serveOptions } from '../config/options.ts';
 import { createLog, errorFields } from '../observe/log.ts';
 import { type DoctorOptions, doctor, doctorExit } from './doctor.ts';
+import { type ObservedOptions, observed, observedExit } from './observed.ts';
 import { serve } from './serve.ts';
 import { type StaticManifestsOptions, staticManifests } from './static-manifests.ts';
 import { runUninstall } from './uninstall.ts';
@@ -54,6 +55,22 @@ program
     } catch (error) {
       process.stderr.write(`stepup doctor: ${errorFields(error).error}\n`);
       process.exitCode = doctorExit.notDone;
+    }
+  });
+
+program
+  .command('observed')
+  .description('show what policies in mode Observe would have blocked: exit code 0 nothing, 1 something, 2 not known')
+  .argument('[policies...]', 'policies to look at; all that observe, when none is named')
+  .addOption(new Option('--kubeconfig <file>', 'kubeconfig to use, as kubectl would'))
+  .addOption(new Option('--context <name>', 'context of the kubeconfig'))
+  .addOption(new Option('-o, --output <format>', 'how to print').choices(['table', 'wide', 'json']).default('table'))
+  .action(async (names: readonly string[], options: ObservedOptions) => {
+    try {
+      process.exitCode = await observed(names, options, (text) => process.stdout.write(text), new Date());
+    } catch (error) {
+      process.stderr.write(`stepup observed: ${errorFields(error).error}\n`);
+      process.exitCode = observedExit.notDone;
     }
   });
 

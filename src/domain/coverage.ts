@@ -140,9 +140,11 @@ function rowsOfAction(
     add('DeletionByUpdate', ['UPDATE'], namespaces.flatMap(withSubresources), 'SelectedNamespaces');
   }
   if (marks.length > 0 && (operations.includes('UPDATE') || operations.includes('DELETE'))) {
-    const isMarked = (resources: readonly string[], reach: Reach) =>
-      resources.length > 0 &&
-      rows.push({ shape: 'MarkRemoved', operations: ['UPDATE'], apiGroups, resources, reach, action, marks });
+    const isMarked = (all: readonly string[], reach: Reach) => {
+      const resources = all.filter((name) => !(action.resources.includes(name) && bindsMarks(action, marks)));
+      if (resources.length > 0)
+        rows.push({ shape: 'MarkRemoved', operations: ['UPDATE'], apiGroups, resources, reach, action, marks });
+    };
     isMarked(mains.flatMap(withSubresources), 'Selected');
     isMarked(namespaces.flatMap(withSubresources), 'SelectedNamespaces');
   }
@@ -218,6 +220,15 @@ function doorsToIdentities(action: Action, isSelective: boolean): readonly Cover
     tokenSecrets('Selected'),
     ...(isSelective ? [tokenSecrets('ExemptNamespaces')] : []),
   ];
+}
+
+/** True when the action's own fields hold all the marks: a second row about them would make a second effect of one change. */
+function bindsMarks({ operations, fields, digestIgnore = [] }: Action, marks: readonly string[]): boolean {
+  if (!operations.includes('UPDATE') || fields === undefined) return false;
+  return marks.every((mark) => {
+    const isIgnored = digestIgnore.some((place) => isWithin(mark, place) || isWithin(place, mark));
+    return !isIgnored && fields.some((field) => isWithin(mark, field));
+  });
 }
 
 /** Both subresources may write metadata too (measured on a Namespace: a label is gone after PATCH …/status). */

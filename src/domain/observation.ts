@@ -12,23 +12,39 @@ export interface Observed {
   readonly since: string;
   readonly lastAt: string;
   /** Newest first. */
-  readonly recent?: readonly Blocked[];
+  readonly recent?: readonly Recent[];
+  /** By what they have in common, the newest first. What finds no room is only in wouldHaveBlocked. */
+  readonly blocked?: readonly BlockedSum[];
 }
 
-/** A request that would have been refused. */
-export interface Blocked {
+export interface Recent {
   readonly at: string;
   readonly requester: string;
   readonly action: string;
 }
 
+/** A request that would have been refused: whose, for what, and the reason code that it would have had. */
+export interface Blocked {
+  readonly requester: string;
+  readonly action: string;
+  readonly reason: string;
+}
+
+/** How often the same was seen. */
+export interface BlockedSum extends Blocked {
+  readonly count: number;
+  readonly lastAt: string;
+}
+
 const mostRecent = 10;
+/** The schema's bound: a status is one object in etcd, written every few seconds. */
+const mostBlocked = 50;
 
 /** One request more. */
 export function observedOne(
   seen: Observed | undefined,
   policy: Policy,
-  blocked: Omit<Blocked, 'at'> | undefined,
+  blocked: Blocked | undefined,
   now: Date,
 ): Observed {
   const at = now.toISOString();
@@ -38,7 +54,8 @@ export function observedOne(
     wouldHaveBlocked: blocked === undefined ? 0 : 1,
     since: at,
     lastAt: at,
-    recent: blocked === undefined ? [] : [{ at, ...blocked }],
+    recent: blocked === undefined ? [] : [{ at, requester: blocked.requester, action: blocked.action }],
+    blocked: blocked === undefined ? [] : [{ ...blocked, count: 1, lastAt: at }],
   };
   return observedTogether(seen, one);
 }
@@ -56,5 +73,16 @@ export function observedTogether(a: Observed | undefined, b: Observed): Observed
     recent: [...(b.recent ?? []), ...(a.recent ?? [])]
       .sort((one, other) => other.at.localeCompare(one.at))
       .slice(0, mostRecent),
+    blocked: summed([...(b.blocked ?? []), ...(a.blocked ?? [])]),
   };
+}
+
+function summed(all: readonly BlockedSum[]): readonly BlockedSum[] {
+  const sums = new Map<string, BlockedSum>();
+  for (const one of all) {
+    const key = JSON.stringify([one.requester, one.action, one.reason]);
+    const { count = 0, lastAt = '' } = sums.get(key) ?? {};
+    sums.set(key, { ...one, count: count + one.count, lastAt: lastAt > one.lastAt ? lastAt : one.lastAt });
+  }
+  return [...sums.values()].sort((one, other) => other.lastAt.localeCompare(one.lastAt)).slice(0, mostBlocked);
 }

@@ -171,7 +171,10 @@ export class Gate {
     const seen = lookedOn(verdict);
     if (policy !== undefined) {
       const isBlocked = seen.outcome === 'WouldDeny' && seen.isPolicys;
-      this.#dependencies.observations.note(policy, isBlocked ? wordsOf(request) : undefined);
+      this.#dependencies.observations.note(
+        policy,
+        isBlocked ? { ...wordsOf(request), reason: seen.reason } : undefined,
+      );
     }
     return seen;
   }

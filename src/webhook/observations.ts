@@ -32,7 +32,7 @@ export class Observations {
   }
 
   /** Counts a request; blocked: it would have been refused. */
-  note(policy: Policy, blocked: Omit<Blocked, 'at'> | undefined): void {
+  note(policy: Policy, blocked: Blocked | undefined): void {
     const { name } = policy.metadata;
     const { clock } = this.#dependencies;
     this.#pending.set(name, observedOne(this.#pending.get(name), policy, blocked, clock.now()));

@@ -1,12 +1,17 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The ready-made policies: what they say, and how values are laid over them.
+import { readdirSync, readFileSync } from 'node:fs';
+import { load } from 'js-yaml';
 import { describe, expect, test } from 'vitest';
-import { type Policy, packsOf, render } from './chart.ts';
+import { chart, type Policy, packsOf, render, root } from './chart.ts';
 
 const restart = '/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt';
 const approvers = { groups: ['approvers'] };
 const all = 'CREATE,UPDATE,DELETE';
+const more = [
+  ...['production-exec', 'rbac-escalation', 'token-release', 'credential-rotation', 'key-revocation', 'new-egress'],
+];
 
 describe('ready-made policies', () => {
   test('are three, each under its own name', async () => {
@@ -16,6 +21,34 @@ describe('ready-made policies', () => {
       ['production-deploys.yaml', 'StepUpPolicy', 'production-deploys'],
       ['secret-deletion.yaml', 'StepUpPolicy', 'secret-deletion'],
     ]);
+  });
+
+  test('more are there, each off until its value says so', async () => {
+    const all = readdirSync(`${chart}/packs`).map((file) => file.replace('.yaml', ''));
+    const defaults = load(readFileSync(`${chart}/values.yaml`, 'utf8')) as { packs: Record<string, unknown> };
+    expect(Object.keys(defaults.packs).sort()).toEqual(all.sort());
+    const on = Object.fromEntries(more.map((name) => [name, { enabled: true }]));
+    expect(Object.keys(await packs(on))).toEqual(all.map((name) => `${name}.yaml`));
+  });
+
+  test.each(more)('%s blocks once it is on, binds to the content and asks people', async (name) => {
+    const { spec } = pack(await packs({ [name]: { enabled: true } }), name);
+    expect(spec).toMatchObject({
+      mode: 'Enforce',
+      approval: { require: [{ name: 'approvers', count: 1, approvers }] },
+      grant: { binding: 'Content', ttlSeconds: expect.any(Number) },
+      request: { whenPending: 'Deny' },
+    });
+    expect(spec).not.toHaveProperty('subjects');
+    const observing = await packs({ [name]: { enabled: true, spec: { mode: 'Observe' } } });
+    expect(pack(observing, name).spec).toEqual({ ...spec, mode: 'Observe' });
+  });
+
+  test.each(more)('%s has a page that names its value and its test', (name) => {
+    const page = readFileSync(`${root}docs/packs/${name}.md`, 'utf8');
+    expect(page).toContain(`--set packs.${name}.enabled=true`);
+    expect(page).toContain('test/packs/');
+    expect(readFileSync(`${root}docs/packs/README.md`, 'utf8')).toContain(`](${name}.md)`);
   });
 
   test.each([

@@ -19,6 +19,7 @@ test.each([
   [['uninstall', '--help'], '--tls-secret'],
   [['uninstall', '--help'], '--keys-secret'],
   [['doctor', '--help'], '--output'],
+  [['observed', '-h'], '[policies...]'],
   [['static-manifests', '--release=gate'], 'system:serviceaccount:stepup-system:gate-uninstall'],
   [['--version'], 'dev'],
 ])(
@@ -37,6 +38,7 @@ test.each([
   [['serve', '--log-level=trace'], 'Allowed choices are debug, info, warn, error'],
   [['serve', '--webhook-port=65536'], '--webhook-port: must be a port, at most 65535, not "65536"'],
   [['doctor', '--output=xml'], 'Allowed choices are text, json'],
+  [['observed', '--output=yaml'], 'Allowed choices are table, wide, json'],
   [['static-manifests', '--kubeconfig=x'], "unknown option '--kubeconfig=x'"],
   [['uninstall', '--retention-seconds=1'], "unknown option '--retention-seconds=1'"],
 ])(

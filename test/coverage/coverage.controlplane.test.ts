@@ -54,7 +54,7 @@ const intro = `# What the ready-made policies gate
 Made by \`test/coverage\` from the discovery of a real API server and the rules that each policy is compiled into; a kind that
 the test does not know fails it. A door is another way to an effect that the policy governs
 ([\`domain/coverage.ts\`](../src/domain/coverage.ts)). Which requests of a kind are asked about is decided by the policy's
-fields and conditions.
+fields and conditions; [the packs' own pages](packs/README.md) tell.
 `;
 
 function classTable(): string {

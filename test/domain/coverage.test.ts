@@ -43,6 +43,58 @@ describe('the ready-made policy', () => {
       'NamespaceLeaves UPDATE core namespaces,namespaces/status,namespaces/finalize AllNamespaces',
     ]);
   });
+  const leaves = 'NamespaceLeaves UPDATE core namespaces,namespaces/status,namespaces/finalize AllNamespaces';
+  const goes = 'NamespaceDeletion DELETE core namespaces SelectedNamespaces';
+  test.each<readonly [string, readonly string[]]>([
+    [
+      'production-exec',
+      [
+        'Action CONNECT core pods/exec Selected',
+        'Connect CONNECT core pods/attach,pods/portforward,pods/proxy,services/proxy Selected',
+        'Connect CONNECT core nodes/proxy ClusterScoped',
+        'Action UPDATE core pods/ephemeralcontainers Selected',
+        leaves,
+      ],
+    ],
+    [
+      'token-release',
+      [
+        'Action CREATE core serviceaccounts/token Selected',
+        'Identity CREATE certificates.k8s.io certificatesigningrequests ClusterScoped',
+        'Identity UPDATE certificates.k8s.io certificatesigningrequests/approval ClusterScoped',
+        'IdentityElsewhere CREATE core serviceaccounts,pods ExemptNamespaces',
+        'TokenSecret CREATE,UPDATE core secrets Selected',
+      ],
+    ],
+    [
+      'key-revocation',
+      [
+        'Action UPDATE,DELETE core secrets Selected',
+        'DeletionByUpdate UPDATE core secrets,secrets/status,secrets/finalize Selected',
+        'MarkRemoved UPDATE core secrets/status,secrets/finalize Selected',
+        goes,
+        leaves,
+      ],
+    ],
+    [
+      'new-egress',
+      [
+        'Action CREATE,UPDATE,DELETE networking.k8s.io networkpolicies Selected',
+        'DeletionByUpdate UPDATE networking.k8s.io networkpolicies,networkpolicies/status,networkpolicies/finalize Selected',
+        goes,
+        leaves,
+      ],
+    ],
+  ])('%s has these doors', (name, want) => {
+    expect(doors(pack(name))).toEqual(want);
+  });
+  test('rbac-escalation governs cluster-scoped kinds, and those of every namespace', () => {
+    const { spec } = pack('rbac-escalation');
+    expect(spec).not.toHaveProperty('namespaceSelector');
+    expect(spec.actions.flatMap(({ resources }) => resources)).toEqual([
+      ...['clusterroles', 'roles', 'clusterrolebindings', 'rolebindings'],
+    ]);
+  });
   const production = pack('production-deploys');
   const rows: readonly (readonly [string, readonly string[], Partial<Parameters<typeof request>[0]>])[] = [
     ['a new Deployment', ['Action'], { operation: 'CREATE' }],

@@ -96,6 +96,20 @@ describe('a token', () => {
   test.each(rows)('%s: %s', (_, want, spec) => {
     expect(outcome(token(spec), capped)).toBe(want);
   });
+  test('that Kubernetes writes into a Secret has no end, so no cap allows it', () => {
+    const secrets = { group: '', resource: 'secrets', name: 's' };
+    const secret = (account: string, type = 'kubernetes.io/service-account-token'): JsonObject => ({
+      type,
+      metadata: { name: 's', uid: 'u', annotations: { 'kubernetes.io/service-account.name': account } },
+    });
+    const changed = (account: string, more: JsonObject = {}) =>
+      request({ ...secrets, oldObject: secret('robot'), object: { ...secret(account), ...more } });
+    expect(outcome(creation(secret('robot'), secrets), capped)).toBe('TokenTooLong');
+    expect(outcome(creation(secret('robot'), secrets), under)).toBe('needs approval to CREATE');
+    expect(outcome(creation(secret('robot', 'Opaque'), secrets), capped)).toBe('OutsideFields');
+    expect(outcome(changed('admin'), capped)).toBe('TokenTooLong');
+    expect(outcome(changed('robot', { data: { a: 'b' } }), capped)).toBe('OutsideFields');
+  });
   test('for a pod that asks for 3607 s lives a year', () => {
     const day = policy({ actions: [{ ...tokens, maxTokenSeconds: 86_400 }] });
     const spec = { expirationSeconds: 3607 };
@@ -206,6 +220,23 @@ describe('marks', () => {
     expect(outcome(request({ subresource: 'status', oldObject: tier('a'), object: tier(undefined) }), marked)).toBe(
       'needs approval to UPDATE',
     );
+  });
+  const naming = (more: Partial<Action> = {}) => {
+    const fields = ['/spec/template', '/metadata/labels/tier'];
+    return policy({ ...marked.spec, actions: [{ ...deploys, fields, ...more }] });
+  };
+  const both = update(tier('a'), tier(undefined, deployment('web:2', 2)));
+  test('that the action names among its fields are one effect with the others', () => {
+    expect(outcome(both, naming())).toBe('needs approval to UPDATE');
+    expect(attempt(both, naming()).change.fields).toEqual(['/metadata/labels/tier', '/spec/template']);
+    expect(outcome(update(tier('a'), tier(undefined)), naming())).toBe('needs approval to UPDATE');
+    expect(outcome({ ...both, subresource: 'status' }, naming()), 'by another way').toBe('needs approval to UPDATE');
+  });
+  test.each<readonly [string, Partial<Action>]>([
+    ['does not bind', { digestIgnore: ['/metadata/labels'] }],
+    ['does not name all of', { fields: ['/spec/template', '/metadata/labels/tier/x'] }],
+  ])('that the action %s stay an effect of their own', (_, more) => {
+    expect(outcome(both, naming(more))).toBe('SeveralEffects');
   });
   test('taken away along with a governed field are two effects', () => {
     expect(outcome(update(tier('a'), tier(undefined, deployment('web:2', 2))), marked)).toBe('SeveralEffects');

@@ -75,3 +75,10 @@ test('says what it could not read', async () => {
   expect(await doctor([], '/nowhere')).toMatchObject({ code: 2 });
   expect(await doctor(['-o', 'xml'])).toMatchObject({ code: 2 });
 });
+
+test('stepup observed says that there is nothing to look at where stepup is not installed', async () => {
+  const env = { KUBECONFIG: plane.adminKubeconfig };
+  const { code, stderr, stdout } = await runCommand(process.execPath, [binary, 'observed'], { env });
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toBe('stepup observed: this cluster has no stepuppolicies; install stepup first\n');
+});

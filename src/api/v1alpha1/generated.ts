@@ -395,6 +395,15 @@ export interface StepUpPolicy extends KubeObject {
         readonly requester: string;
         readonly action: string;
       }[];
+      /** What would have been refused, by requester, action and reason, the newest first. What finds no room is counted in wouldHaveBlocked only. */
+      readonly blocked?: readonly {
+        readonly requester: string;
+        readonly action: string;
+        /** The code that the refusal would have had. */
+        readonly reason: string;
+        readonly count: number;
+        readonly lastAt: string;
+      }[];
     };
     readonly conditions?: readonly ({
       readonly type: string;

@@ -1,0 +1,168 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// stepup observed: what policies in mode Observe would have blocked, as their status tells.
+import type { StepUpPolicy } from '../api/kinds.ts';
+import { isEnforced } from '../domain/policy.ts';
+import { type DeniedReason, deniedReasons } from '../domain/reason.ts';
+import { isForbidden, isNotFound } from '../kube/api-error.ts';
+import { ResourceClient } from '../kube/resource-client.ts';
+import { stepUpPolicies } from '../kube/resources.ts';
+import type { RestClient } from '../kube/rest.ts';
+import { connectAsUser } from './connect.ts';
+
+export interface ObservedOptions {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly output: 'table' | 'wide' | 'json';
+}
+
+export const observedExit = { nothing: 0, something: 1, notDone: 2 } as const;
+
+/** What one policy would have blocked: of whom, what, where, why, how often, and when last. */
+export interface ObservedRow {
+  readonly policy: string;
+  readonly requester: string;
+  /** "DELETE secrets" */
+  readonly action: string;
+  /** "prod/db", or a name alone */
+  readonly target: string;
+  readonly reason: string;
+  readonly count: number;
+  readonly lastAt: string;
+}
+
+/** One observing policy and all that it saw. */
+export interface ObservedPolicy {
+  readonly policy: string;
+  /** Requests that it was asked about. */
+  readonly requests: number;
+  readonly wouldHaveBlocked: number;
+  /** Of these, how many stand in no row: the status has room for fifty. */
+  readonly unlisted: number;
+  readonly since?: string;
+}
+
+/** Prints what it finds; resolves to the exit code. Rejects where it could not look. names: all policies when empty. */
+export async function observed(
+  names: readonly string[],
+  options: ObservedOptions,
+  print: (text: string) => void,
+  now: Date,
+): Promise<number> {
+  const rest = await connectAsUser(options);
+  try {
+    const policies = chosen(await readPolicies(rest), names);
+    const rows = policies.flatMap(rowsOf).sort(byPolicyAndAge);
+    const sums = policies.map(sumOf);
+    print(
+      options.output === 'json'
+        ? `${JSON.stringify({ policies: sums, blocked: rows }, null, 2)}\n`
+        : observedText(sums, rows, { isWide: options.output === 'wide', now }),
+    );
+    return sums.some(({ wouldHaveBlocked }) => wouldHaveBlocked > 0) ? observedExit.something : observedExit.nothing;
+  } finally {
+    rest.close();
+  }
+}
+
+async function readPolicies(rest: RestClient): Promise<readonly StepUpPolicy[]> {
+  try {
+    return (await new ResourceClient<StepUpPolicy>(rest, stepUpPolicies).list()).items;
+  } catch (error) {
+    if (isNotFound(error)) throw new Error('this cluster has no stepuppolicies; install stepup first');
+    if (isForbidden(error)) {
+      throw new Error('you may not list stepuppolicies; have the ClusterRole stepup-viewer bound to you', {
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+/** Those that observe; of names that are given each has to. */
+function chosen(all: readonly StepUpPolicy[], names: readonly string[]): readonly StepUpPolicy[] {
+  for (const name of names) {
+    const named = all.find(({ metadata }) => metadata.name === name);
+    if (named === undefined) throw new Error(`there is no policy ${name}; kubectl get stepuppolicies lists them`);
+    if (isEnforced(named)) {
+      throw new Error(
+        `policy ${name} enforces, so what it blocks are approvals: kubectl get sua -A; set its mode to Observe to count`,
+      );
+    }
+  }
+  return all.filter((policy) => !isEnforced(policy) && (names.length === 0 || names.includes(policy.metadata.name)));
+}
+
+/** Counts are about one generation of the policy; those of an older one say nothing of this one. */
+function countsOf({ metadata, status }: StepUpPolicy) {
+  return status?.observed?.generation === metadata.generation ? status.observed : undefined;
+}
+
+function rowsOf(policy: StepUpPolicy): readonly ObservedRow[] {
+  return (countsOf(policy)?.blocked ?? []).map(({ action: words, requester, reason, count, lastAt }) => {
+    // Names have no spaces.
+    const end = words.lastIndexOf(' ');
+    const [action, target] = [words.slice(0, end), words.slice(end + 1)];
+    return { policy: policy.metadata.name, requester, action, target, reason, count, lastAt };
+  });
+}
+
+function sumOf(policy: StepUpPolicy): ObservedPolicy {
+  const { requests = 0, wouldHaveBlocked = 0, since, blocked = [] } = countsOf(policy) ?? {};
+  const listed = blocked.reduce((sum, { count }) => sum + count, 0);
+  return {
+    policy: policy.metadata.name,
+    requests,
+    wouldHaveBlocked,
+    unlisted: Math.max(0, wouldHaveBlocked - listed),
+    ...(since === undefined ? {} : { since }),
+  };
+}
+
+function byPolicyAndAge(a: ObservedRow, b: ObservedRow): number {
+  return a.policy.localeCompare(b.policy) || b.lastAt.localeCompare(a.lastAt);
+}
+
+/** For people: a table, and a sentence for each policy that it does not tell all of. */
+export function observedText(
+  policies: readonly ObservedPolicy[],
+  rows: readonly ObservedRow[],
+  { isWide, now }: { readonly isWide: boolean; readonly now: Date },
+): string {
+  if (policies.length === 0)
+    return 'No policy observes. Set mode: Observe in one, or packs.<name>.spec.mode=Observe in the chart.\n';
+  const head = ['POLICY', 'REQUESTER', 'ACTION', 'TARGET', 'COUNT', 'LAST SEEN', 'REASON', ...(isWide ? ['WHY'] : [])];
+  const table = [
+    head,
+    ...rows.map(({ policy, requester, action, target, count, lastAt, reason }) => [
+      ...[policy, requester, action, target, String(count), isWide ? lastAt : ageOf(lastAt, now), reason],
+      ...(isWide ? [Object.hasOwn(deniedReasons, reason) ? deniedReasons[reason as DeniedReason] : ''] : []),
+    ]),
+  ];
+  const notes = policies.flatMap(noteOf);
+  return [...(rows.length === 0 ? [] : [aligned(table)]), ...notes].join('\n').concat('\n');
+}
+
+function noteOf({ policy, requests, wouldHaveBlocked, unlisted, since }: ObservedPolicy): readonly string[] {
+  if (since === undefined) return [`${policy} has seen no request that it governs yet.`];
+  if (wouldHaveBlocked === 0) return [`${policy} would have blocked none of ${requests} since ${since}.`];
+  return unlisted === 0 ? [] : [`${policy} would have blocked ${unlisted} more, which its status has no room for.`];
+}
+
+function aligned(table: readonly (readonly string[])[]): string {
+  const widths = (table[0] ?? []).map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0)));
+  const line = (row: readonly string[]) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('   ');
+  return table.map((row) => line(row).trimEnd()).join('\n');
+}
+
+/** As kubectl tells ages: the largest unit that fits. */
+function ageOf(instant: string, now: Date): string {
+  const seconds = Math.max(0, Math.floor((now.getTime() - new Date(instant).getTime()) / 1000));
+  const units = [
+    ['d', 86_400],
+    ['h', 3_600],
+    ['m', 60],
+  ] as const;
+  const [unit, length] = units.find(([, each]) => seconds >= each) ?? ['s', 1];
+  return `${Math.floor(seconds / length)}${unit} ago`;
+}
