@@ -13,9 +13,10 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Values that look like numbers or booleans are quoted here and in all templates: a release may be called 1234. */}}
 {{- define "stepup.instanceLabels" -}}
-app.kubernetes.io/name: {{ include "stepup.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "stepup.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* What Service, Deployment and budget select: the serving pods, never those of hooks. */}}
@@ -28,11 +29,21 @@ app.kubernetes.io/component: server
 {{ include "stepup.instanceLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: stepup
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* Labels of a pod, by (dict "root" . "component" "server"). One map, so that a label named twice is there once. */}}
+{{- define "stepup.podLabels" -}}
+{{- $labels := include "stepup.labels" .root | fromYaml -}}
+{{- toYaml (mergeOverwrite $labels (deepCopy (.root.Values.podLabels | default dict)) (dict "app.kubernetes.io/component" .component)) -}}
+{{- end -}}
+
+{{- define "stepup.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (include "stepup.fullname" .) -}}
 {{- end -}}
 
 {{- define "stepup.image" -}}
@@ -42,23 +53,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else -}}
 {{- $tagged -}}
 {{- end -}}
-{{- end -}}
-
-{{/* The restricted Pod Security Standard. */}}
-{{- define "stepup.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-seccompProfile:
-  type: RuntimeDefault
-{{- end -}}
-
-{{- define "stepup.containerSecurityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-runAsNonRoot: true
-capabilities:
-  drop: [ALL]
 {{- end -}}
 
 {{/* settle.resources as resource.group, comma separated. */}}

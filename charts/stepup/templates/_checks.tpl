@@ -1,0 +1,88 @@
+{{/* Mistakes that a schema cannot see, or could only name: each message says what to set. Included once, by deployment.yaml. */}}
+{{- define "stepup.check" -}}
+{{- include "stepup.checkNames" . -}}
+{{- include "stepup.checkPorts" . -}}
+{{- include "stepup.checkBudget" . -}}
+{{- include "stepup.checkLabels" . -}}
+{{- include "stepup.checkPacks" . -}}
+{{- include "stepup.checkEngines" . -}}
+{{- end -}}
+
+{{- define "stepup.checkNames" -}}
+{{- $name := include "stepup.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "the name %q, made from that of the release, suits no Service: set fullnameOverride to one of a-z, 0-9 and - that begins with a letter" $name) -}}
+{{- end -}}
+{{- with .Values.serviceAccount -}}
+{{- if and (not .create) (has .name (list nil "" "default")) -}}
+{{- fail "serviceAccount.create is false: set serviceAccount.name to an account that is there, and not default, which every pod of the namespace that names none would share with stepup" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "stepup.checkPorts" -}}
+{{- if eq (int .Values.webhook.port) (int .Values.statusPort) -}}
+{{- fail (printf "webhook.port and statusPort are both %d; choose two" (int .Values.statusPort)) -}}
+{{- end -}}
+{{- if .Values.hostNetwork -}}
+{{- range $value, $port := dict "webhook.port" .Values.webhook.port "statusPort" .Values.statusPort -}}
+{{- if has (int $port) (list 10250 10256) -}}
+{{- fail (printf "%s is %d, which the kubelet or kube-proxy has on every node, and hostNetwork is on; choose another one, such as 10260" $value (int $port)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A budget that lets no pod go holds up every drain of a node. */}}
+{{- define "stepup.checkBudget" -}}
+{{- $replicas := int .Values.replicas -}}
+{{- $least := .Values.podDisruptionBudget.minAvailable -}}
+{{- $needed := 0 -}}
+{{- if kindIs "string" $least -}}
+{{- /* Rounded up, as Kubernetes does. */ -}}
+{{- $needed = div (add (mul $replicas (int (trimSuffix "%" $least))) 99) 100 | int -}}
+{{- else -}}
+{{- $needed = int $least -}}
+{{- end -}}
+{{- if and .Values.podDisruptionBudget.enabled (gt $replicas 1) (ge $needed $replicas) -}}
+{{- fail (printf "podDisruptionBudget.minAvailable is %v of %d replicas, so no pod could be evicted and no node drained; set it to at most %d, or replicas to more" $least $replicas (sub $replicas 1)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "stepup.checkLabels" -}}
+{{- range $value, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels -}}
+{{- range $label, $_ := $labels -}}
+{{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|component|version|part-of|managed-by)|helm\\.sh/chart)$" $label -}}
+{{- fail (printf "%s: %s is set by the chart itself, and things select by it; choose another label" $value $label) -}}
+{{- end -}}
+{{- if regexMatch "^(.+\\.)?(stepup\\.dev|rbac\\.authorization\\.k8s\\.io)/" $label -}}
+{{- fail (printf "%s: %s has a meaning to stepup, or gives the rights of its roles to others; choose another label" $value $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "stepup.checkPacks" -}}
+{{- $known := list -}}
+{{- range $path, $_ := .Files.Glob "packs/*.yaml" -}}
+{{- $known = append $known (base $path | trimSuffix ".yaml") -}}
+{{- end -}}
+{{- range $name, $_ := .Values.packs -}}
+{{- if not (has $name $known) -}}
+{{- fail (printf "packs: there is no ready-made policy %q; there are: %s" $name (join ", " $known)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "stepup.checkEngines" -}}
+{{- $names := list -}}
+{{- range .Values.engines -}}
+{{- if has .name $names -}}
+{{- fail (printf "engines: %s is there twice; give each its own name" .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
+{{- if and $.Values.networkPolicy.enabled (hasPrefix "https:" .url) (not $.Values.networkPolicy.extraEgress) -}}
+{{- fail (printf "engines: %s is at %s, and the NetworkPolicy lets stepup only reach the API server; add where the engine is to networkPolicy.extraEgress" .name .url) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
