@@ -60,7 +60,7 @@ export function valuesOf(text: string): readonly Value[] {
 export function valuesTable(values: readonly Value[]): string {
   const rows = values.map(({ path, comment, default: given }) => {
     const shown = given === undefined ? '' : `\`${given.replaceAll('|', '\\|')}\``;
-    return `| \`${path}\` | ${comment.replaceAll('|', '\\|')} | ${shown} |`;
+    return `| \`${path}\` | ${comment.replaceAll('|', '\\|').replaceAll('<', '&lt;')} | ${shown} |`;
   });
   return ['| value | what it is | default |', '| --- | --- | --- |', ...rows].join('\n');
 }

@@ -3,12 +3,14 @@
 // The chart, the kinds and the examples before a real API server, with none of our webhooks there.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { load } from 'js-yaml';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { KubeObject } from '../controlplane/admin-client.ts';
 import { type ControlPlane, startControlPlane } from '../controlplane/controlplane.ts';
 import { eventually } from '../controlplane/eventually.ts';
+import { foreignCrds } from '../controlplane/foreign-crds.ts';
 import type { CommandResult } from '../controlplane/run-command.ts';
-import { chart, packsOf, render, root, systemNamespace } from './chart.ts';
+import { chart, fixtureValues, packsOf, render, root, systemNamespace } from './chart.ts';
 
 let cluster: ControlPlane;
 
@@ -17,6 +19,9 @@ beforeAll(async () => {
   // Helm's own objects are checked against the restricted standard here: a warning in any answer fails a test.
   await apply(namespace(systemNamespace, { 'pod-security.kubernetes.io/warn': 'restricted' }));
   await apply(namespace('prod', { environment: 'production' }));
+  // What the chart makes for others is of their kinds.
+  const others = (await foreignCrds()).flatMap((file) => ['-f', file]);
+  expect(await cluster.kubectl(['create', ...others])).toMatchObject({ code: 0 });
   const { code, stderr } = await cluster.helm(['install', 'stepup', chart, `--namespace=${systemNamespace}`]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   await eventually('the kinds to be served', async () => (await list('StepUpPolicy')).code === 0);
@@ -27,20 +32,35 @@ afterAll(async () => {
 });
 
 describe('the chart', () => {
-  const digest = `sha256:${'0'.repeat(64)}`;
-
   test.each([
-    ['as it comes', {}],
-    ['with all features off', { ...off, crds: { enabled: false } }],
-    ['with all features on', { replicas: 3, image: { digest }, imagePullSecrets: [{ name: 'pull' }], ...scheduling }],
-  ])('%s: every object is accepted, without a warning', async (_, values) => {
-    const objects = await render(values);
-    const { code, stderr, stdout } = await cluster.kubectl(
-      ['apply', '--dry-run=server', '--validate=strict', '--server-side', '--force-conflicts', '-f', '-'],
-      { stdin: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }) },
-    );
+    ['as it comes', {}, 'stepup'],
+    ['with everything off', fixtureValues('all-off'), 'stepup'],
+    // Other nodes lend their network to nobody who keeps to the restricted standard, and the API server says so.
+    ['with everything on', { ...fixtureValues('all-on'), hostNetwork: false }, '1234'],
+    ['with names as long as they may be', { nameOverride: 'm'.repeat(63) }, `r${'-a'.repeat(26)}`],
+  ])('%s: every object is accepted, without a warning', async (_, values, release) => {
+    const objects = await render(values, release);
+    const { code, stderr, stdout } = await accept(objects);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout.trim().split('\n')).toHaveLength(objects.length);
+  });
+
+  test('on the host network is accepted, with the warning that the namespace asked for', async () => {
+    const { code, stderr } = await accept(await render(fixtureValues('all-on'), '1234'));
+    const said = stderr.trim().split('\n');
+    expect({ code, said }).toEqual({
+      code: 0,
+      said: [expect.stringContaining('host namespaces (hostNetwork=true)')],
+    });
+  });
+
+  test('of a kind that is not there is refused', async () => {
+    const stranger = { apiVersion: 'stranger.test/v1', kind: 'Stranger', metadata: { name: 'a', namespace: 'prod' } };
+    const { code, stderr } = await accept([stranger]);
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('no matches for kind "Stranger"'),
+    });
   });
 
   test('upgrades in place, and leaves the kinds when uninstalled', async () => {
@@ -52,14 +72,60 @@ describe('the chart', () => {
       '--set=replicas=1',
     ]);
     expect(upgrade).toMatchObject({ code: 0, stderr: '' });
-    const other = 'other-system';
-    await apply(namespace(other));
-    const values = ['--set=userRoles.enabled=false,crds.enabled=false'];
-    const install = await cluster.helm(['install', 'other', chart, `--namespace=${other}`, ...values]);
-    expect(install).toMatchObject({ code: 0, stderr: '' });
-    const uninstall = await cluster.helm(['uninstall', 'other', `--namespace=${other}`, '--no-hooks']);
-    expect(uninstall).toMatchObject({ code: 0, stderr: '' });
     expect(await list('StepUpPolicy')).toMatchObject({ code: 0 });
+  });
+
+  test.each([
+    ['a second release', []],
+    ['a second release that leaves kinds and roles to the first', ['--set=userRoles.enabled=false,crds.enabled=false']],
+  ])('%s is refused by Helm, and changes nothing', async (_, values) => {
+    const before = await cluster.kubectl(['get', 'clusterroles', '--output=name']);
+    const given = ['--namespace=other-system', '--create-namespace', ...values];
+    const { code, stderr } = await cluster.helm(['install', 'other', chart, ...given]);
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /exists and cannot be imported.*"meta.helm.sh\/release-name" must equal "other": current value is "stepup"/,
+      ),
+    });
+    expect(await cluster.kubectl(['get', 'clusterroles', '--output=name'])).toEqual(before);
+  });
+
+  test.each([
+    [
+      'as it comes',
+      [],
+      [
+        'kubectl get stepuppolicies --watch',
+        'kubectl create clusterrolebinding stepup-approvers --clusterrole=stepup-approver --group=approvers',
+      ],
+    ],
+    [
+      'with other approvers',
+      [
+        '--set=packs.namespace-deletion.spec.approval.require[0].name=a,packs.namespace-deletion.spec.approval.require[0].approvers.groups={night shift}',
+      ],
+      [
+        'kubectl get stepuppolicies --watch',
+        'kubectl create clusterrolebinding stepup-approvers --clusterrole=stepup-approver --group=approvers --group="night shift"',
+      ],
+    ],
+    [
+      'without ready-made policies',
+      [
+        '--set=packs.production-deploys=null,packs.secret-deletion.enabled=false,packs.namespace-deletion.enabled=false',
+      ],
+      [
+        'kubectl get stepuppolicies --watch',
+        'kubectl create clusterrolebinding stepup-approvers --clusterrole=stepup-approver --group=<group>',
+      ],
+    ],
+    ['without roles', ['--set=userRoles.enabled=false'], ['kubectl get stepuppolicies --watch']],
+  ])('says %s which two commands come next', async (_, values, commands) => {
+    const given = [`--namespace=${systemNamespace}`, '--dry-run=client', ...values];
+    const { stdout } = await cluster.helm(['upgrade', 'stepup', chart, ...given]);
+    const notes = stdout.slice(stdout.indexOf('\nNOTES:\n'));
+    expect([...notes.matchAll(/^ {5}(\S.*)$/gm)].map(([, command]) => command)).toEqual(commands);
   });
 
   test('gives the account of stepup its Secret by name, also to list and watch, and no other', async () => {
@@ -81,6 +147,15 @@ describe('the chart', () => {
 describe('ready-made policies and examples', () => {
   test('ready-made policies are accepted as they are', async () => {
     for (const policy of Object.values(packsOf(await render()))) await accepted(JSON.stringify(policy));
+  });
+
+  test('the examples in Chart.yaml are accepted', async () => {
+    const { annotations } = load(readFileSync(join(chart, 'Chart.yaml'), 'utf8')) as KubeObject['metadata'];
+    const examples = load(annotations?.['artifacthub.io/crdsExamples'] ?? '') as readonly object[];
+    const { code, stderr } = await cluster.kubectl(['create', '--dry-run=server', '--validate=strict', '-f', '-'], {
+      stdin: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: examples }),
+    });
+    expect({ code, stderr, examples: examples.length }).toEqual({ code: 0, stderr: '', examples: 3 });
   });
 
   test.each(yamlFiles('examples'))('examples/%s is accepted', async (file) => {
@@ -140,7 +215,7 @@ describe('the kinds', () => {
       status.conditions.map(({ type, status: value }) => `${metadata.name} ${type} ${value}`),
     );
     expect(conditions.filter((line) => !/ (Established|NamesAccepted) True$/.test(line))).toEqual([]);
-    expect(items).toHaveLength(3);
+    expect(items.filter(({ metadata }) => metadata.name.endsWith('.stepup.dev'))).toHaveLength(3);
   });
 
   test.each([
@@ -323,34 +398,6 @@ interface Crd {
 
 const approvals = '/apis/stepup.dev/v1alpha1/namespaces/prod/stepupapprovals';
 
-const off = {
-  replicas: 0,
-  packs: {
-    'production-deploys': { enabled: false },
-    'secret-deletion': { enabled: false },
-    'namespace-deletion': { enabled: false },
-  },
-  settle: { resources: [] },
-  userRoles: { enabled: false },
-  uninstallHook: { enabled: false },
-  podDisruptionBudget: { enabled: false },
-  resources: null,
-};
-
-const scheduling = {
-  commonLabels: { team: 'platform' },
-  serviceAccount: { annotations: { 'example.test/a': 'b' } },
-  podDisruptionBudget: { minAvailable: '50%' },
-  affinity: { podAntiAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [] } },
-  nodeSelector: { 'kubernetes.io/os': 'linux' },
-  tolerations: [{ operator: 'Exists' }],
-  priorityClassName: 'system-cluster-critical',
-  podAnnotations: { 'example.test/c': 'd' },
-  podLabels: { tier: 'control' },
-  extraArgs: ['--cache-delay-ms=1000'],
-  extraEnv: [{ name: 'A', value: 'b' }],
-};
-
 function namespace(name: string, labels: Readonly<Record<string, string>> = {}) {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
 }
@@ -430,6 +477,14 @@ async function apply(object: object): Promise<void> {
 
 function tryApply(object: object): Promise<CommandResult> {
   return cluster.kubectl(['apply', '-f', '-'], { stdin: JSON.stringify(object) });
+}
+
+/** Asks the API server about each object, as Helm 4 and GitOps controllers would bring it. */
+function accept(objects: readonly object[]): Promise<CommandResult> {
+  return cluster.kubectl(
+    ['apply', '--dry-run=server', '--validate=strict', '--server-side', '--force-conflicts', '-f', '-'],
+    { stdin: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }) },
+  );
 }
 
 async function accepted(text: string): Promise<void> {

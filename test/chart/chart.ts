@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Runs helm on the chart without a cluster: lint and template.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,6 +52,11 @@ export function template(
   flags: readonly string[] = [],
 ): Promise<CommandResult> {
   return helm(['template', release, chart, `--namespace=${systemNamespace}`, '--values=-', ...flags], values);
+}
+
+/** The values of a file in fixtures/: `all-on`, `all-off`. */
+export function fixtureValues(name: 'all-on' | 'all-off'): object {
+  return load(readFileSync(join(root, `test/chart/fixtures/${name}.yaml`), 'utf8')) as object;
 }
 
 /** Everything the chart renders, hooks included. */

@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest';
 import { staleCrds } from '../../charts/sync-crds.ts';
 import { kindsDigest } from '../../src/api/definitions/generated.ts';
 import { kindsAnnotation } from '../../src/operator/definition-reconciler.ts';
-import { lint, render, template, the } from './chart.ts';
+import { fixtureValues, lint, render, template, the } from './chart.ts';
+import { schemaValues } from './schema.ts';
 
 const engine = (url: string) => ({ name: 'opa', url, format: 'opa' });
 
@@ -50,10 +51,18 @@ const everything = {
   extraEnv: [{ name: 'A', value: 'b' }],
 };
 
+const shutIn = { networkPolicy: { enabled: true } };
+
+/** Where null means something else than the default: nothing, by a user's wish; or is not the chart's to know. */
+const different = ['resources', 'packs', 'global', 'enabled'];
+
 describe('values', () => {
   test.each([
     ['the defaults', {}],
-    ['every value set', everything],
+    ['many values set', everything],
+    ['every value set', fixtureValues('all-on')],
+    ['everything off', fixtureValues('all-off')],
+    ['what a chart gives that brings stepup along', { global: { imageRegistry: 'x' }, enabled: true }],
   ])('%s pass lint', async (_, values) => {
     expect(await lint(values)).toMatchObject({ code: 0 });
   });
@@ -73,21 +82,10 @@ describe('values', () => {
       { settle: { resources: [{ group: 'apps', resources: ['*'] }] } },
       'settle/resources/0/resources/0',
     ],
-    ['an unknown pack', { packs: { everything: { enabled: true } } }, 'everything'],
     ['a text for a switch', { packs: { 'secret-deletion': { enabled: 'no' } } }, 'packs/secret-deletion/enabled'],
     ['an unknown key of crds', { crds: { install: true } }, 'install'],
     ['an argument without dashes', { extraArgs: ['debug'] }, 'extraArgs/0'],
     ['a number for a label', { commonLabels: { year: 2026 } }, 'commonLabels/year'],
-    [
-      'a label that the chart sets itself',
-      { commonLabels: { 'app.kubernetes.io/name': 'x' } },
-      'commonLabels/app.kubernetes',
-    ],
-    [
-      'a label that the Service selects by',
-      { podLabels: { 'app.kubernetes.io/component': 'x' } },
-      'podLabels/app.kubernetes',
-    ],
     ['an engine without an address', { engines: [{ name: 'opa', format: 'opa' }] }, 'url'],
     ['an engine by plain http', { engines: [engine('http://opa.opa.svc/x')] }, 'engines/0/url'],
     ['an engine of a loopback-like name', { engines: [engine('http://127.0.0.1.x.test/')] }, 'engines/0/url'],
@@ -97,6 +95,11 @@ describe('values', () => {
     ['an account with a pattern', { guard: { exempt: [{ namespace: 'ci', name: '*' }] } }, 'guard/exempt/0/name'],
     ['a switch taken away', { uninstallHook: null }, 'uninstallHook'],
     ['the guard taken away', { guard: null }, 'guard'],
+    ['the kinds no longer kept, by null', { crds: { keep: null } }, 'keep'],
+    ['the security context taken away', { podSecurityContext: null }, 'podSecurityContext'],
+    ['an unknown peer', { networkPolicy: { webhookFrom: [{ cidr: '10.0.0.0/8' }] } }, 'networkPolicy/webhookFrom/0'],
+    ['less time than it takes to end', { terminationGracePeriodSeconds: 5 }, 'terminationGracePeriodSeconds'],
+    ['a DNS policy that needs more', { dnsPolicy: 'None' }, 'dnsPolicy'],
   ])('%s: refused by name', async (_, values, name) => {
     const { code, stdout, stderr } = await lint(values);
     expect(code).not.toBe(0);
@@ -113,10 +116,98 @@ describe('values', () => {
     },
   );
 
-  test('two engines of one name are refused', async () => {
-    const { code, stderr } = await template({ engines: [engine('https://a/'), engine('https://b/')] });
+  test.each<[string, object, string, string?]>([
+    [
+      'two engines of one name',
+      { engines: [engine('https://a/'), engine('https://b/')] },
+      'engines: opa is there twice; give each its own name',
+    ],
+    [
+      'an engine that the network policy shuts out',
+      { engines: [engine('https://opa/')], networkPolicy: { enabled: true } },
+      'engines: opa is at https://opa/, and the NetworkPolicy lets stepup only reach the API server; add where the engine is to networkPolicy.extraEgress',
+    ],
+    [
+      'both servers of a pod on one port',
+      { webhook: { port: 9000 }, statusPort: 9000 },
+      'webhook.port and statusPort are both 9000; choose two',
+    ],
+    [
+      "the kubelet's port on the host network",
+      { hostNetwork: true, webhook: { port: 10250 } },
+      'webhook.port is 10250, which the kubelet or kube-proxy has on every node, and hostNetwork is on; choose another one, such as 10260',
+    ],
+    [
+      'a budget that lets no pod go',
+      { podDisruptionBudget: { minAvailable: 2 } },
+      'podDisruptionBudget.minAvailable is 2 of 2 replicas, so no pod could be evicted and no node drained; set it to at most 1, or replicas to more',
+    ],
+    [
+      'a percentage that rounds up to all pods',
+      { replicas: 3, podDisruptionBudget: { minAvailable: '67%' } },
+      'podDisruptionBudget.minAvailable is 67% of 3 replicas, so no pod could be evicted and no node drained; set it to at most 2, or replicas to more',
+    ],
+    [
+      'an unknown pack',
+      { packs: { everything: { enabled: true } } },
+      'packs: there is no ready-made policy "everything"; there are: ',
+    ],
+    [
+      'a label that the chart sets itself',
+      { commonLabels: { 'app.kubernetes.io/name': 'x' } },
+      'commonLabels: app.kubernetes.io/name is set by the chart itself, and things select by it; choose another label',
+    ],
+    [
+      'a label that the Service selects by',
+      { podLabels: { 'app.kubernetes.io/component': 'x' } },
+      'podLabels: app.kubernetes.io/component is set by the chart itself, and things select by it; choose another label',
+    ],
+    [
+      "a label that makes stepup's rights part of everybody's",
+      { commonLabels: { 'rbac.authorization.k8s.io/aggregate-to-view': 'true' } },
+      'commonLabels: rbac.authorization.k8s.io/aggregate-to-view has a meaning to stepup, or gives the rights of its roles to others; choose another label',
+    ],
+    [
+      'no account at all',
+      { serviceAccount: { create: false } },
+      'serviceAccount.create is false: set serviceAccount.name to an account that is there, and not default, which every pod of the namespace that names none would share with stepup',
+    ],
+    [
+      'an account that everybody has',
+      { serviceAccount: { create: false, name: 'default' } },
+      'serviceAccount.create is false: set serviceAccount.name',
+    ],
+    [
+      'a release that begins with a digit',
+      {},
+      'the name "1gate-stepup", made from that of the release, suits no Service: set fullnameOverride to one of a-z, 0-9 and - that begins with a letter',
+      '1gate',
+    ],
+  ])('%s: refused with what to set', async (_, values, said, release = 'stepup') => {
+    const { code, stderr } = await template(values, release);
     expect(code).not.toBe(0);
-    expect(stderr).toContain('opa is there twice');
+    expect(stderr).toContain(said);
+  });
+
+  test.each<[string, object, string?]>([
+    ['an engine on a loopback address behind a network policy', { engines: [engine('http://[::1]/')], ...shutIn }],
+    ['10250 on the network of pods', { webhook: { port: 10250 } }],
+    ['10260 on the host network', { hostNetwork: true, webhook: { port: 10260 } }],
+    ['a budget that lets one of three pods go', { replicas: 3, podDisruptionBudget: { minAvailable: '66%' } }],
+    ['a budget of nothing, for one replica', { replicas: 1, podDisruptionBudget: { minAvailable: 5 } }],
+    ['a pack taken away', { packs: { 'secret-deletion': null } }],
+    ["an account of one's own", { serviceAccount: { create: false, name: 'gate' } }],
+    ['a release that begins with a digit and a name that does not', { fullnameOverride: 'gate' }, '1gate'],
+  ])('%s: taken', async (_, values, release) => {
+    expect(await template(values, release)).toMatchObject({ code: 0 });
+  });
+
+  test('that may be null are as by default then', async () => {
+    const optional = schemaValues().filter(
+      ({ path: [first = ''], mayBeNull }) => mayBeNull && !different.includes(first),
+    );
+    expect(optional.length).toBeGreaterThan(20);
+    expect(await render(nulls(optional.map(({ path }) => path)))).toEqual(await render());
   });
 
   test('reach the process', async () => {
@@ -156,12 +247,6 @@ describe('values', () => {
     ]);
   });
 
-  test('cannot give both servers of a pod the same port', async () => {
-    const { code, stderr } = await template({ webhook: { port: 9000 }, statusPort: 9000 });
-    expect(code).not.toBe(0);
-    expect(stderr).toContain('webhook.port and statusPort are both 9000; choose two');
-  });
-
   test('keep large numbers whole', async () => {
     const { spec } = the(await render(), 'Deployment', 'stepup');
     expect(argsOf(spec)).toContain('--retention-seconds=2592000');
@@ -173,7 +258,6 @@ describe('values', () => {
     expect([...names].filter((name) => !name.includes('.stepup.dev')).sort()).toEqual([
       'gate-stepup',
       'gate-stepup-engines',
-      'gate-stepup-owner',
       'gate-stepup-packs',
       'gate-stepup-uninstall',
       'stepup-admin',
@@ -181,6 +265,7 @@ describe('values', () => {
       'stepup-break-glass',
       'stepup-gated-admin',
       'stepup-gated-admin-cluster',
+      'stepup-owner',
       'stepup-requester',
       'stepup-viewer',
     ]);
@@ -229,4 +314,18 @@ describe('the kinds', () => {
 function argsOf(spec: unknown): unknown {
   const { template } = spec as { template: { spec: { containers: { args: string[] }[] } } };
   return template.spec.containers[0]?.args;
+}
+
+/** Values with null at each of these paths. */
+function nulls(paths: readonly (readonly string[])[]): object {
+  const values: Record<string, unknown> = {};
+  for (const path of paths) {
+    let inside = values;
+    for (const key of path.slice(0, -1)) {
+      inside[key] ??= {};
+      inside = inside[key] as Record<string, unknown>;
+    }
+    inside[path.at(-1) ?? ''] = null;
+  }
+  return values;
 }

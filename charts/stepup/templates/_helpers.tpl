@@ -1,15 +1,15 @@
 {{- define "stepup.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- regexFind "^.*[^-]" (default .Chart.Name .Values.nameOverride | trunc 40) -}}
 {{- end -}}
 
 {{/* The name of the release's objects. At most 40 characters, because -uninstall and -packs come after it. */}}
 {{- define "stepup.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- regexFind "^.*[^-]" (trunc 40 .Values.fullnameOverride) -}}
 {{- else if contains (include "stepup.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- regexFind "^.*[^-]" (trunc 40 .Release.Name) -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "stepup.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- regexFind "^.*[^-]" (printf "%s-%s" .Release.Name (include "stepup.name" .) | trunc 40) -}}
 {{- end -}}
 {{- end -}}
 
