@@ -37,6 +37,7 @@ export const kindsAnnotation = 'stepup.dev/kinds';
 const kind = 'CustomResourceDefinition';
 const apiVersion = 'apiextensions.k8s.io/v1';
 const againMs = 20;
+const fieldManager = 'stepup-definitions';
 
 export class DefinitionReconciler {
   readonly #options: DefinitionReconcilerOptions;
@@ -91,8 +92,11 @@ export class DefinitionReconciler {
     try {
       // With the defaults of this API server in it.
       const tried = await client.replace(wanted, { dryRun: true });
-      if (same(tried.spec, stored.spec)) return;
-      await client.replace(wanted);
+      if (same(tried.spec, stored.spec)) {
+        await this.#letGo(stored);
+        return;
+      }
+      await client.replace(wanted, { fieldManager });
     } catch (error) {
       if (isInvalid(error)) {
         this.#options.log.warn({ definition: name, ...errorFields(error) }, 'a definition cannot be put back');
@@ -105,6 +109,18 @@ export class DefinitionReconciler {
       return;
     }
     tampering.notice({ kind, name, what: 'edited', regarding: { apiVersion, kind, name, uid } });
+  }
+
+  /**
+   * Owns no field of what it has put back: who applies on the server (Helm 4, GitOps controllers) would otherwise meet a
+   * conflict when a later release changes it.
+   */
+  async #letGo(stored: Definition): Promise<void> {
+    const { managedFields = [] } = stored.metadata;
+    const others = managedFields.filter((entry) => (entry as { readonly manager?: string }).manager !== fieldManager);
+    // Without any owner the API server would take all fields for somebody's: the status has one in a moment.
+    if (others.length === managedFields.length || others.length === 0) return;
+    await this.#options.client.replace({ ...stored, metadata: { ...stored.metadata, managedFields: others } });
   }
 
   async #recreate(name: string, spec: object): Promise<void> {
@@ -121,7 +137,7 @@ export class DefinitionReconciler {
       ...(annotations !== undefined && { annotations }),
     };
     try {
-      const made = await this.#options.client.create({ metadata, spec });
+      const made = await this.#options.client.create({ metadata, spec }, { fieldManager });
       const { uid } = made.metadata;
       this.#options.tampering.notice({ kind, name, what: 'deleted', regarding: { apiVersion, kind, name, uid } });
     } catch (error) {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Helm 4 installs, upgrades and uninstalls stepup itself, as rendered, on the stand-in node. It applies on the server, so that
 // fields which others wrote meanwhile are conflicts, and it waits for what each object says of itself.
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ensureBinary } from '../controlplane/binaries.ts';
@@ -13,6 +14,8 @@ import { type StandinNode, startStandinNode } from '../controlplane/standin/node
 import { policiesReady } from '../e2e/installation.ts';
 import { imageEntrypoint } from '../tools/image-entrypoint.ts';
 import { chart, root, systemNamespace } from './chart.ts';
+
+const definition = 'stepuppolicies.stepup.dev';
 
 let cluster: ControlPlane;
 let node: StandinNode;
@@ -46,14 +49,42 @@ test('an upgrade changes what it is told, and leaves what stepup wrote: configur
   expect(await written()).toEqual(before);
 });
 
-test('replicas that a person scaled are in conflict, by name, until told to be taken', async () => {
+test('an upgrade brings back what a person scaled to zero', async () => {
   const scaled = ['scale', 'deployment', 'stepup', '--replicas=0', `--namespace=${systemNamespace}`];
   expect(await cluster.kubectl(scaled)).toMatchObject({ code: 0 });
-  const upgrade = ['upgrade', 'stepup', chart, '--reuse-values', '--wait'];
-  const refused = await helm(...upgrade);
-  expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/conflict.*\.spec\.replicas/s) });
-  expect(await helm(...upgrade, '--force-conflicts')).toMatchObject({ code: 0 });
+  await eventually('all pods to end', () => node.pods().length === 0);
+  expect(await helm('upgrade', 'stepup', chart, '--reuse-values', '--wait')).toMatchObject({ code: 0 });
   expect(node.pods().filter(({ isReady }) => isReady)).toHaveLength(3);
+});
+
+test.each([
+  [
+    'edited',
+    'newer',
+    [
+      'patch',
+      'crd',
+      definition,
+      '--type=json',
+      '--patch=[{"op":"replace","path":"/spec/names/shortNames","value":["edited"]}]',
+    ],
+  ],
+  ['deleted', 'newest', ['delete', 'crd', definition]],
+])('an upgrade may change a definition that was %s, and that stepup has put back', async (_, shortName, change) => {
+  expect(await cluster.kubectl(change)).toMatchObject({ code: 0 });
+  await eventually(
+    'the definition to be put back',
+    async () => (await definitionNow()).spec?.names.shortNames[0] === 'sup',
+  );
+  await eventually('stepup to own nothing of it', async () => {
+    const { metadata } = await definitionNow();
+    return metadata !== undefined && !JSON.stringify(metadata.managedFields).includes('stepup');
+  });
+  const upgraded = await helm('upgrade', 'stepup', chartWith(`- ${shortName}`), '--reuse-values');
+  expect(upgraded).toMatchObject({ code: 0, stderr: '' });
+  expect((await definitionNow()).spec?.names.shortNames).toEqual([shortName]);
+  // Back to the release whose pods run.
+  expect(await helm('rollback', 'stepup')).toMatchObject({ code: 0, stderr: '' });
 });
 
 test('uninstall leaves the kinds, which are kept, the Lease, and nothing else', async () => {
@@ -69,6 +100,26 @@ test('uninstall leaves the kinds, which are kept, the Lease, and nothing else', 
   ]);
   expect(await names('', 'stepuppolicies')).toEqual([]);
 });
+
+interface Definition {
+  readonly metadata?: { readonly managedFields?: readonly object[] };
+  readonly spec?: { readonly names: { readonly shortNames: readonly string[] } };
+}
+
+/** As it is; empty while it is gone. */
+async function definitionNow(): Promise<Definition> {
+  const { stdout } = await cluster.kubectl(['get', 'crd', definition, '--output=json', '--show-managed-fields']);
+  return JSON.parse(stdout || '{}') as Definition;
+}
+
+/** A copy of the chart, of a later release that defines policies otherwise. */
+function chartWith(shortName: string): string {
+  const later = join(cluster.dir, 'later');
+  cpSync(chart, later, { recursive: true });
+  const file = join(later, 'files/crds/stepuppolicies.yaml');
+  writeFileSync(file, readFileSync(file, 'utf8').replace('- sup\n', `${shortName}\n`));
+  return later;
+}
 
 const inNamespaces =
   'deployments,replicasets,pods,jobs,services,endpointslices,serviceaccounts,configmaps,secrets,leases,roles,rolebindings,poddisruptionbudgets,networkpolicies';
