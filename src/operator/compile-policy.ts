@@ -9,9 +9,9 @@ import type { Discovery } from './discovery.ts';
 import { changeCondition, exemptCondition, gatedCondition, ownConditions } from './match-conditions.ts';
 import { blockingProblems, type Problem, warnings } from './policy-problems.ts';
 import {
+  configurationLabels,
   gatePrefix,
   kindUidLabel,
-  managedLabel,
   type NewConfiguration,
   type Rule,
   type Webhook,
@@ -252,7 +252,7 @@ function configurationOf(policy: Policy, entries: readonly Entry[], context: Com
   return {
     metadata: {
       name: `${gatePrefix}${name}`,
-      labels: { [managedLabel]: 'true', [kindUidLabel]: context.kindUid },
+      labels: { ...configurationLabels, [kindUidLabel]: context.kindUid },
     },
     webhooks,
   };

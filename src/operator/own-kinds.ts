@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The entry by which the API server asks us to stamp new approvals and decisions.
 import { celText } from './cel.ts';
-import { managedLabel, type NewConfiguration, stampName, type WebhookService } from './webhook-configuration.ts';
+import { configurationLabels, type NewConfiguration, stampName, type WebhookService } from './webhook-configuration.ts';
 
 export interface StampContext {
   readonly ownUsername: string;
@@ -13,7 +13,7 @@ export interface StampContext {
 /** The configuration `stepup-stamp`. What we write ourselves is never sent to us: no nested call, no deadlock. */
 export function stampConfiguration({ ownUsername, service, caBundle }: StampContext): NewConfiguration {
   return {
-    metadata: { name: stampName, labels: { [managedLabel]: 'true' } },
+    metadata: { name: stampName, labels: configurationLabels },
     webhooks: [
       {
         name: 'stamp.stepup.dev',

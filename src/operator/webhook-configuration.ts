@@ -60,6 +60,11 @@ export interface WebhookService {
 
 /** Every configuration that is ours carries it. */
 export const managedLabel = 'stepup.dev/managed';
+/**
+ * On every configuration of ours. AKS writes selectors of its own into all webhook configurations, again and again, unless a label
+ * says otherwise (https://github.com/Azure/AKS/issues/1771): stepup would put them back as often, and speak of tampering.
+ */
+export const configurationLabels = { [managedLabel]: 'true', 'admissions.enforcer/disabled': 'true' } as const;
 /** On gates: the UID of the definition of policies that the gate's policy belongs to. */
 export const kindUidLabel = 'stepup.dev/kind-uid';
 export const gatePrefix = 'stepup-';
