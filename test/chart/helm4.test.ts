@@ -4,6 +4,7 @@
 // fields which others wrote meanwhile are conflicts, and it waits for what each object says of itself.
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { loadAll } from 'js-yaml';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ensureBinary } from '../controlplane/binaries.ts';
 import { commandEnv } from '../controlplane/command-env.ts';
@@ -13,7 +14,7 @@ import { type CommandResult, runCommand } from '../controlplane/run-command.ts';
 import { type StandinNode, startStandinNode } from '../controlplane/standin/node.ts';
 import { policiesReady } from '../e2e/installation.ts';
 import { imageEntrypoint } from '../tools/image-entrypoint.ts';
-import { chart, root, systemNamespace } from './chart.ts';
+import { chart, fixtureValues, render, root, systemNamespace } from './chart.ts';
 
 const definition = 'stepuppolicies.stepup.dev';
 
@@ -30,6 +31,19 @@ beforeAll(async () => {
 afterAll(async () => {
   await node.stop();
   await cluster.stop();
+});
+
+test.each(['all-on', 'all-off'] as const)('%s is rendered as by Helm 3', async (name) => {
+  const fixture = join(root, `test/chart/fixtures/${name}.yaml`);
+  const { code, stdout } = await helm('template', '1234', chart, '--set=fullnameOverride=gate', `--values=${fixture}`);
+  expect(code).toBe(0);
+  const byHelm3 = await render({ ...fixtureValues(name), fullnameOverride: 'gate' }, '1234');
+  expect(sorted(loadAll(stdout))).toEqual(sorted(byHelm3));
+});
+
+test('wrong values are refused as by Helm 3', async () => {
+  const refused = await helm('template', 'stepup', chart, '--set=replicaCount=3');
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("'replicaCount' not allowed") });
 });
 
 test('one command installs it, and waits until it serves', async () => {
@@ -142,8 +156,15 @@ async function names(scope: string, kinds: string): Promise<readonly string[]> {
   return stdout.split('\n').filter(Boolean).sort();
 }
 
+function sorted(objects: readonly unknown[]): readonly string[] {
+  return objects
+    .filter(Boolean)
+    .map((object) => JSON.stringify(object))
+    .sort();
+}
+
 function helm(...args: readonly string[]): Promise<CommandResult> {
   const env = commandEnv(join(cluster.dir, 'home'), cluster.adminKubeconfig);
-  const given = [...args, `--namespace=${systemNamespace}`, '--timeout=90s'];
+  const given = [...args, `--namespace=${systemNamespace}`, ...(args[0] === 'template' ? [] : ['--timeout=90s'])];
   return runCommand(helm4, given, { env, cwd: root, timeoutMs: 120_000 });
 }
