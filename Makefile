@@ -24,7 +24,7 @@ lint: node_modules ## Lint; warnings fail
 	@npm run --silent lint
 typecheck: node_modules ## Check types
 	@npm run --silent typecheck
-generate: node_modules ## Make generated files anew: types, chart CRDs
+generate: node_modules ## Make generated files anew: types, chart CRDs, table of values
 	@npm run --silent generate
 verify: node_modules ## Fail when a generated file is not up to date
 	@npm run --silent verify
