@@ -5,13 +5,13 @@ import { type CoverageRow, coverageOf, speaksOfObject } from '../domain/coverage
 import { selectorKeys } from '../domain/label-selector.ts';
 import { isEnforced, type Policy } from '../domain/policy.ts';
 import { exemptionOf } from '../domain/subject.ts';
+import { managedLabel } from '../kube/registered-bundles.ts';
 import type { Discovery } from './discovery.ts';
 import { changeCondition, exemptCondition, gatedCondition, ownConditions } from './match-conditions.ts';
 import { blockingProblems, type Problem, warnings } from './policy-problems.ts';
 import {
   gatePrefix,
   kindUidLabel,
-  managedLabel,
   type NewConfiguration,
   type Rule,
   type Webhook,

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The entry by which the API server asks us to stamp new approvals and decisions.
+import { managedLabel } from '../kube/registered-bundles.ts';
 import { celText } from './cel.ts';
-import { managedLabel, type NewConfiguration, stampName, type WebhookService } from './webhook-configuration.ts';
+import { type NewConfiguration, stampName, type WebhookService } from './webhook-configuration.ts';
 
 export interface StampContext {
   readonly ownUsername: string;

@@ -4,6 +4,7 @@
 // and drift is plain inequality.
 import { sameJson } from '../domain/json.ts';
 import type { KubeObject, NewObject } from '../kube/objects.ts';
+import { managedLabel } from '../kube/registered-bundles.ts';
 import type { Form } from './configuration-keeper.ts';
 
 export interface WebhookConfiguration extends KubeObject {
@@ -58,8 +59,6 @@ export interface WebhookService {
   readonly port: number;
 }
 
-/** Every configuration that is ours carries it. */
-export const managedLabel = 'stepup.dev/managed';
 /** On gates: the UID of the definition of policies that the gate's policy belongs to. */
 export const kindUidLabel = 'stepup.dev/kind-uid';
 export const gatePrefix = 'stepup-';

@@ -87,10 +87,34 @@ capabilities:
 {{- end -}}
 {{- end -}}
 
-{{/* Whom the guard lets through, comma separated: the Job that uninstalls, and guard.exempt. */}}
+{{/* Fails on lives of certificates that leave no time to rotate them. */}}
+{{- define "stepup.checkCertificates" -}}
+{{- $authority := int64 .Values.certificates.authoritySeconds -}}
+{{- $leaf := int64 .Values.certificates.leafSeconds -}}
+{{- $spread := int64 .Values.certificates.spreadSeconds -}}
+{{- if lt $leaf (mul 6 $spread) -}}
+{{- fail (printf "certificates.leafSeconds is %d; it must be at least six times certificates.spreadSeconds (%d)" $leaf $spread) -}}
+{{- end -}}
+{{- if lt $authority $leaf -}}
+{{- fail (printf "certificates.authoritySeconds is %d; it must not be less than certificates.leafSeconds (%d)" $authority $leaf) -}}
+{{- end -}}
+{{- if and .Values.certManager.enabled (lt $leaf 3600) -}}
+{{- fail (printf "certificates.leafSeconds is %d; cert-manager issues nothing for less than an hour" $leaf) -}}
+{{- end -}}
+{{- if and .Values.certManager.enabled (not .Values.certManager.issuerRef.name) (lt $authority (mul 3 $leaf)) -}}
+{{- fail (printf "certificates.authoritySeconds is %d; with certManager.enabled it must be at least three times certificates.leafSeconds (%d), since a leaf is not renewed with its authority" $authority $leaf) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whom the guard lets through, comma separated: the Job that uninstalls, cert-manager if it keeps the certificate, and guard.exempt. */}}
 {{- define "stepup.guardExempt" -}}
 {{- $account := "system:serviceaccount:%s:%s" -}}
 {{- $names := list (printf $account .Release.Namespace (printf "%s-uninstall" (include "stepup.fullname" .))) -}}
+{{- if .Values.certManager.enabled -}}
+{{- with .Values.certManager.serviceAccount -}}
+{{- $names = append $names (printf $account .namespace .name) -}}
+{{- end -}}
+{{- end -}}
 {{- range .Values.guard.exempt -}}
 {{- $names = append $names (printf $account .namespace .name) -}}
 {{- end -}}
