@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the webhook's certificates in one Secret, and takes each step of a rotation in its turn.
+import { createPrivateKey } from 'node:crypto';
+import { certificatesIn } from '../domain/trust.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '../kube/api-error.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { KubeObject } from '../kube/objects.ts';
@@ -126,7 +128,11 @@ export class CertificateKeeper implements Certificates {
 
   async #leafBy(stored: StoredCertificates, now: Date): Promise<Pick<StoredCertificates, 'leaf' | 'leafKey'>> {
     const { names, lives } = this.#options;
-    const pair = await issueLeaf({ cert: stored.authorities, key: stored.authorityKey }, names, now, lives.leafMs);
+    const key = createPrivateKey(stored.authorityKey);
+    // Others may have put an authority in front of the one that signs.
+    const signing = certificatesIn(stored.authorities).find((one) => one.checkPrivateKey(key));
+    const authority = { cert: String(signing ?? stored.authorities), key: stored.authorityKey };
+    const pair = await issueLeaf(authority, names, now, lives.leafMs);
     return { leaf: pair.cert, leafKey: pair.key };
   }
 
