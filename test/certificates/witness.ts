@@ -88,15 +88,29 @@ export function startWitness(admin: AdminClient, node: StandinNode): Witness {
 
 /** The bundles of all our configurations, in base64, in the order of their names. */
 async function registeredBundles(admin: AdminClient): Promise<readonly string[]> {
+  const all = await configurations(admin);
+  return all.flatMap(({ webhooks = [] }) => webhooks.map(({ clientConfig }) => clientConfig.caBundle ?? ''));
+}
+
+/** Has every configuration of ours trust this authority and no other, as an admin might. */
+export async function registerEverywhere(admin: AdminClient, authority: string): Promise<void> {
+  const caBundle = Buffer.from(authority).toString('base64');
+  for (const { path, webhooks = [], ...configuration } of await configurations(admin)) {
+    const changed = webhooks.map((webhook) => ({ ...webhook, clientConfig: { ...webhook.clientConfig, caBundle } }));
+    await admin.put(`${path}/${configuration.metadata.name}`, { ...configuration, webhooks: changed });
+  }
+}
+
+async function configurations(admin: AdminClient) {
   const kinds = ['validatingwebhookconfigurations', 'mutatingwebhookconfigurations'];
   const lists = await Promise.all(
-    kinds.map((kind) =>
-      admin.list<Configuration>(`/apis/admissionregistration.k8s.io/v1/${kind}?labelSelector=stepup.dev/managed=true`),
-    ),
+    kinds.map(async (kind) => {
+      const path = `/apis/admissionregistration.k8s.io/v1/${kind}`;
+      const { items } = await admin.list<Configuration>(`${path}?labelSelector=stepup.dev/managed=true`);
+      return items.map((item) => ({ ...item, path }));
+    }),
   );
-  return lists
-    .flatMap(({ items }) => items)
-    .flatMap(({ webhooks = [] }) => webhooks.map(({ clientConfig }) => clientConfig.caBundle ?? ''));
+  return lists.flat();
 }
 
 /** The certificate that a new connection to a pod is shown; undefined when there is none. */
