@@ -24,7 +24,7 @@ import {
 } from './witness.ts';
 import { freeDeployments, startWaves, type Waves } from './writers.ts';
 
-const lives = { authoritySeconds: 30, leafSeconds: 20, spreadSeconds: 3 };
+const lives = { authoritySeconds: 33, leafSeconds: 24, spreadSeconds: 3 };
 const names = serviceNames('stepup', systemNamespace);
 const dayMs = 86_400_000;
 
