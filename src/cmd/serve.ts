@@ -3,18 +3,27 @@
 // The composition root of stepup serve: every replica serves the webhook; the one that leads is the operator too.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import type { ServeOptions } from '../config/options.ts';
+import { certificateLives, type ServeOptions } from '../config/options.ts';
 import { systemClock } from '../kube/clock.ts';
 import { EventRecorder } from '../kube/events.ts';
 import { followKeyring, type KeyringSecret } from '../kube/keyring-secret.ts';
 import { LeaderElector } from '../kube/lease.ts';
 import { followOwnGroup } from '../kube/own-group.ts';
+import { type CallingConfiguration, followRegisteredBundles } from '../kube/registered-bundles.ts';
 import { ResourceClient } from '../kube/resource-client.ts';
-import { apiServices, events, leases, secrets } from '../kube/resources.ts';
+import {
+  apiServices,
+  events,
+  leases,
+  mutatingWebhookConfigurations,
+  secrets,
+  validatingWebhookConfigurations,
+} from '../kube/resources.ts';
 import type { RestClient } from '../kube/rest.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { startStatusServer } from '../observe/status-server.ts';
 import { runOperator } from '../operator/operator.ts';
+import { certificateMetrics } from '../webhook/certificate-metrics.ts';
 import { Mutators } from '../webhook/mutators.ts';
 import { ServingCertificate } from '../webhook/serving-certificate.ts';
 import { createWebhook } from '../webhook/webhook.ts';
@@ -24,6 +33,7 @@ import { shiftedClock } from './shifted-clock.ts';
 
 /** Serves until the signal aborts; rejects when it cannot go on. */
 export async function serve(options: ServeOptions, log: Log, signal: AbortSignal): Promise<void> {
+  const lives = certificateLives(options);
   const clock = shiftedClock(systemClock, options.clockOffsetMs);
   const rest = await connect(options);
   const registry = new Registry();
@@ -75,14 +85,26 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     }),
   });
   caches.approvals.onChange(({ type, object }) => webhook.saw(object, type === 'delete'));
+  const registered = followRegisteredBundles({
+    sources: [validatingWebhookConfigurations, mutatingWebhookConfigurations].map(
+      (resource) => new ResourceClient<CallingConfiguration>(rest, resource),
+    ),
+    service: { namespace: options.namespace, name: options.serviceName },
+    clock,
+    onError: (error) => log.warn(errorFields(error), 'webhook configurations not read'),
+  });
   const certificate = new ServingCertificate({
     secrets: new ResourceClient(rest, secrets),
     namespace: options.namespace,
     name: options.tlsSecret,
+    serverName: `${options.serviceName}.${options.namespace}.svc`,
+    registered,
+    settleMs: lives.spreadMs / 2,
     onCertificate: (pair) => webhook.setCertificate(pair),
     clock,
     log,
   });
+  certificateMetrics(registry, certificate);
   const notReady = () => [
     ...(signal.aborted ? ['stepup is stopping'] : []),
     ...webhook.notReady(),
@@ -100,7 +122,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
 
   // The webhook goes on until its last answer is given, so what it reads from must outlive the signal.
   const afterwards = new AbortController();
-  const reading = [caches, certificate, keyring, ownGroup].map((copy) => copy.run(afterwards.signal));
+  const reading = [caches, registered, certificate, keyring, ownGroup].map((copy) => copy.run(afterwards.signal));
   const listening = webhook.listen({ address: options.bindAddress, port: options.webhookPort });
   listening.catch((error: unknown) => log.error(errorFields(error), 'the webhook cannot listen'));
   const recorder = new EventRecorder({
@@ -130,6 +152,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
         service: { name: options.serviceName, port: options.servicePort },
         guard: { isOn: options.guard === 'on', exempt: options.guardExempt },
         tlsSecret: options.tlsSecret,
+        certificates: { issuer: options.certificateIssuer, lives, inUse: () => certificate.inUse() },
         keyring,
         keysSecret: options.keysSecret,
         packsConfigMap: options.packsConfigmap,

@@ -3,7 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stepup binary: reads the command line and hands over to a composition root.
 import { Command, Option } from 'commander';
-import { BadOptionError, type ServeOptions, serveOptions } from '../config/options.ts';
+import { BadOptionError, certificateLives, type ServeOptions, serveOptions } from '../config/options.ts';
 import { createLog, errorFields } from '../observe/log.ts';
 import { type DoctorOptions, doctor, doctorExit } from './doctor.ts';
 import { type ObservedOptions, observed, observedExit } from './observed.ts';
@@ -38,7 +38,11 @@ for (const option of serveOptions()) {
   serveCommand.addOption(option);
   if (shared.has(option.long ?? '')) uninstallCommand.addOption(option);
 }
-serveCommand.action((options: ServeOptions) => untilSignalled(options, serve));
+serveCommand.action((options: ServeOptions) => {
+  // Options that do not go together are a command line that cannot be read.
+  certificateLives(options);
+  return untilSignalled(options, serve);
+});
 uninstallCommand.action((options: ServeOptions) => untilSignalled(options, runUninstall));
 
 program

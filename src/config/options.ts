@@ -14,6 +14,10 @@ export interface ServeOptions {
   readonly serviceName: string;
   readonly servicePort: number;
   readonly tlsSecret: string;
+  readonly certificateIssuer: 'self' | 'external';
+  readonly certificateAuthoritySeconds: number;
+  readonly certificateLeafSeconds: number;
+  readonly certificateSpreadSeconds: number;
   readonly keysSecret: string;
   readonly lease: string;
   readonly packsConfigmap: string;
@@ -122,6 +126,34 @@ const rows: Readonly<Record<keyof ServeOptions, Row>> = {
     default: 'stepup-tls',
     help: 'Secret that keeps the certificates',
   },
+  certificateIssuer: {
+    flag: '--certificate-issuer <self|external>',
+    env: 'STEPUP_CERTIFICATE_ISSUER',
+    default: 'self',
+    choices: ['self', 'external'],
+    help: 'who keeps the certificates in that Secret: stepup itself, or somebody else such as cert-manager',
+  },
+  certificateAuthoritySeconds: {
+    flag: '--certificate-authority-seconds <n>',
+    env: 'STEPUP_CERTIFICATE_AUTHORITY_SECONDS',
+    default: 365 * 24 * 3600,
+    parse: wholeNumber,
+    help: 'how long an authority that stepup makes lives',
+  },
+  certificateLeafSeconds: {
+    flag: '--certificate-leaf-seconds <n>',
+    env: 'STEPUP_CERTIFICATE_LEAF_SECONDS',
+    default: 90 * 24 * 3600,
+    parse: wholeNumber,
+    help: 'how long a serving certificate that stepup issues lives',
+  },
+  certificateSpreadSeconds: {
+    flag: '--certificate-spread-seconds <n>',
+    env: 'STEPUP_CERTIFICATE_SPREAD_SECONDS',
+    default: 120,
+    parse: wholeNumber,
+    help: 'how long a changed bundle is given to reach every API server, and a new certificate to reach every replica',
+  },
   keysSecret: {
     flag: '--keys-secret <name>',
     env: 'STEPUP_KEYS_SECRET',
@@ -217,6 +249,24 @@ export function serveOptions(): readonly Option[] {
 /** For docs and tests: what each option is called and does. */
 export function optionRows(): readonly Row[] {
   return Object.values(rows);
+}
+
+/**
+ * The lives in milliseconds. A leaf is renewed in its last third, and both waits of a rotation must end within that; an
+ * authority must not end before a leaf of its does. Throws a BadOptionError otherwise.
+ */
+export function certificateLives(options: ServeOptions) {
+  const { certificateAuthoritySeconds: authority, certificateLeafSeconds: leaf } = options;
+  const { certificateSpreadSeconds: spread } = options;
+  if (leaf < 6 * spread || leaf === 0) {
+    throw new BadOptionError(
+      `--certificate-leaf-seconds: must be at least six times the spread of ${spread} s, not ${leaf}`,
+    );
+  }
+  if (authority < leaf) {
+    throw new BadOptionError(`--certificate-authority-seconds: must not be less than the ${leaf} s of a leaf`);
+  }
+  return { authorityMs: authority * 1000, leafMs: leaf * 1000, spreadMs: spread * 1000 };
 }
 
 export class BadOptionError extends Error {}

@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the webhook's certificates in one Secret, and takes each step of a rotation in its turn.
+import { createPrivateKey } from 'node:crypto';
+import { certificatesIn } from '../domain/trust.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '../kube/api-error.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { KubeObject } from '../kube/objects.ts';
@@ -9,6 +11,7 @@ import { WorkQueue } from '../kube/work-queue.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { nextCertificateStep, type StoredCertificates } from './certificate-step.ts';
 import { issueLeaf, makeAuthority } from './certificates.ts';
+import { Publication } from './publication.ts';
 import { enqueueChanges, type Watched } from './watched.ts';
 
 export interface Secret extends KubeObject {
@@ -21,6 +24,9 @@ export interface CertificateKeeperOptions {
   readonly secrets: Watched<Secret>;
   readonly secret: { readonly namespace: string; readonly name: string };
   readonly names: readonly string[];
+  readonly lives: CertificateLives;
+  /** What this replica serves, and who is trusted to have issued it: all that is left where the Secret is gone. */
+  readonly inUse: () => Omit<StoredCertificates, 'authorityKey'> | undefined;
   /** True when every webhook configuration of ours carries the bundle. */
   readonly isPublished: (caBundle: string) => boolean;
   /** The bundle changed: configurations must follow. */
@@ -29,20 +35,39 @@ export interface CertificateKeeperOptions {
   readonly clock: Clock;
 }
 
+/** How long certificates live, and how long a change of them is given to reach everybody. */
+export interface CertificateLives {
+  readonly authorityMs: number;
+  readonly leafMs: number;
+  readonly spreadMs: number;
+}
+
+/** What the operator has of whoever provides the certificates. */
+export interface Certificates {
+  /** What the API server is to trust, in base64; undefined until there is a certificate to serve. */
+  readonly caBundle: string | undefined;
+  /** Looks again, because configurations may carry the bundle now. */
+  check(): void;
+  run(signal: AbortSignal): Promise<void>;
+}
+
 const nothing: StoredCertificates = { authorities: '', authorityKey: '', leaf: '', leafKey: '' };
 const key = 'certificates';
 const againMs = 50;
+const soonestMs = 1_000;
 const longestMs = 3_600_000;
 
-export class CertificateKeeper {
+export class CertificateKeeper implements Certificates {
   readonly #options: CertificateKeeperOptions;
   readonly #queue: WorkQueue;
+  readonly #publication: Publication;
   /** What was stored last: where the Secret is deleted, replicas still serve the leaf that was in it. */
-  #known: StoredCertificates = nothing;
+  #known: StoredCertificates | undefined;
   #caBundle: string | undefined;
 
   constructor(options: CertificateKeeperOptions) {
     this.#options = options;
+    this.#publication = new Publication(options.isPublished, options.clock);
     this.#queue = new WorkQueue({
       process: () => this.#process(),
       clock: options.clock,
@@ -50,12 +75,10 @@ export class CertificateKeeper {
     });
   }
 
-  /** What the API server is to trust, in base64; undefined until there is a certificate to serve. */
   get caBundle(): string | undefined {
     return this.#caBundle;
   }
 
-  /** Looks again, because configurations may carry the bundle now. */
   check(): void {
     this.#queue.add(key);
   }
@@ -67,24 +90,25 @@ export class CertificateKeeper {
   }
 
   async #process(): Promise<void> {
-    const { clock, names, isPublished, log } = this.#options;
+    const { clock, names, lives, inUse, log } = this.#options;
     const secret = this.#options.secrets.objects.get(this.#options.secret);
     // A Secret that was deleted is rotated: the authority is made anew, and the known one vouches until it is published.
-    const stored = secret === undefined ? { ...this.#known, authorityKey: '' } : readSecret(secret);
+    const last = this.#known ?? inUse() ?? nothing;
+    const stored = secret === undefined ? { ...last, authorityKey: '' } : readSecret(secret);
     const now = clock.now();
-    const isBundlePublished = isPublished(encode(stored.authorities));
-    const step = nextCertificateStep({ stored, names, isBundlePublished }, now);
+    const publishedForMs = this.#publication.forMs(encode(stored.authorities));
+    const step = nextCertificateStep({ stored, names, publishedForMs, spreadMs: lives.spreadMs }, now);
     switch (step.kind) {
       case 'Keep':
         this.#publish(stored);
-        this.#queue.addAfter(key, Math.min(Math.max(step.until.getTime() - now.getTime(), 1000), longestMs));
+        this.#queue.addAfter(key, Math.min(Math.max(step.until.getTime() - now.getTime(), soonestMs), longestMs));
         return;
       case 'AwaitBundle':
         this.#publish(stored);
-        this.#queue.addAfter(key, 1000);
+        this.#queue.addAfter(key, step.forMs);
         return;
       case 'MakeAuthority': {
-        const authority = await makeAuthority(now);
+        const authority = await makeAuthority(now, lives.authorityMs);
         const made = {
           ...stored,
           authorities: [authority.cert, ...step.keep].map(line).join(''),
@@ -103,7 +127,12 @@ export class CertificateKeeper {
   }
 
   async #leafBy(stored: StoredCertificates, now: Date): Promise<Pick<StoredCertificates, 'leaf' | 'leafKey'>> {
-    const pair = await issueLeaf({ cert: stored.authorities, key: stored.authorityKey }, this.#options.names, now);
+    const { names, lives } = this.#options;
+    const key = createPrivateKey(stored.authorityKey);
+    // Others may have put an authority in front of the one that signs.
+    const signing = certificatesIn(stored.authorities).find((one) => one.checkPrivateKey(key));
+    const authority = { cert: String(signing ?? stored.authorities), key: stored.authorityKey };
+    const pair = await issueLeaf(authority, names, now, lives.leafMs);
     return { leaf: pair.cert, leafKey: pair.key };
   }
 

@@ -22,17 +22,14 @@ export interface PemPair {
 
 const keyAlgorithm = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 const signingAlgorithm = { name: 'ECDSA', hash: 'SHA-256' } as const;
-const dayMs = 24 * 3_600_000;
-const authorityMs = 365 * dayMs;
-const leafMs = 90 * dayMs;
 
-/** An authority for one year. Its name tells one from the next, so that a chain never looks like another. */
-export async function makeAuthority(now: Date): Promise<PemPair> {
+/** An authority that lives so long. Its name tells one from the next, so that a chain never looks like another. */
+export async function makeAuthority(now: Date, lifeMs: number): Promise<PemPair> {
   const keys = await generateKeys();
   const cert = await X509CertificateGenerator.createSelfSigned({
     name: [{ CN: [`stepup webhook ${now.toISOString()}`] }],
     keys,
-    ...validity(now, authorityMs),
+    ...validity(now, now.getTime() + lifeMs),
     signingAlgorithm,
     extensions: [
       new BasicConstraintsExtension(true, 0, true),
@@ -42,16 +39,22 @@ export async function makeAuthority(now: Date): Promise<PemPair> {
   return { cert: cert.toString('pem'), key: await privateKeyPem(keys.privateKey) };
 }
 
-/** A serving certificate for 90 days, signed by the authority. */
-export async function issueLeaf(authority: PemPair, names: readonly string[], now: Date): Promise<PemPair> {
+/** A serving certificate signed by the authority; it lives so long, but not longer than that. */
+export async function issueLeaf(
+  authority: PemPair,
+  names: readonly string[],
+  now: Date,
+  lifeMs: number,
+): Promise<PemPair> {
   const keys = await generateKeys();
+  const issuer = new X509Certificate(authority.cert);
   const der = createPrivateKey(authority.key).export({ format: 'der', type: 'pkcs8' });
   const cert = await X509CertificateGenerator.create({
     subject: [{ CN: [(names[0] ?? 'stepup').slice(0, 64)] }],
-    issuer: new X509Certificate(authority.cert).subject,
+    issuer: issuer.subject,
     publicKey: keys.publicKey,
     signingKey: await webcrypto.subtle.importKey('pkcs8', Uint8Array.from(der), keyAlgorithm, false, ['sign']),
-    ...validity(now, leafMs),
+    ...validity(now, Math.min(now.getTime() + lifeMs, issuer.notAfter.getTime())),
     signingAlgorithm,
     extensions: [
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
@@ -62,13 +65,13 @@ export async function issueLeaf(authority: PemPair, names: readonly string[], no
   return { cert: cert.toString('pem'), key: await privateKeyPem(keys.privateKey) };
 }
 
-/** The names by which the API server may know the Service. */
+/** The names by which the API server may know the Service, first the one it calls it by. */
 export function serviceNames(service: string, namespace: string): readonly string[] {
   return [`${service}.${namespace}.svc`, `${service}.${namespace}.svc.cluster.local`, `${service}.${namespace}`];
 }
 
-function validity(now: Date, lifeMs: number) {
-  return { notBefore: new Date(now.getTime() - backdateMs), notAfter: new Date(now.getTime() + lifeMs) };
+function validity(now: Date, endMs: number) {
+  return { notBefore: new Date(now.getTime() - backdateMs), notAfter: new Date(endMs) };
 }
 
 function generateKeys(): Promise<webcrypto.CryptoKeyPair> {

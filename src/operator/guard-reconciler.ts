@@ -2,13 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the guard in place. Nothing else can: neither webhooks nor policies are called for policies and bindings.
 import type { Clock } from '../kube/clock.ts';
+import { managedLabel } from '../kube/registered-bundles.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import type { ConfigurationKeeper } from './configuration-keeper.ts';
 import { type Guard, type GuardObject, guardNames } from './guard.ts';
 import type { TamperingReporter } from './tampering.ts';
 import { enqueueChanges, type Watched } from './watched.ts';
-import { managedLabel } from './webhook-configuration.ts';
 
 export interface GuardReconcilerOptions {
   /** None where the guard is switched off: then what there is of it goes. */

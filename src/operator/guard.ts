@@ -6,13 +6,13 @@
 import { sameJson } from '../domain/json.ts';
 import { kubernetesControllers, serviceAccountPrefix } from '../domain/subject.ts';
 import type { KubeObject } from '../kube/objects.ts';
+import { managedLabel } from '../kube/registered-bundles.ts';
 import { celText, celTexts } from './cel.ts';
 import type { Form, Wanted } from './configuration-keeper.ts';
 import { accountGuard } from './guard-accounts.ts';
 import { clusterGuard } from './guard-cluster.ts';
 import { namespaceGuard } from './guard-namespace.ts';
 import type { GuardContext, GuardPart } from './guard-parts.ts';
-import { managedLabel } from './webhook-configuration.ts';
 
 /** A policy or a binding: what counts is their spec. */
 export interface GuardObject extends KubeObject {

@@ -14,8 +14,8 @@ import * as resources from '../kube/resources.ts';
 import type { RestClient } from '../kube/rest.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { ApprovalReconciler } from './approval-reconciler.ts';
-import { CertificateKeeper, type Secret } from './certificate-keeper.ts';
-import { serviceNames } from './certificates.ts';
+import type { Certificates, Secret } from './certificate-keeper.ts';
+import { type CertificateSettings, createCertificates } from './certifying.ts';
 import { ConfigurationKeeper } from './configuration-keeper.ts';
 import { DiscoveryPoller } from './discovery.ts';
 import { ask } from './engines/ask.ts';
@@ -34,7 +34,7 @@ import { TargetWatch } from './target-watch.ts';
 import { unlessAborted } from './unless-aborted.ts';
 import { countUnreviewed, unreviewedOnly } from './unreviewed.ts';
 import type { Watched } from './watched.ts';
-import { isManaged, onlyOurs, stampName, type WebhookConfiguration, webhookForm } from './webhook-configuration.ts';
+import { onlyOurs, type WebhookConfiguration, webhookForm } from './webhook-configuration.ts';
 
 export interface OperatorDependencies {
   readonly rest: RestClient;
@@ -52,6 +52,7 @@ export interface OperatorDependencies {
   /** Whether gated accounts are kept from changing what the gate stands on, and who may nevertheless. */
   readonly guard: GuardSettings;
   readonly tlsSecret: string;
+  readonly certificates: CertificateSettings;
   /** The keyring as every replica follows it, and where it is kept. */
   readonly keyring: FollowedKeyring;
   readonly keysSecret: string;
@@ -129,18 +130,16 @@ async function work(
     const { caBundle } = certificates;
     return caBundle === undefined ? undefined : { ownUsername: own.username, service, caBundle };
   };
-  const certificates: CertificateKeeper = new CertificateKeeper({
+  const certificates: Certificates = createCertificates({
+    ...dependencies,
     client: client<Secret>(resources.secrets),
     secrets,
-    secret: { namespace: own.namespace, name: dependencies.tlsSecret },
-    names: serviceNames(service.name, service.namespace),
-    isPublished: (caBundle) => [...ours(gates), ...ours(stamps)].every((one) => carries(one, caBundle)),
+    gates,
+    stamps,
     onBundle: () => {
       stampReconciler.check();
       policyReconciler.enqueueAll();
     },
-    log,
-    clock,
   });
   const mutatingKeeper = new ConfigurationKeeper({
     client: client<WebhookConfiguration>(resources.mutatingWebhookConfigurations),
@@ -197,9 +196,6 @@ async function work(
     log,
     clock,
   });
-  // A rotation goes on as soon as the last configuration carries the new authority.
-  gates.onChange(() => certificates.check());
-  stamps.onChange(() => certificates.check());
 
   const approvalClient = client<StepUpApproval>(resources.stepUpApprovals);
   const targets = new TargetWatch(
@@ -281,12 +277,4 @@ async function work(
   } finally {
     await Promise.all(reflecting);
   }
-}
-
-function ours(configurations: Watched<WebhookConfiguration>): readonly WebhookConfiguration[] {
-  return [...configurations.objects.values()].filter((one) => one.metadata.name === stampName || isManaged(one));
-}
-
-function carries({ webhooks = [] }: WebhookConfiguration, caBundle: string): boolean {
-  return webhooks.every(({ clientConfig }) => clientConfig.caBundle === caBundle);
 }

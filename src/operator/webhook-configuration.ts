@@ -4,6 +4,7 @@
 // and drift is plain inequality.
 import { sameJson } from '../domain/json.ts';
 import type { KubeObject, NewObject } from '../kube/objects.ts';
+import { managedLabel } from '../kube/registered-bundles.ts';
 import type { Form } from './configuration-keeper.ts';
 
 export interface WebhookConfiguration extends KubeObject {
@@ -58,8 +59,6 @@ export interface WebhookService {
   readonly port: number;
 }
 
-/** Every configuration that is ours carries it. */
-export const managedLabel = 'stepup.dev/managed';
 /**
  * On every configuration of ours. AKS writes selectors of its own into all webhook configurations, again and again, unless a label
  * says otherwise (https://github.com/Azure/AKS/issues/1771): stepup would put them back as often, and speak of tampering.

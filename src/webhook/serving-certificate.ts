@@ -1,37 +1,45 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the server's certificate from a Secret of type kubernetes.io/tls, and says what is wrong with it.
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+// Keeps the server's certificate from a Secret of type kubernetes.io/tls, takes a new one when its callers trust it, and
+// says what is wrong with the one in use.
+import { authorityOf, isValidAt, serves } from '../domain/trust.ts';
 import type { Clock } from '../kube/clock.ts';
-import type { KubeObject } from '../kube/objects.ts';
 import { type ListWatch, Reflector } from '../kube/reflector.ts';
+import type { RegisteredBundle, RegisteredBundles } from '../kube/registered-bundles.ts';
 import { errorFields, type Log } from '../observe/log.ts';
+import { type LoadedPair, loadPair, type TlsSecret } from './key-pair.ts';
 import type { KeyPair } from './server.ts';
-
-export interface TlsSecret extends KubeObject {
-  readonly type?: string;
-  /** Values in base64. */
-  readonly data?: Readonly<Record<string, string>>;
-}
 
 export interface ServingCertificateOptions {
   readonly secrets: ListWatch<TlsSecret>;
   readonly namespace: string;
   readonly name: string;
+  /** By which name the API server calls us. */
+  readonly serverName: string;
+  /** What our webhook configurations tell the API server to trust. */
+  readonly registered: Pick<RegisteredBundles, 'hasSynced' | 'bundles' | 'unchangedSinceMs' | 'onChange'>;
+  /** How long a registered bundle is given to reach every API server. */
+  readonly settleMs: number;
   /** Usually Webhook.setCertificate. */
   readonly onCertificate: (pair: KeyPair) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
 
+/** What is held back is looked at again so often. */
+const lookAgainMs = 1_000;
+
 export class ServingCertificate {
   readonly #options: ServingCertificateOptions;
   readonly #reflector: Reflector<TlsSecret>;
   #problem: string | undefined;
-  #endsAt: Date | undefined;
+  #served: LoadedPair | undefined;
+  /** A newer one that callers do not trust yet. */
+  #heldBack: LoadedPair | undefined;
+  #cancel: () => void = () => undefined;
 
   constructor(options: ServingCertificateOptions) {
-    const { secrets, namespace, name, clock, log } = options;
+    const { secrets, namespace, name, registered, clock, log } = options;
     this.#options = options;
     this.#problem = `secret ${namespace}/${name} has not been read yet`;
     this.#reflector = new Reflector({
@@ -41,50 +49,108 @@ export class ServingCertificate {
       clock,
       onError: (error) => log.warn({ namespace, secret: name, ...errorFields(error) }, 'certificate not read'),
     });
-    this.#reflector.onChange(({ type, object }) => this.#use(type === 'set' ? object : undefined));
+    this.#reflector.onChange(({ type, object }) => this.#offer(type === 'set' ? object : undefined));
+    registered.onChange(() => this.#consider());
   }
 
-  /** Why there is no certificate to serve with, each a sentence; a broken new one leaves the old one in place. */
+  /** Why the API server would not believe us, each a sentence; a broken new certificate leaves the old one in place. */
   problems(): readonly string[] {
-    const now = this.#options.clock.now();
-    if (this.#endsAt !== undefined && now >= this.#endsAt) {
-      return [`the serving certificate ended at ${this.#endsAt.toISOString()}`];
+    const { clock, registered, serverName } = this.#options;
+    if (this.#served === undefined) return [this.#problem ?? 'there is no serving certificate'];
+    const { leaf } = this.#served;
+    const now = clock.now();
+    if (now >= leaf.validToDate) return [`the serving certificate ended at ${leaf.validToDate.toISOString()}`];
+    if (!isValidAt(leaf, now)) return [`the serving certificate begins at ${leaf.validFromDate.toISOString()}`];
+    if (!serves(leaf, serverName)) return [`the serving certificate is not for ${serverName}`];
+    if (!registered.hasSynced) return ['the webhook configurations have not been read yet'];
+    // One of them alone is one policy's matter, and no reason to stop serving the others.
+    if (registered.bundles().length > 0 && this.#trusting(this.#served) === 0) {
+      return ['the serving certificate does not lead to an authority that our webhook configurations name'];
     }
-    return this.#endsAt === undefined && this.#problem !== undefined ? [this.#problem] : [];
+    return [];
+  }
+
+  /** What is served, and the authorities it may be believed for, as PEM; undefined until there is a certificate. */
+  inUse(): { readonly leaf: string; readonly leafKey: string; readonly authorities: string } | undefined {
+    if (this.#served === undefined) return undefined;
+    const { pair } = this.#served;
+    const trusted = this.#options.registered.bundles().flatMap(({ authorities }) => authorities.map(String));
+    return { leaf: pair.cert, leafKey: pair.key, authorities: [...new Set(trusted)].join('') };
+  }
+
+  /** When the authority of what is served ends; undefined where none is known. */
+  authorityEndsAt(): Date | undefined {
+    if (this.#served === undefined) return undefined;
+    const now = this.#options.clock.now();
+    const bundles = [...this.#options.registered.bundles(), { authorities: this.#served.authorities }];
+    const { chain } = this.#served;
+    return bundles.map(({ authorities }) => authorityOf(chain, authorities, now)).find((one) => one !== undefined)
+      ?.validToDate;
+  }
+
+  /** How many webhook configurations name no authority that what is served leads to: the API server cannot call for them. */
+  distrusting(): number {
+    if (this.#served === undefined) return 0;
+    const all = this.#options.registered.bundles().reduce((sum, { count }) => sum + count, 0);
+    return all - this.#trusting(this.#served);
   }
 
   /** Resolves when the signal aborts. */
-  run(signal: AbortSignal): Promise<void> {
-    return this.#reflector.run(signal);
+  async run(signal: AbortSignal): Promise<void> {
+    await this.#reflector.run(signal);
+    this.#cancel();
   }
 
-  #use(secret: TlsSecret | undefined): void {
-    const { namespace, name, onCertificate, log } = this.#options;
-    const found = keyPairOf(secret);
+  #offer(secret: TlsSecret | undefined): void {
+    const { namespace, name, log } = this.#options;
+    const found = loadPair(secret);
     if (typeof found === 'string') {
       this.#problem = `secret ${namespace}/${name}: ${found}`;
+      this.#heldBack = undefined;
       log.warn({ namespace, secret: name, problem: found }, 'certificate not usable');
       return;
     }
-    onCertificate(found.pair);
-    this.#problem = undefined;
-    this.#endsAt = found.endsAt;
-    log.info({ namespace, secret: name, endsAt: found.endsAt.toISOString() }, 'certificate loaded');
+    this.#heldBack = found;
+    this.#consider();
   }
-}
 
-/** Certificate and key of a Secret, or what is wrong with it; never quotes a value. */
-export function keyPairOf(secret: TlsSecret | undefined): { readonly pair: KeyPair; readonly endsAt: Date } | string {
-  if (secret === undefined) return 'it does not exist';
-  const text = (key: string) => Buffer.from(secret.data?.[key] ?? '', 'base64').toString('utf8');
-  const [cert, key] = [text('tls.crt'), text('tls.key')];
-  if (cert === '') return 'tls.crt is missing';
-  if (key === '') return 'tls.key is missing';
-  try {
-    const certificate = new X509Certificate(cert);
-    if (!certificate.checkPrivateKey(createPrivateKey(key))) return 'tls.key does not belong to tls.crt';
-    return { pair: { cert, key }, endsAt: new Date(certificate.validTo) };
-  } catch {
-    return 'tls.crt or tls.key is not PEM';
+  /** Takes what is held back unless that would be worse than what is served. */
+  #consider(): void {
+    const { namespace, name, onCertificate, clock, log } = this.#options;
+    this.#cancel();
+    const offered = this.#heldBack;
+    if (offered === undefined) return;
+    if (this.#served !== undefined && this.#isWorse(offered, this.#served)) {
+      this.#cancel = clock.after(lookAgainMs, () => this.#consider());
+      return;
+    }
+    onCertificate(offered.pair);
+    this.#heldBack = undefined;
+    this.#problem = undefined;
+    this.#served = offered;
+    log.info({ namespace, secret: name, endsAt: offered.leaf.validToDate.toISOString() }, 'certificate loaded');
+  }
+
+  #isWorse(offered: LoadedPair, served: LoadedPair): boolean {
+    const { clock, registered, serverName, settleMs } = this.#options;
+    const now = clock.now();
+    const isGood = ({ leaf }: LoadedPair) => isValidAt(leaf, now) && serves(leaf, serverName);
+    if (!isGood(served)) return false;
+    if (!isGood(offered) || !registered.hasSynced) return true;
+    const wouldTrust = this.#trusting(offered);
+    const trusting = this.#trusting(served);
+    if (wouldTrust !== trusting) return wouldTrust < trusting;
+    // They are told, but API servers copy configurations with a delay.
+    return trusting > 0 && clock.monotonicMs() < registered.unchangedSinceMs + settleMs;
+  }
+
+  /** How many webhook configurations name an authority that it leads to. */
+  #trusting({ chain }: LoadedPair): number {
+    const now = this.#options.clock.now();
+    const isTrusting = ({ authorities }: RegisteredBundle) => authorityOf(chain, authorities, now) !== undefined;
+    return this.#options.registered
+      .bundles()
+      .filter(isTrusting)
+      .reduce((sum, { count }) => sum + count, 0);
   }
 }

@@ -78,6 +78,16 @@ describe('stepup itself', () => {
     ]);
   });
 
+  test('does not write the Secret of its certificate where cert-manager does', async () => {
+    const { rules = [] } = the(await render({ certManager: { enabled: true } }), 'Role', 'stepup');
+    const secrets = rules.filter(({ resources }) => resources.includes('secrets'));
+    expect(secrets.map(({ resourceNames, verbs }) => ({ resourceNames, verbs }))).toEqual([
+      { resourceNames: undefined, verbs: ['create'] },
+      { resourceNames: ['stepup-keys'], verbs: ['get', 'list', 'watch', 'update'] },
+      { resourceNames: ['stepup-tls'], verbs: ['get', 'list', 'watch'] },
+    ]);
+  });
+
   test('writes nothing but its own kinds and their definitions, admission configuration, events and questions about rights', () => {
     const writes = clusterRole('stepup').filter(({ verbs }) => verbs.some((verb) => !isRead(verb)));
     expect(writes.map(({ apiGroups, resources }) => `${apiGroups}: ${resources}`)).toEqual([

@@ -34,6 +34,8 @@ const everything = {
     ],
   },
   packs: { 'secret-deletion': { enabled: false } },
+  certificates: { authoritySeconds: 8640000, leafSeconds: 864000, spreadSeconds: 60 },
+  certManager: { enabled: true, issuerRef: { name: 'corporate', kind: 'ClusterIssuer', group: 'cert-manager.io' } },
   guard: { enabled: false, exempt: [{ namespace: 'argocd', name: 'argocd-application-controller' }] },
   serviceAccount: { annotations: { 'example.test/a': 'b' } },
   resources: { requests: { cpu: '1' }, limits: { memory: '1Gi' } },
@@ -98,6 +100,8 @@ describe('values', () => {
     ['an unknown peer', { networkPolicy: { webhookFrom: [{ cidr: '10.0.0.0/8' }] } }, 'networkPolicy/webhookFrom/0'],
     ['less time than it takes to end', { terminationGracePeriodSeconds: 5 }, 'terminationGracePeriodSeconds'],
     ['a DNS policy that needs more', { dnsPolicy: 'None' }, 'dnsPolicy'],
+    ['lives in days', { certificates: { leafDays: 30 } }, 'leafDays'],
+    ['an issuer as text', { certManager: { issuerRef: 'corporate' } }, 'certManager/issuerRef'],
   ])('%s: refused by name', async (_, values, name) => {
     const { code, stdout, stderr } = await lint(values);
     expect(code).not.toBe(0);
@@ -145,6 +149,10 @@ describe('values', () => {
       '--service-name=stepup',
       '--service-port=8444',
       '--tls-secret=stepup-tls',
+      '--certificate-issuer=external',
+      '--certificate-authority-seconds=8640000',
+      '--certificate-leaf-seconds=864000',
+      '--certificate-spread-seconds=60',
       '--keys-secret=stepup-keys',
       '--lease=stepup',
       '--packs-configmap=stepup-packs',
@@ -153,10 +161,56 @@ describe('values', () => {
       '--settle-resources=deployments.apps,pods',
       '--trusted-mutators=kyverno,gatekeeper',
       '--guard=off',
-      '--guard-exempt=system:serviceaccount:stepup-system:stepup-uninstall,system:serviceaccount:argocd:argocd-application-controller',
+      '--guard-exempt=system:serviceaccount:stepup-system:stepup-uninstall,system:serviceaccount:cert-manager:cert-manager,system:serviceaccount:argocd:argocd-application-controller',
       '--log-level=debug',
       '--cache-delay-ms=1000',
     ]);
+  });
+
+  test.each([
+    [
+      'a leaf that ends before it is spread',
+      { certificates: { leafSeconds: 600 } },
+      'certificates.leafSeconds is 600; it must be at least six times certificates.spreadSeconds (120)',
+    ],
+    [
+      'an authority that ends before its leaf',
+      { certificates: { authoritySeconds: 86400 } },
+      'certificates.authoritySeconds is 86400; it must not be less than certificates.leafSeconds (7776000)',
+    ],
+    [
+      'what cert-manager does not issue',
+      { certificates: { leafSeconds: 1200 }, certManager: { enabled: true } },
+      'cert-manager issues nothing for less than an hour',
+    ],
+    [
+      'an authority of cert-manager that its leaf outlives',
+      { certificates: { authoritySeconds: 7776000 }, certManager: { enabled: true } },
+      'it must be at least three times certificates.leafSeconds (7776000)',
+    ],
+  ])('cannot name %s', async (_, values, message) => {
+    const { code, stderr } = await template(values);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain(message);
+  });
+
+  test.each([
+    ['an issuer of the cluster', { name: 'corporate', kind: 'ClusterIssuer' }, ['Certificate stepup-tls']],
+    [
+      'an authority of its own',
+      {},
+      ['Certificate stepup-authority', 'Certificate stepup-tls', 'Issuer stepup-authority', 'Issuer stepup-selfsigned'],
+    ],
+  ])('have cert-manager issue the certificate by %s', async (_, issuerRef, wanted) => {
+    const objects = await render({ certManager: { enabled: true, issuerRef } });
+    const made = objects.filter(({ apiVersion }) => apiVersion === 'cert-manager.io/v1');
+    expect(made.map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort()).toEqual(wanted);
+    expect(the(objects, 'Certificate', 'stepup-tls').spec).toMatchObject({
+      secretName: 'stepup-tls',
+      dnsNames: ['stepup.stepup-system.svc', 'stepup.stepup-system.svc.cluster.local', 'stepup.stepup-system'],
+      issuerRef: 'name' in issuerRef ? issuerRef : { name: 'stepup-authority', kind: 'Issuer' },
+    });
+    expect((await render()).filter(({ apiVersion }) => apiVersion === 'cert-manager.io/v1')).toEqual([]);
   });
 
   test('keep large numbers whole', async () => {

@@ -37,6 +37,14 @@ test.each([
   [['serve', '--bogus'], "unknown option '--bogus'"],
   [['serve', '--log-level=trace'], 'Allowed choices are debug, info, warn, error'],
   [['serve', '--webhook-port=65536'], '--webhook-port: must be a port, at most 65535, not "65536"'],
+  [
+    ['serve', '--certificate-leaf-seconds=719'],
+    '--certificate-leaf-seconds: must be at least six times the spread of 120 s',
+  ],
+  [
+    ['serve', '--certificate-leaf-seconds=720', '--certificate-authority-seconds=719'],
+    '--certificate-authority-seconds: must not be less than the 720 s of a leaf',
+  ],
   [['doctor', '--output=xml'], 'Allowed choices are text, json'],
   [['observed', '--output=yaml'], 'Allowed choices are table, wide, json'],
   [['static-manifests', '--kubeconfig=x'], "unknown option '--kubeconfig=x'"],

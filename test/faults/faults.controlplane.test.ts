@@ -34,6 +34,8 @@ let proxy: ApiProxy;
 let clients: Clients;
 let traffic: Traffic;
 const recoveries: Recovery[] = [];
+/** What the API server says where nobody can be asked. */
+const refusedAs: string[] = [];
 const replicas = 2;
 vi.setConfig({ testTimeout: 150_000 });
 
@@ -73,6 +75,7 @@ function summary(): string {
     `unapproved: ${intruder.denied} denied, ${intruder.refusals.length} refused, ${intruder.passed} passed`,
     `updates: ${updates.approved} approved, ${updates.passed} passed, ${updates.lost.length} lost`,
     `creations: ${creations.approved} approved, ${creations.passed} passed, ${creations.spent.length} spent without effect`,
+    ...refusedAs.map((message) => `refused while no replica ran: ${message}`),
     '',
   ].join('\n');
 }
@@ -302,6 +305,39 @@ describe('a replica', () => {
     });
     expect(ledger.intruder.refusals.length).toBeGreaterThan(before);
     expect(ledger.intruder.refusals.at(-1)?.message).toMatch(/failed calling webhook/);
+  });
+});
+
+describe('the replicas', () => {
+  const kubectl = async (...args: readonly string[]) => {
+    const result = await cluster.kubectl(['-n', systemNamespace, ...args], { timeoutMs: 120_000 });
+    if (result.code !== 0) throw new Error(`kubectl ${args[0]}: ${result.stderr}`);
+  };
+
+  test('are restarted one after the other, and nobody is refused for it', async () => {
+    const before = node.pods().map(({ name }) => name);
+    const { refusals } = await survivesAlone('rolling restart', async () => {
+      await kubectl('rollout', 'restart', 'deployment/stepup');
+      await kubectl('rollout', 'status', 'deployment/stepup', '--timeout=90s');
+      await eventually('the old ones to be gone', () => node.pods().every(({ name }) => !before.includes(name)));
+    });
+    expect(refusals).toEqual([]);
+  });
+
+  test('are scaled to zero and back: governed requests are told why, the rest goes on', async () => {
+    const { refusals } = await survivesAlone('scaled to zero', async () => {
+      await kubectl('scale', 'deployment/stepup', '--replicas=0');
+      await eventually('all to be gone', () => node.pods().length === 0);
+      await forSeconds(5);
+      await kubectl('scale', 'deployment/stepup', `--replicas=${replicas}`);
+    });
+    expect(refusals.length).toBeGreaterThan(0);
+    for (const { message } of refusals) {
+      expect(message).toMatch(
+        /^500 Internal error occurred: failed calling webhook "[^"]+": failed to call webhook: Post /,
+      );
+    }
+    refusedAs.push(refusals[0]?.message ?? '');
   });
 });
 

@@ -2,12 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of the certificates' life, each from one state, and a whole rotation in its order.
 import { beforeAll, describe, expect, test } from 'vitest';
-import { type CertificateState, certificatesIn, nextCertificateStep } from '../../src/operator/certificate-step.ts';
+import { certificatesIn } from '../../src/domain/trust.ts';
+import { type CertificateState, nextCertificateStep } from '../../src/operator/certificate-step.ts';
 import { issueLeaf, makeAuthority, type PemPair, serviceNames } from '../../src/operator/certificates.ts';
 
 const start = new Date('2026-01-01T00:00:00Z');
 const names = serviceNames('stepup', 'stepup-system');
-const inDays = (days: number) => new Date(start.getTime() + days * 24 * 3_600_000);
+const dayMs = 24 * 3_600_000;
+const inDays = (days: number) => new Date(start.getTime() + days * dayMs);
+const [yearMs, quarterMs, spreadMs] = [365 * dayMs, 90 * dayMs, 120_000];
 
 let first: PemPair;
 let second: PemPair;
@@ -16,11 +19,11 @@ let leafOfSecond: PemPair;
 let leafOfOtherNames: PemPair;
 
 beforeAll(async () => {
-  first = await makeAuthority(start);
-  second = await makeAuthority(inDays(250));
-  leaf = await issueLeaf(first, names, start);
-  leafOfSecond = await issueLeaf(second, names, inDays(250));
-  leafOfOtherNames = await issueLeaf(first, ['other.stepup-system.svc'], start);
+  first = await makeAuthority(start, yearMs);
+  second = await makeAuthority(inDays(250), yearMs);
+  leaf = await issueLeaf(first, names, start, quarterMs);
+  leafOfSecond = await issueLeaf(second, names, inDays(250), quarterMs);
+  leafOfOtherNames = await issueLeaf(first, ['other.stepup-system.svc'], start, quarterMs);
 });
 
 /** One authority, its leaf, everywhere published. */
@@ -32,7 +35,7 @@ describe('the next step', () => {
   test.each<{
     given: string;
     stored: () => Partial<CertificateState['stored']>;
-    published?: boolean;
+    published?: number | undefined;
     day?: number;
     want: string;
   }>([
@@ -68,46 +71,97 @@ describe('the next step', () => {
       given: 'a leaf in its last third, the bundle not everywhere',
       stored: () => ({}),
       day: 61,
-      published: false,
+      published: undefined,
       want: 'AwaitBundle',
+    },
+    {
+      given: 'a leaf in its last third, the bundle everywhere since a moment',
+      stored: () => ({}),
+      day: 61,
+      published: spreadMs - 1,
+      want: 'AwaitBundle',
+    },
+    {
+      given: 'a leaf in its last sixth, the bundle not everywhere',
+      stored: () => ({}),
+      day: 76,
+      published: undefined,
+      want: 'IssueLeaf',
     },
     {
       given: 'an expired leaf, the bundle not everywhere',
       stored: () => ({}),
       day: 91,
-      published: false,
+      published: undefined,
       want: 'IssueLeaf',
     },
     { given: 'an authority in its last third', stored: () => ({}), day: 250, want: 'MakeAuthority' },
-  ])('$given: $want', ({ stored, published = true, day = 1, want }) => {
-    const state = { stored: { ...settled(), ...stored() }, names, isBundlePublished: published };
+  ])('$given: $want', ({ stored, day = 1, want, ...given }) => {
+    const publishedForMs = 'published' in given ? given.published : spreadMs;
+    const state = { stored: { ...settled(), ...stored() }, names, publishedForMs, spreadMs };
     expect(nextCertificateStep(state, inDays(day)).kind).toBe(want);
   });
 
   test('a new authority goes in front of the one that still vouches for the leaf', () => {
-    const state = { stored: { ...settled(), authorityKey: '' }, names, isBundlePublished: true };
-    expect(nextCertificateStep(state, inDays(1))).toEqual({
+    const state = { stored: { ...settled(), authorityKey: '' }, names, publishedForMs: spreadMs, spreadMs };
+    expect(nextCertificateStep(state, inDays(1))).toEqual({ kind: 'MakeAuthority', keep: pems(first) });
+  });
+
+  test('and of the others, by which a replica may still serve; of those that are lost over and over no more than three', async () => {
+    const others = await Promise.all([3, 2, 1].map((day) => makeAuthority(inDays(day), yearMs)));
+    const authorities = [...others, first].map(({ cert }) => cert).join('\n');
+    const state = {
+      stored: { ...settled(), authorities, authorityKey: '' },
+      names,
+      publishedForMs: spreadMs,
+      spreadMs,
+    };
+    expect(nextCertificateStep(state, inDays(4))).toEqual({
       kind: 'MakeAuthority',
-      keep: [certificatesIn(first.cert)[0]?.toString()],
+      keep: pems(first, ...others.slice(0, 2)),
     });
+    const unusable = { ...state, stored: { ...state.stored, leafKey: '' } };
+    expect(nextCertificateStep(unusable, inDays(4))).toEqual({ kind: 'MakeAuthority', keep: [] });
   });
 
   test('a whole rotation: await, issue, keep both while it spreads, drop the old one', async () => {
-    const early = await makeAuthority(inDays(10));
+    const early = await makeAuthority(inDays(10), yearMs);
     const both = { ...settled(), authorities: `${early.cert}\n${first.cert}\n`, authorityKey: early.key };
     const at = inDays(10);
-    const step = (stored: CertificateState['stored'], isBundlePublished: boolean, now = at) =>
-      nextCertificateStep({ stored, names, isBundlePublished }, now);
-    expect(step(both, false)).toEqual({ kind: 'AwaitBundle' });
-    expect(step(both, true)).toEqual({ kind: 'IssueLeaf' });
-    const fresh = await issueLeaf(early, names, at);
+    const step = (stored: CertificateState['stored'], publishedForMs: number | undefined, now = at) =>
+      nextCertificateStep({ stored, names, publishedForMs, spreadMs }, now);
+    expect(step(both, undefined)).toMatchObject({ kind: 'AwaitBundle' });
+    expect(step(both, 100_000)).toEqual({ kind: 'AwaitBundle', forMs: 20_000 });
+    expect(step(both, spreadMs)).toEqual({ kind: 'IssueLeaf' });
+    const fresh = await issueLeaf(early, names, at, quarterMs);
     const served = { ...both, leaf: fresh.cert, leafKey: fresh.key };
-    const spreadAt = new Date(at.getTime() + 10 * 60_000);
-    expect(step(served, true)).toEqual({ kind: 'Keep', until: spreadAt });
-    expect(step(served, true, spreadAt)).toEqual({
-      kind: 'DropOldAuthorities',
-      keep: [certificatesIn(early.cert)[0]?.toString()],
-    });
-    expect(step({ ...served, authorities: early.cert }, true, spreadAt).kind).toBe('Keep');
+    const spreadAt = new Date(at.getTime() + spreadMs);
+    expect(step(served, spreadMs)).toEqual({ kind: 'Keep', until: spreadAt });
+    expect(step(served, spreadMs, spreadAt)).toEqual({ kind: 'DropOldAuthorities', keep: pems(early) });
+    expect(step({ ...served, authorities: early.cert }, spreadMs, spreadAt).kind).toBe('Keep');
+  });
+
+  test('lives of a minute are renewed in their last third too, whatever they are backdated by', async () => {
+    const minute = 60_000;
+    const authority = await makeAuthority(start, minute);
+    const pair = await issueLeaf(authority, names, start, minute / 2);
+    const stored = { authorities: authority.cert, authorityKey: authority.key, leaf: pair.cert, leafKey: pair.key };
+    const at = (seconds: number) =>
+      nextCertificateStep(
+        { stored, names, publishedForMs: 5_000, spreadMs: 5_000 },
+        new Date(start.getTime() + seconds * 1000),
+      );
+    expect(at(19)).toEqual({ kind: 'Keep', until: new Date(start.getTime() + 20_000) });
+    expect(at(20).kind).toBe('IssueLeaf');
+    expect(at(40).kind).toBe('MakeAuthority');
+  });
+
+  test('no leaf outlives its authority', async () => {
+    const late = await issueLeaf(first, names, inDays(300), quarterMs);
+    expect(certificatesIn(late.cert)[0]?.validToDate).toEqual(inDays(365));
   });
 });
+
+function pems(...pairs: readonly PemPair[]) {
+  return pairs.map(({ cert }) => certificatesIn(cert)[0]?.toString());
+}

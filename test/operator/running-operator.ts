@@ -65,6 +65,11 @@ export function startOperator(rest: RestClient, options: Partial<OperatorDepende
       service: { name: 'stepup', port: 443 },
       guard: { isOn: true, exempt: [] },
       tlsSecret: 'stepup-tls',
+      certificates: {
+        issuer: 'self',
+        lives: { authorityMs: 365 * 86_400_000, leafMs: 90 * 86_400_000, spreadMs: 1_000 },
+        inUse: () => undefined,
+      },
       keyring: { ...keyring, sealing: trusted },
       keysSecret: 'stepup-keys',
       packsConfigMap: 'stepup-packs',

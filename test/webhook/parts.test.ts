@@ -1,14 +1,12 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The webhook's small parts on a clock of their own: shared reads, memory of uses, limits, the certificate.
+// The webhook's small parts on a clock of their own: shared reads, memory of uses, limits.
 import { describe, expect, test } from 'vitest';
 import type { Approval } from '../../src/domain/approval.ts';
 import { RequesterLimit } from '../../src/webhook/requester-limit.ts';
-import { keyPairOf, ServingCertificate, type TlsSecret } from '../../src/webhook/serving-certificate.ts';
 import { SharedReads } from '../../src/webhook/shared-reads.ts';
 import { UseMemory } from '../../src/webhook/use-memory.ts';
 import { fakeClock } from '../kube/fake-clock.ts';
-import { issueLeaf } from './harness.ts';
 
 describe('shared reads', () => {
   test('begin after they are asked for, one at a time, ten a second at most, and are forgotten', async () => {
@@ -106,64 +104,5 @@ describe('the limit per requester', () => {
     expect(taken('a')).toBe(10);
     await clock.advance(60_000);
     expect(taken('a')).toBe(50);
-  });
-});
-
-describe('the serving certificate', () => {
-  const secret = (data: Readonly<Record<string, string>>): TlsSecret => ({
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: { name: 'tls', namespace: 'ours', uid: 'u', resourceVersion: '1', creationTimestamp: '' },
-    type: 'kubernetes.io/tls',
-    data: Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value).toString('base64')])),
-  });
-
-  test('is read from a Secret, or what is wrong with it is said', async () => {
-    const [one, other] = [await issueLeaf('one'), await issueLeaf('other')];
-    expect(keyPairOf(secret({ 'tls.crt': one.cert, 'tls.key': one.key }))).toMatchObject({
-      pair: { cert: one.cert, key: one.key },
-    });
-    expect(keyPairOf(undefined)).toBe('it does not exist');
-    expect(keyPairOf(secret({ 'tls.key': one.key }))).toBe('tls.crt is missing');
-    expect(keyPairOf(secret({ 'tls.crt': one.cert }))).toBe('tls.key is missing');
-    expect(keyPairOf(secret({ 'tls.crt': one.cert, 'tls.key': other.key }))).toBe('tls.key does not belong to tls.crt');
-    expect(keyPairOf(secret({ 'tls.crt': 'x', 'tls.key': 'y' }))).toBe('tls.crt or tls.key is not PEM');
-  });
-
-  test('is followed, and an unusable one leaves the last in place', async () => {
-    const clock = fakeClock(new Date());
-    const one = await issueLeaf('one');
-    const used: string[] = [];
-    let items = [secret({ 'tls.crt': one.cert, 'tls.key': one.key })];
-    let selector: string | undefined;
-    const certificate = new ServingCertificate({
-      secrets: {
-        async page({ fieldSelector }) {
-          selector = fieldSelector;
-          return { metadata: { resourceVersion: '1' }, items };
-        },
-        async watch() {
-          throw new Error('no watch');
-        },
-      },
-      namespace: 'ours',
-      name: 'tls',
-      onCertificate: ({ cert }) => used.push(cert),
-      clock,
-      log: { debug() {}, info() {}, warn() {}, error() {} },
-    });
-    expect(certificate.problems()).toEqual(['secret ours/tls has not been read yet']);
-    const stop = new AbortController();
-    const run = certificate.run(stop.signal);
-    await clock.advance(0);
-    expect([selector, used, certificate.problems()]).toEqual(['metadata.name=tls', [one.cert], []]);
-    items = [secret({})];
-    await clock.advance(10_000);
-    expect([used, certificate.problems()]).toEqual([[one.cert], []]);
-    await clock.advance(2 * 86_400_000);
-    expect(certificate.problems()[0]).toContain('the serving certificate ended at');
-    stop.abort();
-    await clock.advance(10_000);
-    await run;
   });
 });

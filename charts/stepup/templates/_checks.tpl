@@ -6,6 +6,7 @@
 {{- include "stepup.checkLabels" . -}}
 {{- include "stepup.checkPacks" . -}}
 {{- include "stepup.checkEngines" . -}}
+{{- include "stepup.checkCertificates" . -}}
 {{- end -}}
 
 {{- define "stepup.checkNames" -}}
@@ -84,5 +85,24 @@
 {{- if and $.Values.networkPolicy.enabled (hasPrefix "https:" .url) (not $.Values.networkPolicy.extraEgress) -}}
 {{- fail (printf "engines: %s is at %s, and the NetworkPolicy lets stepup only reach the API server; add where the engine is to networkPolicy.extraEgress" .name .url) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Fails on lives of certificates that leave no time to rotate them. */}}
+{{- define "stepup.checkCertificates" -}}
+{{- $authority := int64 .Values.certificates.authoritySeconds -}}
+{{- $leaf := int64 .Values.certificates.leafSeconds -}}
+{{- $spread := int64 .Values.certificates.spreadSeconds -}}
+{{- if lt $leaf (mul 6 $spread) -}}
+{{- fail (printf "certificates.leafSeconds is %d; it must be at least six times certificates.spreadSeconds (%d)" $leaf $spread) -}}
+{{- end -}}
+{{- if lt $authority $leaf -}}
+{{- fail (printf "certificates.authoritySeconds is %d; it must not be less than certificates.leafSeconds (%d)" $authority $leaf) -}}
+{{- end -}}
+{{- if and .Values.certManager.enabled (lt $leaf 3600) -}}
+{{- fail (printf "certificates.leafSeconds is %d; cert-manager issues nothing for less than an hour" $leaf) -}}
+{{- end -}}
+{{- if and .Values.certManager.enabled (not .Values.certManager.issuerRef.name) (lt $authority (mul 3 $leaf)) -}}
+{{- fail (printf "certificates.authoritySeconds is %d; with certManager.enabled it must be at least three times certificates.leafSeconds (%d), since a leaf is not renewed with its authority" $authority $leaf) -}}
 {{- end -}}
 {{- end -}}

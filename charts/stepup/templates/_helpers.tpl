@@ -81,10 +81,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end -}}
 
-{{/* Whom the guard lets through, comma separated: the Job that uninstalls, and guard.exempt. */}}
+{{/* Whom the guard lets through, comma separated: the Job that uninstalls, cert-manager if it keeps the certificate, and guard.exempt. */}}
 {{- define "stepup.guardExempt" -}}
 {{- $account := "system:serviceaccount:%s:%s" -}}
 {{- $names := list (printf $account .Release.Namespace (printf "%s-uninstall" (include "stepup.fullname" .))) -}}
+{{- if .Values.certManager.enabled -}}
+{{- with .Values.certManager.serviceAccount -}}
+{{- $names = append $names (printf $account .namespace .name) -}}
+{{- end -}}
+{{- end -}}
 {{- range .Values.guard.exempt -}}
 {{- $names = append $names (printf $account .namespace .name) -}}
 {{- end -}}

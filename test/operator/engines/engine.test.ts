@@ -7,7 +7,7 @@ import { readEngines } from '../../../src/operator/engines/engine.ts';
 
 let caBundle: string;
 beforeAll(async () => {
-  caBundle = (await makeAuthority(new Date('2026-01-01T00:00:00Z'))).cert;
+  caBundle = (await makeAuthority(new Date('2026-01-01T00:00:00Z'), 3_600_000)).cert;
 });
 
 const problem = (engine: object, name = 'opa') =>

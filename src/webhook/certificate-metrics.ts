@@ -1,0 +1,31 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What a replica tells of the authority behind its certificate, and of who does not believe it, when it is asked.
+import { Gauge, type Registry } from 'prom-client';
+import type { ServingCertificate } from './serving-certificate.ts';
+
+export function certificateMetrics(
+  registry: Registry,
+  certificate: Pick<ServingCertificate, 'authorityEndsAt' | 'distrusting'>,
+): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'stepup_certificate_authority_expiry_timestamp_seconds',
+    help: 'When the authority ends that vouches for the serving certificate.',
+    registers,
+    collect() {
+      const endsAt = certificate.authorityEndsAt();
+      // Without one there is no sample: 0 would read as an authority that ended long ago.
+      if (endsAt === undefined) this.remove();
+      else this.set(endsAt.getTime() / 1000);
+    },
+  });
+  new Gauge({
+    name: 'stepup_distrusting_configurations',
+    help: 'Webhook configurations of ours that name no authority of the serving certificate.',
+    registers,
+    collect() {
+      this.set(certificate.distrusting());
+    },
+  });
+}
