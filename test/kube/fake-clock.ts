@@ -7,6 +7,8 @@ import type { Clock } from '../../src/kube/clock.ts';
 export interface FakeClock extends Clock {
   /** Moves time and runs, in order, what became due; lets promises settle in between. */
   advance(ms: number): Promise<void>;
+  /** Moves time in one go, as while a machine sleeps: what became due runs afterwards, late. */
+  leap(ms: number): Promise<void>;
   readonly timers: number;
 }
 
@@ -17,7 +19,7 @@ export function fakeClock(start = new Date('2026-01-02T03:04:05.678Z')): FakeClo
   const settle = async () => {
     for (let turn = 0; turn < 8; turn += 1) await new Promise<void>((resolve) => setImmediate(resolve));
   };
-  return {
+  const clock: FakeClock = {
     now: () => new Date(start.getTime() + elapsedMs),
     monotonicMs: () => elapsedMs,
     // Just outside of [0, 1): the longest wait, in round numbers.
@@ -46,5 +48,11 @@ export function fakeClock(start = new Date('2026-01-02T03:04:05.678Z')): FakeClo
       elapsedMs = endMs;
       await settle();
     },
+    async leap(ms) {
+      await settle();
+      elapsedMs += ms;
+      await clock.advance(0);
+    },
   };
+  return clock;
 }

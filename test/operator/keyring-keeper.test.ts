@@ -73,7 +73,8 @@ test('after ninety days it has another key, and three at most', async () => {
   await one.clock.advance(0);
   const seen = [one.keys() as readonly object[]];
   for (let round = 0; round < 4; round++) {
-    await one.clock.advance(90 * dayMs + 3_600_000);
+    // It looks every hour, which is thousands of times.
+    await one.clock.leap(90 * dayMs + 3_600_000);
     seen.push(one.keys() as readonly object[]);
   }
   expect(seen.map(({ length }) => length)).toEqual([1, 2, 3, 3, 3]);
