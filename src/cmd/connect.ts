@@ -10,7 +10,7 @@ import { ResourceClient } from '../kube/resource-client.ts';
 import { selfSubjectReviews } from '../kube/resources.ts';
 import { RestClient } from '../kube/rest.ts';
 
-export async function connect(options: ServeOptions): Promise<RestClient> {
+export async function connect(options: Pick<ServeOptions, 'kubeconfig' | 'serviceAccountDir'>): Promise<RestClient> {
   const { kubeconfig, serviceAccountDir: folder } = options;
   if (kubeconfig !== undefined) {
     return new RestClient({ credentials: await loadCredentials({ kind: 'kubeconfig', paths: [kubeconfig] }) });

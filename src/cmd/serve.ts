@@ -20,6 +20,7 @@ import {
   validatingWebhookConfigurations,
 } from '../kube/resources.ts';
 import type { RestClient } from '../kube/rest.ts';
+import { createAudit } from '../observe/audit.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { startStatusServer } from '../observe/status-server.ts';
 import { runOperator } from '../operator/operator.ts';
@@ -29,7 +30,9 @@ import { ServingCertificate } from '../webhook/serving-certificate.ts';
 import { createWebhook } from '../webhook/webhook.ts';
 import { createCaches } from './caches.ts';
 import { connect, ownUsername } from './connect.ts';
+import { registerProcessMetrics } from './process-metrics.ts';
 import { shiftedClock } from './shifted-clock.ts';
+import { version } from './version.ts';
 
 /** Serves until the signal aborts; rejects when it cannot go on. */
 export async function serve(options: ServeOptions, log: Log, signal: AbortSignal): Promise<void> {
@@ -39,6 +42,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const own = { username: await ownUsername(rest, signal), namespace: options.namespace };
+  const audit = createAudit(options.podName);
   log.info({ username: own.username, namespace: own.namespace, pod: options.podName }, 'stepup starts');
 
   const caches = createCaches(rest, { delayMs: options.cacheDelayMs, log });
@@ -75,6 +79,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     keysSecret: options.keysSecret,
     clock,
     log,
+    audit,
     registry,
     previewKey,
     sealing: keyring.sealing,
@@ -113,6 +118,15 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     ...[ownGroup.problem() ?? []].flat(),
     ...unheard(rest),
   ];
+  const recorder = new EventRecorder({
+    events: new ResourceClient(rest, events),
+    controller: 'stepup.dev/operator',
+    instance: options.podName,
+    onError: (error) => log.warn(errorFields(error), 'event not recorded'),
+  });
+  const { policies, approvals, decisions, namespaces } = caches;
+  const copies = { policies, approvals, decisions, namespaces };
+  registerProcessMetrics(registry, { version, notReady, copies, events: recorder, clock });
   const status = await startStatusServer({
     address: options.bindAddress,
     port: options.statusPort,
@@ -125,12 +139,6 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
   const reading = [caches, registered, certificate, keyring, ownGroup].map((copy) => copy.run(afterwards.signal));
   const listening = webhook.listen({ address: options.bindAddress, port: options.webhookPort });
   listening.catch((error: unknown) => log.error(errorFields(error), 'the webhook cannot listen'));
-  const recorder = new EventRecorder({
-    events: new ResourceClient(rest, events),
-    controller: 'stepup.dev/operator',
-    instance: options.podName,
-    onError: (error) => log.warn(errorFields(error), 'event not recorded'),
-  });
   const elector = new LeaderElector({
     leases: new ResourceClient(rest, leases),
     lease: { namespace: options.namespace, name: options.lease },
@@ -163,6 +171,8 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
         events: recorder,
         registry,
         log,
+        audit,
+        watchdogSeconds: options.watchdogSeconds,
         clock,
       },
       leading,

@@ -2,9 +2,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The stepup binary: reads the command line and hands over to a composition root.
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { BadOptionError, certificateLives, type ServeOptions, serveOptions } from '../config/options.ts';
 import { createLog, errorFields } from '../observe/log.ts';
+import { type CheckGateOptions, checkGate, checkGateExit, notDone } from './check-gate.ts';
 import { type DoctorOptions, doctor, doctorExit } from './doctor.ts';
 import { type ObservedOptions, observed, observedExit } from './observed.ts';
 import { serve } from './serve.ts';
@@ -79,18 +80,46 @@ program
   });
 
 program
+  .command('check-gate')
+  .description('prove that the API server asks the gate of every policy')
+  .addOption(new Option('--kubeconfig <file>', 'kubeconfig to use, as kubectl would'))
+  .addOption(new Option('--context <name>', 'context of the kubeconfig'))
+  .addOption(
+    new Option('--service-account-dir <dir>', 'in a pod: folder with token and ca.crt, instead of a kubeconfig'),
+  )
+  .addOption(new Option('-n, --namespace <name>', 'namespace stepup runs in').default('stepup-system'))
+  .addOption(new Option('--expect <list>', 'policies that must be there').default([], 'none').argParser(listed))
+  .addOption(new Option('--wait <seconds>', 'how long to wait for all gates').default(0).argParser(wholeNumber))
+  .addOption(new Option('-o, --output <format>', 'how to print').choices(['text', 'json']).default('text'))
+  .action(async (options: CheckGateOptions) => {
+    try {
+      process.exitCode = await checkGate(options, (text) => process.stdout.write(text));
+    } catch (error) {
+      process.stderr.write(notDone(error));
+      process.exitCode = checkGateExit.notDone;
+    }
+  });
+
+program
   .command('static-manifests')
   .description('print the guard as files for an API server that reads admission policies from its disk (1.37)')
   .addOption(new Option('-n, --namespace <name>', 'namespace stepup runs in').default('stepup-system'))
   .addOption(new Option('--release <name>', "name of stepup's service account").default('stepup'))
   .addOption(
-    new Option('--guard-exempt <list>', 'usernames that the guard lets through')
-      .default([], 'none')
-      .argParser((text) => text.split(',').filter((name) => name !== '')),
+    new Option('--guard-exempt <list>', 'usernames that the guard lets through').default([], 'none').argParser(listed),
   )
   .action((options: StaticManifestsOptions) => {
     process.stdout.write(staticManifests(options));
   });
+
+function listed(text: string): readonly string[] {
+  return text.split(',').filter((name) => name !== '');
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('It must be a whole number of at most five digits.');
+  return Number(text);
+}
 
 /** Runs a command until it ends or the process is told to stop; a failure is logged and exits 1. */
 async function untilSignalled(

@@ -27,6 +27,7 @@ export interface ServeOptions {
   readonly trustedMutators: readonly string[];
   readonly guard: 'on' | 'off';
   readonly guardExempt: readonly string[];
+  readonly watchdogSeconds: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly cacheDelayMs: number;
   readonly clockOffsetMs: number;
@@ -212,6 +213,13 @@ const rows: Readonly<Record<keyof ServeOptions, Row>> = {
     default: '',
     parse: list,
     help: 'usernames that the guard lets through',
+  },
+  watchdogSeconds: {
+    flag: '--watchdog-seconds <n>',
+    env: 'STEPUP_WATCHDOG_SECONDS',
+    default: 60,
+    parse: wholeNumber,
+    help: 'how often the leader looks whether the API server asks the gates',
   },
   logLevel: {
     flag: '--log-level <level>',

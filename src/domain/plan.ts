@@ -35,6 +35,8 @@ export interface Plan {
   /** The status to write by compare-and-swap; absent when nothing changes. */
   readonly status?: ApprovalStatus;
   readonly events: readonly PlannedEvent[];
+  /** Whose votes count, where they were counted. */
+  readonly voters?: readonly string[];
   /** Look again then, though nothing may have happened. */
   readonly nextAt?: Date;
   /** Its time of keeping is over. */
@@ -58,7 +60,7 @@ export function plan(situation: Situation): Plan {
   const votes = tally(told, situation.decisions, policy, situation.policies, situation.siblings);
   const life = lifeOf(approval, votes, policy);
   const outcome = outcomeOf(situation, votes, life);
-  return planned(situation, statusOf(told, outcome, { votes, life, now }), outcome);
+  return { ...planned(situation, statusOf(told, outcome, { votes, life, now }), outcome), voters: votes.voters };
 }
 
 /** Nothing leaves an end; only what was bypassed is reviewed then too, and kept until it is. */

@@ -17,6 +17,8 @@ export interface WriteOptions extends CallOptions {
   /** Validate and admit, but store nothing. */
   readonly dryRun?: boolean;
   readonly fieldManager?: string;
+  /** Told the warnings of the answer, also of one that refuses. */
+  readonly onWarnings?: (warnings: readonly string[]) => void;
 }
 
 export interface ApplyOptions extends WriteOptions {
@@ -191,11 +193,12 @@ export class ResourceClient<T extends KubeObject> {
   }
 
   async #call(verb: string, key: ObjectKey, request: ApiRequest, options: WriteOptions): Promise<T> {
-    const { dryRun, fieldManager } = options;
+    const { dryRun, fieldManager, onWarnings } = options;
     const answer = await this.#rest.request({
       ...request,
       query: { ...request.query, dryRun: dryRun ? 'All' : undefined, fieldManager },
       attempt: `${verb} ${this.#nameOf(key)}`,
+      ...(onWarnings && { onWarnings }),
       ...callLimits(options),
     });
     // The API server answers with objects of the resource asked for; its schema vouches for the rest of T.

@@ -27,6 +27,8 @@ export interface ApiRequest {
   readonly signal?: AbortSignal | undefined;
   /** What is attempted, for the message: `create stepupapprovals prod/x`. Default: method and path. */
   readonly attempt?: string;
+  /** Told the warnings of an answer, also of one that refuses. */
+  readonly onWarnings?: (warnings: readonly string[]) => void;
 }
 
 export interface RestClientOptions {
@@ -154,6 +156,7 @@ export class RestClient {
     if (status !== 401) {
       this.#acceptedAtMs = performance.now();
     }
+    request.onWarnings?.(warningsIn(answer.headersDistinct.warning ?? []));
     if (status >= 200 && status < 300) {
       return answer;
     }
@@ -183,6 +186,14 @@ export class RestClient {
 
 function attemptOf(request: ApiRequest): string {
   return request.attempt ?? `${request.method} ${request.path}`;
+}
+
+/** The texts of Warning headers as the API server writes them: `299 - "text"` (RFC 7234, 5.5). */
+function warningsIn(headers: readonly string[]): readonly string[] {
+  return headers.flatMap((header) => {
+    const [, text] = /^299 \S+ "((?:[^"\\]|\\.)*)"/.exec(header) ?? [];
+    return text === undefined ? [] : [text.replaceAll(/\\(.)/g, '$1')];
+  });
 }
 
 function encodeBody(request: ApiRequest): Buffer | undefined {

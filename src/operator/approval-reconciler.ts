@@ -12,6 +12,7 @@ import { openUseOf } from '../domain/reservation.ts';
 import { keptFrom } from '../domain/review.ts';
 import { withSealedReleases } from '../domain/seal.ts';
 import { type Seen, settle } from '../domain/settle.ts';
+import { transitionOf } from '../domain/transition.ts';
 import { tamperedType } from '../domain/unsealed.ts';
 import { isConflict, isNotFound } from '../kube/api-error.ts';
 import type { Clock } from '../kube/clock.ts';
@@ -20,6 +21,7 @@ import { keyOf } from '../kube/object-store.ts';
 import type { ObjectKey } from '../kube/resource.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
+import type { Audit } from '../observe/audit.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import type { OperatorMetrics } from './operator-metrics.ts';
 import type { TargetWatch } from './target-watch.ts';
@@ -43,6 +45,7 @@ export interface ApprovalReconcilerOptions {
   readonly scanSeconds: number;
   readonly events: Pick<EventRecorder, 'emit'>;
   readonly metrics: OperatorMetrics;
+  readonly audit: Audit;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -63,6 +66,11 @@ export class ApprovalReconciler {
       onError: (approval, error) =>
         options.log.warn({ approval, ...errorFields(error) }, 'reconciling an approval failed'),
     });
+  }
+
+  /** Keys that wait for a worker. */
+  get queued(): number {
+    return this.#queue.size;
   }
 
   enqueue(approval: ObjectKey): void {
@@ -208,7 +216,7 @@ export class ApprovalReconciler {
   }
 
   /** Compare-and-swap; false when the copy was old. */
-  async #write(approval: StepUpApproval, { status, events }: Plan, seen: Seen | undefined): Promise<boolean> {
+  async #write(approval: StepUpApproval, { status, events, voters }: Plan, seen: Seen | undefined): Promise<boolean> {
     const { client, metrics, sealing } = this.#options;
     if (status === undefined) return true;
     try {
@@ -220,6 +228,8 @@ export class ApprovalReconciler {
       throw error;
     }
     const { name, namespace, uid } = approval.metadata;
+    const transition = transitionOf(this.#read(approval), status, voters);
+    if (transition !== undefined) this.#options.audit(transition);
     if (status.phase !== undefined && status.phase !== approval.status?.phase) {
       metrics.moved(status.phase);
       this.#options.log.info({ approval: name, namespace, phase: status.phase }, 'approval moved');

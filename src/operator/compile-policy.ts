@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a policy to the webhook configuration by which the API server asks about its requests, and what is wrong with it.
 import { type CoverageRow, coverageOf, speaksOfObject } from '../domain/coverage.ts';
+import { probeLabel, probeLabelValue } from '../domain/gate-probe.ts';
 import { selectorKeys } from '../domain/label-selector.ts';
 import { isEnforced, type Policy } from '../domain/policy.ts';
 import { exemptionOf } from '../domain/subject.ts';
@@ -16,6 +17,7 @@ import {
   type Rule,
   type Webhook,
   type WebhookService,
+  watchdogPath,
 } from './webhook-configuration.ts';
 
 export interface CompileContext {
@@ -254,6 +256,34 @@ function configurationOf(policy: Policy, entries: readonly Entry[], context: Com
       name: `${gatePrefix}${name}`,
       labels: { ...configurationLabels, [kindUidLabel]: context.kindUid },
     },
-    webhooks,
+    webhooks: [...webhooks, watchdogEntry(name, context)],
+  };
+}
+
+/**
+ * Asks about the watchdog's own question and nothing else (ADR 0014). Not about who sends it: ours comes from ourselves. Where
+ * nobody answers it passes.
+ */
+function watchdogEntry(policy: string, { service, caBundle }: CompileContext): Webhook {
+  return {
+    name: `watchdog.${policy}.gate.stepup.dev`,
+    admissionReviewVersions: ['v1'],
+    clientConfig: { service: { ...service, path: `${watchdogPath}${policy}` }, caBundle },
+    failurePolicy: 'Ignore',
+    matchConditions: [],
+    matchPolicy: 'Equivalent',
+    namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': service.namespace } },
+    objectSelector: { matchLabels: { [probeLabel]: probeLabelValue } },
+    rules: [
+      {
+        apiGroups: ['coordination.k8s.io'],
+        apiVersions: ['v1'],
+        operations: ['CREATE'],
+        resources: ['leases'],
+        scope: 'Namespaced',
+      },
+    ],
+    sideEffects: 'None',
+    timeoutSeconds: 3,
   };
 }

@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The part of the operator that looks after what the gate stands on: the guard, the registration of our group, our kinds.
+// The part of the operator that looks after what the gate stands on: the guard, the registration of our group, our kinds, and
+// whether the API server asks at all.
+import type { StepUpPolicy } from '../api/kinds.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { KubeObject } from '../kube/objects.ts';
@@ -14,12 +16,14 @@ import type { Log } from '../observe/log.ts';
 import { type APIService, APIServiceReconciler } from './api-service-reconciler.ts';
 import { ConfigurationKeeper } from './configuration-keeper.ts';
 import { type Definition, DefinitionReconciler, ownDefinitions } from './definition-reconciler.ts';
+import { createGateWatchdog } from './gate-watchdog.ts';
 import { type GuardObject, guardForm, guardNames, guards } from './guard.ts';
 import { GuardReconciler } from './guard-reconciler.ts';
 import type { OperatorMetrics } from './operator-metrics.ts';
 import { PolicyKind } from './policy-kind.ts';
 import { TamperingReporter } from './tampering.ts';
 import type { Watched } from './watched.ts';
+import type { WebhookConfiguration } from './webhook-configuration.ts';
 
 export interface GuardSettings {
   /** False leaves it to RBAC alone what gated accounts may do to the gate. */
@@ -34,6 +38,10 @@ export interface GuardingDependencies {
   readonly service: { readonly name: string };
   readonly guard: GuardSettings;
   readonly packsConfigMap: string;
+  readonly policies: Watched<StepUpPolicy>;
+  /** The gates. */
+  readonly configurations: Watched<WebhookConfiguration>;
+  readonly watchdogSeconds: number;
   /** Starts a copy of a resource, which runs as long as the operator. */
   readonly reflect: <T extends KubeObject>(
     resource: Resource,
@@ -96,12 +104,13 @@ export function createGuarding(dependencies: GuardingDependencies): Guarding {
     log,
     clock,
   });
+  const watchdog = createGateWatchdog(dependencies);
   return {
     tampering,
     policyKind: new PolicyKind({ definitions, policies: new ResourceClient(rest, resources.stepUpPolicies) }),
     copies: [policies, bindings, ...watched],
     run: async () => {
-      await Promise.all([guard.run(signal), apiService.run(signal), definition.run(signal)]);
+      await Promise.all([guard.run(signal), apiService.run(signal), definition.run(signal), watchdog.run(signal)]);
     },
   };
 }

@@ -18,11 +18,26 @@ export interface OperatorMetrics {
   engineAnswered(engine: string, result: string): void;
   /** Of what the gate stands on, other than approvals. */
   tampering(kind: string): void;
+  /** Which policies' gates the API server asks, as the watchdog found. */
+  gates(found: ReadonlyMap<string, boolean>): void;
+  /** The watchdog had an answer. */
+  looked(at: Date): void;
+  /** From now on the lengths of these queues are told, for as long as this replica leads. */
+  queues(named: Readonly<Record<QueueName, { readonly queued: number }>>): void;
 }
+
+export type QueueName = 'approvals' | 'policies' | 'engines';
 
 export interface Counted {
   readonly approvals: () => Iterable<StepUpApproval>;
   readonly policies: () => Iterable<StepUpPolicy>;
+}
+
+/** Told by every replica, so that the sum over all is there while nobody leads. */
+export function leaderGauge(registry: Registry): Gauge {
+  const name = 'stepup_leader';
+  const known = registry.getSingleMetric(name) as Gauge | undefined;
+  return known ?? new Gauge({ name, help: '1 while this replica runs the operator.', registers: [registry] });
 }
 
 export function operatorMetrics(registry: Registry, counted: Counted): OperatorMetrics {
@@ -68,10 +83,38 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
         registers,
       }),
   );
-  const leader = once(
-    'stepup_leader',
-    () => new Gauge({ name: 'stepup_leader', help: '1 while this replica runs the operator.', registers }),
+  const leader = leaderGauge(registry);
+  const gates = once(
+    'stepup_gate_in_path',
+    () =>
+      new Gauge({
+        name: 'stepup_gate_in_path',
+        help: '1 when the API server asks the gate of the policy, 0 when it does not; told by the leader.',
+        labelNames: ['policy'],
+        registers,
+      }),
   );
+  const looked = once(
+    'stepup_watchdog_last_success_timestamp_seconds',
+    () =>
+      new Gauge({
+        name: 'stepup_watchdog_last_success_timestamp_seconds',
+        help: 'When the watchdog last had an answer about the gates, whatever it was; 0 where it does not look.',
+        registers,
+      }),
+  );
+  let queues: Readonly<Record<string, { readonly queued: number }>> = {};
+  registry.removeSingleMetric('stepup_work_queue_keys');
+  new Gauge({
+    name: 'stepup_work_queue_keys',
+    help: 'Keys that wait for a worker of the operator.',
+    labelNames: ['queue'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [queue, { queued }] of Object.entries(queues)) this.set({ queue }, queued);
+    },
+  });
   const counter = (name: string, help: string, label: string) =>
     once(name, () => new Counter({ name, help, labelNames: [label], registers }));
   const transitions = counter('stepup_transitions_total', 'Phases that approvals moved to.', 'phase');
@@ -101,8 +144,13 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
   return {
     leading: (isLeader) => {
       leader.set(isLeader ? 1 : 0);
-      // The next leader counts them.
-      if (!isLeader) unreviewed.set(0);
+      // The next leader tells.
+      if (!isLeader) {
+        unreviewed.set(0);
+        gates.reset();
+        looked.set(0);
+        queues = {};
+      }
     },
     moved: (phase) => transitions.inc({ phase }),
     settled: (result) => settlements.inc({ result }),
@@ -112,5 +160,13 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
     restored: (kind) => restores.inc({ kind }),
     engineAnswered: (engine, result) => answers.inc({ engine, result }),
     tampering: (kind) => tamperings.inc({ kind }),
+    gates: (found) => {
+      gates.reset();
+      for (const [policy, isInPath] of found) gates.set({ policy }, isInPath ? 1 : 0);
+    },
+    looked: (at) => looked.set(at.getTime() / 1000),
+    queues: (named) => {
+      queues = named;
+    },
   };
 }

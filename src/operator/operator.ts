@@ -12,6 +12,7 @@ import type { ObjectKey, Resource } from '../kube/resource.ts';
 import { ResourceClient } from '../kube/resource-client.ts';
 import * as resources from '../kube/resources.ts';
 import type { RestClient } from '../kube/rest.ts';
+import type { Audit } from '../observe/audit.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { ApprovalReconciler } from './approval-reconciler.ts';
 import type { Certificates, Secret } from './certificate-keeper.ts';
@@ -69,6 +70,9 @@ export interface OperatorDependencies {
   readonly events: Pick<EventRecorder, 'emit'>;
   readonly registry: Registry;
   readonly log: Log;
+  readonly audit: Audit;
+  /** Between two looks of the watchdog. */
+  readonly watchdogSeconds: number;
   readonly clock: Clock;
 }
 
@@ -117,6 +121,7 @@ async function work(
   countUnreviewed(reflect<StepUpApproval>(resources.stepUpApprovals, unreviewedOnly), metrics);
   const guarding = createGuarding({
     ...dependencies,
+    configurations: gates,
     reflect,
     metrics,
     onNoticed: () => policyReconciler.enqueueAll(),
@@ -251,6 +256,7 @@ async function work(
     log,
     clock,
   });
+  metrics.queues({ approvals: approvalReconciler, policies: policyReconciler, engines: engineReconciler });
   const onDue = (approval: ObjectKey) => approvalReconciler.enqueue(approval);
 
   const reflecting = reflectors.map((reflector) => reflector.run(signal));

@@ -18,6 +18,7 @@ import type { TamperingReporter } from './tampering.ts';
 import { enqueueChanges, type Watched } from './watched.ts';
 import {
   gatePrefix,
+  isGateEntry,
   isManaged,
   kindUidLabel,
   type NewConfiguration,
@@ -57,6 +58,11 @@ export class PolicyReconciler {
       clock: options.clock,
       onError: (policy, error) => options.log.warn({ policy, ...errorFields(error) }, 'reconciling a policy failed'),
     });
+  }
+
+  /** Keys that wait for a worker. */
+  get queued(): number {
+    return this.#queue.size;
   }
 
   /** Looks at every policy and gate again, because something all depend on has changed. */
@@ -138,7 +144,7 @@ export class PolicyReconciler {
       (one) => isManaged(one) && one.metadata.name !== `${gatePrefix}${exceptPolicy}`,
     );
     return others
-      .flatMap(({ webhooks = [] }) => webhooks)
+      .flatMap(({ webhooks = [] }) => webhooks.filter(isGateEntry))
       .filter(({ rules }) => rules.some((rule) => rule.apiGroups.includes(group) && rule.resources.includes(resource)))
       .length;
   }

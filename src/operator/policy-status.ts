@@ -4,7 +4,7 @@
 import type { StepUpPolicy } from '../api/kinds.ts';
 import type { TamperedCondition } from '../domain/tampered.ts';
 import type { Problem } from './policy-problems.ts';
-import type { NewConfiguration } from './webhook-configuration.ts';
+import { isGateEntry, type NewConfiguration } from './webhook-configuration.ts';
 
 export interface Readiness {
   readonly status: 'True' | 'False';
@@ -17,7 +17,7 @@ type Condition = NonNullable<Status['conditions']>[number];
 
 export function readyWith(configuration: NewConfiguration, problems: readonly Problem[]): Readiness {
   const [first] = problems;
-  const entries = configuration.webhooks?.length ?? 0;
+  const entries = (configuration.webhooks ?? []).filter(isGateEntry).length;
   const inPlace = `${configuration.metadata.name} asks by ${entries} ${entries === 1 ? 'entry' : 'entries'}`;
   const message = [inPlace, ...problems.map((problem) => problem.message)].join('; ');
   return { status: 'True', reason: first?.reason ?? 'InPlace', message };

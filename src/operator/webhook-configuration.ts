@@ -68,10 +68,16 @@ export const configurationLabels = { [managedLabel]: 'true', 'admissions.enforce
 export const kindUidLabel = 'stepup.dev/kind-uid';
 export const gatePrefix = 'stepup-';
 export const stampName = 'stepup-stamp';
+export const watchdogPath = '/watchdog/';
 
 /** True for configurations that we made: what bears the name but not the label is somebody else's. */
 export function isManaged(configuration: KubeObject): boolean {
   return configuration.metadata.name.startsWith(gatePrefix) && configuration.metadata.labels?.[managedLabel] === 'true';
+}
+
+/** True for entries that ask about requests of others; the watchdog's asks about its own only. */
+export function isGateEntry({ clientConfig }: Webhook): boolean {
+  return clientConfig.service?.path.startsWith(watchdogPath) !== true;
 }
 
 /** Of configurations that are not ours only the names are kept. */

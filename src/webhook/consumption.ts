@@ -13,9 +13,11 @@ import { type AutoApproval, type Decision, type Denial, decide } from '../domain
 import type { Policy } from '../domain/policy.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
 import { withSealedReleases } from '../domain/seal.ts';
+import { creationOf, transitionOf } from '../domain/transition.ts';
 import { isConflict, isNotFound, isUncertain } from '../kube/api-error.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
+import type { Audit } from '../observe/audit.ts';
 import type { AutoApprovals } from './auto-approvals.ts';
 import type { Caches } from './dependencies.ts';
 import type { FirstTries } from './first-tries.ts';
@@ -46,6 +48,7 @@ export interface ConsumptionDependencies {
   readonly ownNamespace: string;
   readonly clock: Clock;
   readonly metrics: Pick<WebhookMetrics, 'reservation'>;
+  readonly audit: Audit;
 }
 
 export interface Limit {
@@ -206,15 +209,17 @@ export class Consumption {
   }
 
   async #createAuto(decision: AutoApproval, governed: Governed, limit: Limit): Promise<Approval | undefined> {
-    const { auto, memory, clock } = this.#dependencies;
+    const { auto, memory, clock, audit } = this.#dependencies;
     const created = await auto.create(decision, governed, this.#homeOf(governed.attempt), limit);
-    if (created !== undefined) memory.note(created, { now: clock.now(), monotonicMs: clock.monotonicMs() });
+    if (created === undefined) return undefined;
+    memory.note(created, { now: clock.now(), monotonicMs: clock.monotonicMs() });
+    audit(creationOf(created));
     return created;
   }
 
   /** True when the approval is reserved now, false when it was changed meanwhile. Rejects when nobody can tell. */
   async #reserve(decision: Reserved, view: TargetView, limit: Limit): Promise<boolean> {
-    const { approvals, metrics, memory, sealing, clock } = this.#dependencies;
+    const { approvals, metrics, memory, sealing, clock, audit } = this.#dependencies;
     const stored = storedOf(decision.approval, view, sealing.reader);
     const reserved = { ...stored, status: withSealedReleases(decision.approval, decision.status, sealing.seals) };
     const deadlineMs = Math.max(limit.endsAtMs - clock.monotonicMs(), 1);
@@ -227,6 +232,8 @@ export class Consumption {
       throw error;
     }
     metrics.reservation('reserved');
+    const transition = transitionOf(decision.approval, reserved.status);
+    if (transition !== undefined) audit(transition);
     memory.note(sealing.reader.approval(reserved), { now: clock.now(), monotonicMs: clock.monotonicMs() });
     return true;
   }

@@ -9,6 +9,7 @@ import type { ObjectView } from '../kube/object-store.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 import type { RestClient } from '../kube/rest.ts';
+import type { Audit } from '../observe/audit.ts';
 import type { Log } from '../observe/log.ts';
 import type { Mutators } from './mutators.ts';
 
@@ -45,6 +46,7 @@ export interface WebhookDependencies {
   readonly mutators: Pick<Mutators, 'foreign'>;
   readonly clock: Clock;
   readonly log: Log;
+  readonly audit: Audit;
   readonly registry: Registry;
   /** Keys the hashes that stand for secret values in previews. */
   readonly previewKey: Uint8Array;

@@ -12,14 +12,15 @@ import { parseStrictJson } from '../api/strict-json.ts';
 import { refusalDetails, refusalMessage } from '../domain/message.ts';
 import type { AdmissionRequest } from '../domain/request.ts';
 import { errorFields, type Log } from '../observe/log.ts';
+import { answerProbe } from './prober.ts';
 import { readRequestBody } from './request-body.ts';
-import type { WebhookMetrics } from './webhook-metrics.ts';
+import type { UndecidedReason, WebhookMetrics } from './webhook-metrics.ts';
 
 export interface ServerDependencies {
   readonly gate: { review(policy: string, request: AdmissionRequest, entry?: 'Enforce' | 'Observe'): Promise<Answer> };
   readonly stamper: { review(request: AdmissionRequest): Promise<Answer> };
   readonly pinner: { review(request: AdmissionRequest): Promise<Answer> };
-  readonly metrics: Pick<WebhookMetrics, 'review'>;
+  readonly metrics: Pick<WebhookMetrics, 'review' | 'undecided'>;
   readonly log: Log;
   /** Reviews decided at once; more are refused without being looked at. Default 2,000. */
   readonly mostReviews?: number;
@@ -38,7 +39,13 @@ const mostBodyBytes = 8 * 1024 * 1024;
 const drainMs = 3_000;
 const closeMs = 10_000;
 const sweepMs = 50;
-const path = { gate: '/gate/:policy', observe: '/observe/:policy', stamp: '/stamp', pin: '/pin' } as const;
+const path = {
+  gate: '/gate/:policy',
+  observe: '/observe/:policy',
+  stamp: '/stamp',
+  pin: '/pin',
+  watchdog: '/watchdog/:policy',
+} as const;
 /** The API server adds its timeout as a query. */
 const plainGate = /^\/gate\/([a-z0-9][a-z0-9.-]*)(?:\?|$)/;
 
@@ -152,6 +159,9 @@ export class WebhookServer {
     app.post(path.observe, (request, response) =>
       this.#serve('observe', request, response, (review) => gate.review(request.params.policy, review, 'Observe')),
     );
+    app.post(path.watchdog, (request, response) =>
+      this.#serve('watchdog', request, response, async (review) => answerProbe(request.params.policy, review)),
+    );
     app.all(Object.values(path), (_request, response) => {
       response.setHeader('Allow', 'POST');
       this.#reject(response, 405, 'only POST is answered here');
@@ -161,7 +171,7 @@ export class WebhookServer {
       this.#reject(
         response,
         404,
-        'there is nothing here; reviews go to /gate/<policy>, /observe/<policy>, /stamp and /pin',
+        'there is nothing here; reviews go to /gate/<policy>, /observe/<policy>, /watchdog/<policy>, /stamp and /pin',
       );
     });
     // Express knows an error handler by its four parameters. It gets paths that cannot be decoded.
@@ -172,35 +182,35 @@ export class WebhookServer {
   }
 
   async #serve(
-    name: 'gate' | 'observe' | 'stamp' | 'pin',
+    name: 'gate' | 'observe' | 'stamp' | 'pin' | 'watchdog',
     request: IncomingMessage,
     response: ServerResponse,
     decide: (review: AdmissionRequest) => Promise<Answer>,
   ): Promise<void> {
     const { metrics, log, mostReviews = 2_000 } = this.#dependencies;
     if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
-      this.#reject(response, 415, 'a review must be application/json');
+      this.#undecided(response, 415, 'a review must be application/json');
       return;
     }
     metrics.review(name);
     // Bodies of so many reviews would be a lot of memory.
     if (this.#held >= 2 * mostReviews) {
-      this.#reject(response, 503, 'too many reviews at once');
+      this.#undecided(response, 503, 'too many reviews at once', 'Busy');
       return;
     }
     this.#held += 1;
     try {
       const body = await readRequestBody(request, mostBodyBytes);
       if (body.kind === 'Truncated') {
-        this.#reject(response, 400, 'the body is not whole');
+        this.#undecided(response, 400, 'the body is not whole');
       } else if (body.kind === 'TooLarge') {
-        this.#reject(response, 413, `a review must not be larger than ${mostBodyBytes} bytes`);
+        this.#undecided(response, 413, `a review must not be larger than ${mostBodyBytes} bytes`);
       } else {
         await this.#answer(body.bytes, response, { decide, mayRefuse: name === 'gate' || name === 'stamp' });
       }
     } catch (error) {
       log.error(errorFields(error), 'review failed');
-      if (!response.headersSent) this.#reject(response, 500, 'stepup failed; nothing was admitted');
+      if (!response.headersSent) this.#undecided(response, 500, 'stepup failed; nothing was admitted', 'Failed');
     } finally {
       this.#held -= 1;
     }
@@ -213,7 +223,7 @@ export class WebhookServer {
   ): Promise<void> {
     const json = parseStrictJson(bytes);
     if (!json.ok) {
-      this.#reject(response, 400, `the review cannot be read: ${json.problem}`);
+      this.#undecided(response, 400, `the review cannot be read: ${json.problem}`);
       return;
     }
     const review = parseReview(json.value);
@@ -224,9 +234,10 @@ export class WebhookServer {
     }
     const problems = review.problems.slice(0, 10).join('; ');
     if (review.uid === undefined || !mayRefuse) {
-      this.#reject(response, 400, `the review cannot be read: ${problems}`);
+      this.#undecided(response, 400, `the review cannot be read: ${problems}`);
       return;
     }
+    this.#dependencies.metrics.undecided('InvalidRequest');
     const message = refusalMessage('admission review', 'InvalidRequest', problems);
     const details = refusalDetails(undefined, 'InvalidRequest');
     const refusal = { code: 400, reason: 'InvalidRequest', message, details };
@@ -234,13 +245,22 @@ export class WebhookServer {
   }
 
   async #decideWithin(decide: () => Promise<Answer>, busy: Answer): Promise<Answer> {
-    if (this.#deciding >= (this.#dependencies.mostReviews ?? 2_000)) return busy;
+    if (this.#deciding >= (this.#dependencies.mostReviews ?? 2_000)) {
+      this.#dependencies.metrics.undecided('Busy');
+      return busy;
+    }
     this.#deciding += 1;
     try {
       return await decide();
     } finally {
       this.#deciding -= 1;
     }
+  }
+
+  /** Of what came as a review. */
+  #undecided(response: ServerResponse, status: number, message: string, reason: UndecidedReason = 'Unreadable'): void {
+    this.#dependencies.metrics.undecided(reason);
+    this.#reject(response, status, message);
   }
 
   /** What is no answer to a review. Node reads the rest of the body and throws it away, or the sender would not see it. */

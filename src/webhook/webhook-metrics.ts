@@ -12,11 +12,15 @@ export interface DecisionLabels {
   readonly isDryRun: boolean;
 }
 
+/** Why a call was answered without a decision. */
+export type UndecidedReason = 'InvalidRequest' | 'Unreadable' | 'Busy' | 'Failed';
+
 export type ReservationResult = 'reserved' | 'conflict' | 'uncertain' | 'failed';
 export type FilingResult = 'created' | 'exists' | 'dropped' | 'failed';
 
 export class WebhookMetrics {
   readonly #reviews: Counter<'path'>;
+  readonly #undecided: Counter<'reason'>;
   readonly #decisions: Counter<'policy' | 'outcome' | 'reason' | 'dry_run'>;
   readonly #duration: Histogram;
   readonly #reservations: Counter<'result'>;
@@ -31,6 +35,12 @@ export class WebhookMetrics {
       name: 'stepup_reviews_total',
       help: 'Calls received from the API server.',
       labelNames: ['path'],
+      registers,
+    });
+    this.#undecided = new Counter({
+      name: 'stepup_undecided_reviews_total',
+      help: 'Calls that were answered without a decision.',
+      labelNames: ['reason'],
       registers,
     });
     this.#decisions = new Counter({
@@ -75,8 +85,12 @@ export class WebhookMetrics {
     });
   }
 
-  review(path: 'gate' | 'observe' | 'stamp' | 'pin' | 'other'): void {
+  review(path: 'gate' | 'observe' | 'stamp' | 'pin' | 'watchdog' | 'other'): void {
     this.#reviews.inc({ path });
+  }
+
+  undecided(reason: UndecidedReason): void {
+    this.#undecided.inc({ reason });
   }
 
   decision({ policy, outcome, reason, isDryRun }: DecisionLabels): void {

@@ -40,7 +40,8 @@ export interface Webhook {
 const filingsCloseMs = 5_000;
 
 export function createWebhook(dependencies: WebhookDependencies): Webhook {
-  const { caches, clients, rest, own, keysSecret, clock, log, registry, previewKey, sealing, mutators } = dependencies;
+  const { caches, clients, rest, own, keysSecret, clock, log, audit, registry, previewKey, sealing, mutators } =
+    dependencies;
   const metrics = new WebhookMetrics(registry);
   const policies = new Policies(caches.policies, clients.policies, clock);
   const rights = new Rights({ rest, log });
@@ -76,6 +77,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     ownNamespace: own.namespace,
     clock,
     metrics,
+    audit,
   });
   const limit = new RequesterLimit(clock);
   const gate = new Gate({

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Holds the details of a denial against docs/schemas/denial-details.schema.json, with as much of JSON Schema as it uses.
+// Holds what stepup tells machines against the schemas in docs/schemas, with as much of JSON Schema as these use.
 import { textOf } from '../repo/files.ts';
 
 interface Schema {
@@ -17,43 +17,51 @@ interface Schema {
   readonly additionalProperties?: false;
   readonly minItems?: number;
   readonly prefixItems?: readonly Schema[];
+  readonly items?: Schema;
 }
+
+type Root = Schema & { readonly $defs?: Readonly<Record<string, Schema>> };
 
 const annotations = ['$schema', '$id', '$defs', 'title', 'description'];
 const understood = [
   ...annotations,
   ...['$ref', 'oneOf', 'type', 'const', 'enum', 'pattern', 'minimum', 'maximum', 'required', 'properties'],
-  ...['additionalProperties', 'minItems', 'prefixItems'],
+  ...['additionalProperties', 'minItems', 'prefixItems', 'items'],
 ];
 
-const root = JSON.parse(textOf('docs/schemas/denial-details.schema.json')) as Schema & {
-  readonly $defs: Readonly<Record<string, Schema>>;
-};
+const schemaOf = (name: string) => JSON.parse(textOf(`docs/schemas/${name}.schema.json`)) as Root;
+const denial = schemaOf('denial-details');
+const record = schemaOf('audit-record');
 
 /** Reasons that the schema names, sorted. */
 export const namedReasons: readonly string[] = [
-  ...JSON.stringify(root).matchAll(/"Reason"\},"message":\{"enum":\[([^\]]*)\]/g),
+  ...JSON.stringify(denial).matchAll(/"Reason"\},"message":\{"enum":\[([^\]]*)\]/g),
 ]
   .flatMap(([, names = '']) => JSON.parse(`[${names}]`) as string[])
   .sort();
 
 /** What is wrong with the details, each with its path; empty when they keep the contract. */
 export function problemsOf(details: unknown): readonly string[] {
-  return problems(root, details, 'details');
+  return problems(denial, denial, details, 'details');
 }
 
-function problems(schema: Schema, value: unknown, path: string): readonly string[] {
+/** What is wrong with an audit record. */
+export function recordProblems(line: unknown): readonly string[] {
+  return problems(record, record, line, 'record');
+}
+
+function problems(root: Root, schema: Schema, value: unknown, path: string): readonly string[] {
   const unknown = Object.keys(schema).filter((key) => !understood.includes(key));
   if (unknown.length > 0) throw new Error(`this check does not understand ${unknown.join(', ')}`);
   const found: string[] = [];
   const wrong = (what: string) => found.push(`${path}: ${what}`);
   if (schema.$ref !== undefined) {
-    const target = root.$defs[schema.$ref.slice('#/$defs/'.length)];
+    const target = root.$defs?.[schema.$ref.slice('#/$defs/'.length)];
     if (target === undefined) throw new Error(`nothing is at ${schema.$ref}`);
-    found.push(...problems(target, value, path));
+    found.push(...problems(root, target, value, path));
   }
   if (schema.oneOf !== undefined) {
-    const each = schema.oneOf.map((one) => problems(one, value, path));
+    const each = schema.oneOf.map((one) => problems(root, one, value, path));
     const fits = each.filter((one) => one.length === 0).length;
     if (fits !== 1) wrong(`fits ${fits} forms: ${each.map((one) => one.join('; ')).join(' | ')}`);
   }
@@ -68,14 +76,17 @@ function problems(schema: Schema, value: unknown, path: string): readonly string
   }
   if (Array.isArray(value)) {
     if (value.length < (schema.minItems ?? 0)) wrong('has too few items');
-    const items = schema.prefixItems ?? [];
-    found.push(...items.slice(0, value.length).flatMap((item, at) => problems(item, value[at], `${path}[${at}]`)));
+    const { prefixItems = [], items } = schema;
+    const schemas = value.map((_, at) => prefixItems[at] ?? items);
+    found.push(
+      ...schemas.flatMap((item, at) => (item === undefined ? [] : problems(root, item, value[at], `${path}[${at}]`))),
+    );
   } else if (typeof value === 'object' && value !== null) {
     const members = value as Readonly<Record<string, unknown>>;
     for (const name of schema.required ?? []) if (!(name in members)) wrong(`lacks ${name}`);
     for (const [name, member] of Object.entries(members)) {
       const property = schema.properties?.[name];
-      if (property !== undefined) found.push(...problems(property, member, `${path}.${name}`));
+      if (property !== undefined) found.push(...problems(root, property, member, `${path}.${name}`));
       else if (schema.additionalProperties === false) wrong(`has ${name}, which is not named`);
     }
   }

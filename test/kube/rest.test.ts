@@ -275,3 +275,21 @@ describe('rest client', () => {
     });
   });
 });
+
+describe('warnings', () => {
+  test('are told as they were meant, of answers and of refusals', async () => {
+    const { rest } = await setup((request, response) => {
+      response.setHeader('Warning', ['299 - "one, \\"two\\""', '299 kube "three"', '199 - "no"', 'nonsense']);
+      response.statusCode = request.url?.endsWith('/refused') ? 403 : 200;
+      response.end('{}');
+    });
+    const told: string[][] = [];
+    const onWarnings = (warnings: readonly string[]) => told.push([...warnings]);
+    await rest.request({ method: 'POST', path: '/fine', onWarnings });
+    await failure(rest.request({ method: 'POST', path: '/refused', onWarnings }));
+    expect(told).toEqual([
+      ['one, "two"', 'three'],
+      ['one, "two"', 'three'],
+    ]);
+  });
+});

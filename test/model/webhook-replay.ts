@@ -117,6 +117,7 @@ export async function replay(
     ownNamespace,
     clock,
     metrics: { reservation: () => {} },
+    audit: () => {},
   });
   const rest = { request: async () => (await ask({ kind: 'ReadTarget' }, 'Target')).object };
 

@@ -6,6 +6,7 @@ import type { Policy, PolicySpec } from '../../src/domain/policy.ts';
 import { kubernetesControllers } from '../../src/domain/subject.ts';
 import { compilePolicy } from '../../src/operator/compile-policy.ts';
 import { readDiscovery } from '../../src/operator/discovery.ts';
+import { isGateEntry } from '../../src/operator/webhook-configuration.ts';
 import { samplePolicies } from './sample-policies.ts';
 
 const ownUsername = 'system:serviceaccount:stepup-system:stepup';
@@ -278,10 +279,32 @@ describe('many entries on one kind', () => {
 
 describe('entries', () => {
   const entriesOf = (spec: PolicySpec) =>
-    (compile('p', spec).configuration?.webhooks ?? []).map(
-      ({ name, rules }) =>
-        `${name.split('.')[0]}: ${rules.map((rule) => `${rule.operations} ${rule.resources} ${rule.scope}`).join('; ')}`,
-    );
+    (compile('p', spec).configuration?.webhooks ?? [])
+      .filter(isGateEntry)
+      .map(
+        ({ name, rules }) =>
+          `${name.split('.')[0]}: ${rules.map((rule) => `${rule.operations} ${rule.resources} ${rule.scope}`).join('; ')}`,
+      );
+
+  test.each([
+    ['that enforces', 'Enforce'],
+    ['that observes', 'Observe'],
+  ] as const)("a policy %s has the watchdog's entry, which stands in nobody's way", (_, mode) => {
+    const { configuration } = compile('p', { mode, actions: [deletion], approval });
+    const watchdogs = (configuration?.webhooks ?? []).filter((webhook) => !isGateEntry(webhook));
+    expect(watchdogs).toMatchObject([
+      {
+        name: 'watchdog.p.gate.stepup.dev',
+        clientConfig: { service: { path: '/watchdog/p' }, caBundle: 'Q0E=' },
+        failurePolicy: 'Ignore',
+        matchConditions: [],
+        namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'stepup-system' } },
+        objectSelector: { matchLabels: { 'stepup.dev/watchdog': 'probe' } },
+        rules: [{ operations: ['CREATE'], resources: ['leases'], scope: 'Namespaced' }],
+        sideEffects: 'None',
+      },
+    ]);
+  });
 
   test('an UPDATE of any field asks about finalizers and owners by itself', () => {
     const action = { operations: ['UPDATE', 'DELETE'], apiGroups: ['apps'], resources: ['deployments'] } as const;
@@ -299,10 +322,12 @@ describe('entries', () => {
       conditions: [{ name: 'mine', expression: 'true' }],
       approval,
     });
-    const withOwn = (configuration?.webhooks ?? []).map(
-      ({ name, matchConditions }) =>
-        `${name.split('.')[0]} ${matchConditions.some((one) => one.name === 'policy-mine')}`,
-    );
+    const withOwn = (configuration?.webhooks ?? [])
+      .filter(isGateEntry)
+      .map(
+        ({ name, matchConditions }) =>
+          `${name.split('.')[0]} ${matchConditions.some((one) => one.name === 'policy-mine')}`,
+      );
     expect(withOwn).toEqual([
       'action true',
       'deletion-by-update true',

@@ -84,6 +84,8 @@ export function startOperator(rest: RestClient, options: Partial<OperatorDepende
       }),
       registry,
       log,
+      audit: () => {},
+      watchdogSeconds: 60,
       clock: systemClock,
       ...options,
     },

@@ -9,7 +9,7 @@ import { importsOf, repositoryFiles, textOf } from './files.ts';
 const allowed: Readonly<Record<string, readonly string[]>> = {
   domain: [],
   api: ['domain'],
-  observe: [],
+  observe: ['domain'],
   config: [],
   kube: ['domain', 'api'],
   webhook: ['domain', 'api', 'kube', 'observe'],

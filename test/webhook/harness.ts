@@ -7,6 +7,7 @@ import { expect } from 'vitest';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../src/api/kinds.ts';
 import type { Mutator } from '../../src/domain/mutator.ts';
 import { releaseStatement, withSealedCreation, withSealedDecision } from '../../src/domain/seal.ts';
+import type { Transition } from '../../src/domain/transition.ts';
 import { systemClock } from '../../src/kube/clock.ts';
 import { ObjectStore } from '../../src/kube/object-store.ts';
 import type { KubeObject } from '../../src/kube/objects.ts';
@@ -68,6 +69,8 @@ export interface Harness extends ReturnType<typeof fakeKinds> {
   /** What SubjectAccessReviews are asked, and what they say. */
   readonly rights: FakeRights;
   hasSynced: boolean;
+  /** What was written down of steps. */
+  readonly audited: Transition[];
   /** Who else may change what is said. */
   foreign: Mutator | undefined;
   /** Since when the cache of approvals has missed nothing; undefined: it cannot tell. */
@@ -151,6 +154,7 @@ export async function startWebhook(): Promise<Harness> {
     keysSecret: 'stepup-keys',
     clock,
     log: silent,
+    audit: (transition) => harness.audited.push(transition),
     registry,
     previewKey: new Uint8Array(32),
     sealing: sealingOf(keyring),
@@ -189,6 +193,7 @@ export async function startWebhook(): Promise<Harness> {
     rights,
     namespaces,
     hasSynced: true,
+    audited: [],
     foreign: undefined,
     unbrokenSinceMs: undefined,
     aheadMs: 0,

@@ -158,7 +158,7 @@ describe('a server of its own', () => {
       gate: { review: gateReview },
       stamper: { review: gateReview },
       pinner: { review: gateReview },
-      metrics: { review() {} },
+      metrics: { undecided() {}, review() {} },
       log,
       ...limits,
     });

@@ -84,6 +84,11 @@ export class EngineReconciler {
     });
   }
 
+  /** Keys that wait for a worker. */
+  get queued(): number {
+    return this.#queue.size;
+  }
+
   /** Which engines have not decided on the approval, and why. */
   abstentionsOn(uid: string): readonly Abstention[] {
     return [...(this.#memory.get(uid) ?? [])].flatMap(([name, { why }]) =>

@@ -1,0 +1,121 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// stepup check-gate: proves that the API server asks the gate of every policy. The chart's helm test is this command.
+import type { StepUpPolicy } from '../api/kinds.ts';
+import { isReady } from '../domain/policy.ts';
+import { type Clock, sleep, systemClock } from '../kube/clock.ts';
+import { ResourceClient } from '../kube/resource-client.ts';
+import { leases, stepUpPolicies } from '../kube/resources.ts';
+import { errorFields } from '../observe/log.ts';
+import { gatesInPath } from '../operator/gate-probe.ts';
+import { connect, connectAsUser } from './connect.ts';
+
+export interface CheckGateOptions {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  /** In a pod: who we are is what this folder says. */
+  readonly serviceAccountDir?: string;
+  readonly namespace: string;
+  /** Policies that must be there besides those that are. */
+  readonly expect: readonly string[];
+  /** How long to wait for all to be in the path. */
+  readonly wait: number;
+  readonly output: 'text' | 'json';
+}
+
+export const checkGateExit = { inPath: 0, notInPath: 1, notDone: 2 } as const;
+
+interface Gate {
+  readonly policy: string;
+  /** There, and Ready at its newest generation. */
+  readonly isReady: boolean;
+  readonly inPath: boolean;
+  /** What to do about it, as a sentence; absent where nothing is wrong. */
+  readonly hint?: string;
+}
+
+const againMs = 2_000;
+
+/** Prints what it finds; resolves to the exit code. Rejects where the API server cannot be asked. */
+export async function checkGate(
+  options: CheckGateOptions,
+  print: (text: string) => void,
+  clock: Clock = systemClock,
+): Promise<number> {
+  const { serviceAccountDir, wait, output } = options;
+  const rest =
+    serviceAccountDir === undefined
+      ? await connectAsUser(options)
+      : await connect({ kubeconfig: undefined, serviceAccountDir });
+  const endsAtMs = clock.monotonicMs() + wait * 1000;
+  const look = () =>
+    lookAtGates(options, {
+      policies: new ResourceClient<StepUpPolicy>(rest, stepUpPolicies),
+      leases: new ResourceClient(rest, leases),
+    });
+  try {
+    for (;;) {
+      const isLast = clock.monotonicMs() + againMs >= endsAtMs;
+      // The kinds, or the rights to look, may be there in a moment.
+      const gates = await look().catch((error: unknown) => {
+        if (isLast) throw error;
+        return undefined;
+      });
+      const isInPath = gates?.every(({ inPath }) => inPath) ?? false;
+      if (gates !== undefined && (isInPath || isLast)) {
+        print(output === 'json' ? `${JSON.stringify({ inPath: isInPath, gates }, null, 2)}\n` : textOf(gates));
+        return isInPath ? checkGateExit.inPath : checkGateExit.notInPath;
+      }
+      await sleep(clock, againMs, AbortSignal.timeout(againMs * 2));
+    }
+  } finally {
+    rest.close();
+  }
+}
+
+async function lookAtGates(
+  { namespace, expect }: CheckGateOptions,
+  clients: {
+    readonly policies: Pick<ResourceClient<StepUpPolicy>, 'list'>;
+    readonly leases: Parameters<typeof gatesInPath>[1]['leases'];
+  },
+): Promise<readonly Gate[]> {
+  const { items } = await clients.policies.list();
+  const byName = new Map(items.map((policy) => [policy.metadata.name, policy]));
+  const names = [...new Set([...byName.keys(), ...expect])].sort();
+  const inPath = await gatesInPath(names, { leases: clients.leases, namespace });
+  return names.map((policy): Gate => {
+    const known = byName.get(policy);
+    const gate = { policy, isReady: known !== undefined && isReady(known), inPath: inPath.has(policy) };
+    return gate.inPath ? gate : { ...gate, hint: hintOn(policy, known) };
+  });
+}
+
+function hintOn(policy: string, known: StepUpPolicy | undefined): string {
+  if (known === undefined) return 'there is no such policy; see the log of the leader';
+  if (!isReady(known)) {
+    const ready = known.status?.conditions?.find(({ type }) => type === 'Ready');
+    return ready === undefined ? 'nobody has looked at the policy yet' : `it is not Ready: ${ready.message}`;
+  }
+  return `look at the pods, the Service and validatingwebhookconfiguration stepup-${policy}`;
+}
+
+function textOf(gates: readonly Gate[]): string {
+  if (gates.length === 0) return 'There is no policy, so there is no gate.\n';
+  const width = Math.max(...gates.map(({ policy }) => policy.length));
+  const lines = gates.map(
+    ({ policy, inPath, hint }) =>
+      `${policy.padEnd(width)}  ${inPath ? 'in the path' : `NOT in the path: ${hint ?? ''}`}\n`,
+  );
+  const out = gates.filter(({ inPath }) => !inPath).length;
+  const sum =
+    out === 0
+      ? 'The API server asks every gate.\n'
+      : `The API server does not ask ${out} of ${gates.length} gates: what these govern passes unasked, or is refused.\n`;
+  return `${lines.join('')}\n${sum}`;
+}
+
+/** What a command that could not look says. */
+export function notDone(error: unknown): string {
+  return `stepup check-gate: ${String(errorFields(error).error)}\n`;
+}
