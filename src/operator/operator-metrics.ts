@@ -3,6 +3,7 @@
 // The operator's metrics, declared once for the process, however often it becomes leader.
 import { Counter, Gauge, type Metric, type Registry } from 'prom-client';
 import type { StepUpApproval, StepUpPolicy } from '../api/kinds.ts';
+import { ends, type Phase } from '../domain/approval.ts';
 import { isReady } from '../domain/policy.ts';
 
 export interface OperatorMetrics {
@@ -39,6 +40,20 @@ export function leaderGauge(registry: Registry): Gauge {
   const known = registry.getSingleMetric(name) as Gauge | undefined;
   return known ?? new Gauge({ name, help: '1 while this replica runs the operator.', registers: [registry] });
 }
+
+const phases: readonly Phase[] = ['Pending', 'Approved', 'Reserved', ...ends];
+const settlementResults = ['Observed', 'Admitted', 'Unconfirmed', 'Lost', 'Stands'] as const;
+/** What the gate stands on, and whose foreign changes are noticed. */
+const kinds = [
+  'ValidatingWebhookConfiguration',
+  'MutatingWebhookConfiguration',
+  'ValidatingAdmissionPolicy',
+  'ValidatingAdmissionPolicyBinding',
+  'CustomResourceDefinition',
+  'APIService',
+  'StepUpPolicy',
+  'Secret',
+] as const;
 
 export function operatorMetrics(registry: Registry, counted: Counted): OperatorMetrics {
   const once = <T extends Metric>(name: string, create: () => T): T =>
@@ -115,13 +130,31 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
       for (const [queue, { queued }] of Object.entries(queues)) this.set({ queue }, queued);
     },
   });
-  const counter = (name: string, help: string, label: string) =>
-    once(name, () => new Counter({ name, help, labelNames: [label], registers }));
-  const transitions = counter('stepup_transitions_total', 'Phases that approvals moved to.', 'phase');
-  const bypasses = counter('stepup_bypass_reviews_total', 'Approvals given by break glass, and reviewed.', 'review');
-  const restores = counter('stepup_restores_total', 'Objects of the gate put back after a foreign change.', 'kind');
-  const tamperings = counter('stepup_tampering_total', 'Foreign changes of what the gate stands on.', 'kind');
-  const settlements = counter('stepup_settlements_total', 'Reservations settled, by what was found.', 'result');
+  // From zero on, or nobody would see the first one rise.
+  const counter = (name: string, help: string, label: string, values: readonly string[]) =>
+    once(name, () => {
+      const created = new Counter({ name, help, labelNames: [label], registers });
+      for (const value of values) created.inc({ [label]: value }, 0);
+      return created;
+    });
+  const transitions = counter('stepup_transitions_total', 'Phases that approvals moved to.', 'phase', phases);
+  const bypasses = counter('stepup_bypass_reviews_total', 'Approvals given by break glass, and reviewed.', 'review', [
+    'Required',
+    'Done',
+  ]);
+  const restores = counter(
+    'stepup_restores_total',
+    'Objects of the gate put back after a foreign change.',
+    'kind',
+    kinds,
+  );
+  const tamperings = counter('stepup_tampering_total', 'Foreign changes of what the gate stands on.', 'kind', kinds);
+  const settlements = counter(
+    'stepup_settlements_total',
+    'Reservations settled, by what was found.',
+    'result',
+    settlementResults,
+  );
   const tampered = once(
     'stepup_unsealed_total',
     () =>

@@ -37,12 +37,14 @@ export class WebhookMetrics {
       labelNames: ['path'],
       registers,
     });
+    fromZero(this.#reviews, 'path', ['gate', 'observe', 'stamp', 'pin', 'watchdog', 'other']);
     this.#undecided = new Counter({
       name: 'stepup_undecided_reviews_total',
       help: 'Calls that were answered without a decision.',
       labelNames: ['reason'],
       registers,
     });
+    fromZero(this.#undecided, 'reason', ['InvalidRequest', 'Unreadable', 'Busy', 'Failed']);
     this.#decisions = new Counter({
       name: 'stepup_decisions_total',
       help: 'Answers about governed requests.',
@@ -61,12 +63,14 @@ export class WebhookMetrics {
       labelNames: ['result'],
       registers,
     });
+    fromZero(this.#reservations, 'result', ['reserved', 'conflict', 'uncertain', 'failed']);
     this.#filings = new Counter({
       name: 'stepup_filings_total',
       help: 'Approvals filed for refused requests.',
       labelNames: ['result'],
       registers,
     });
+    fromZero(this.#filings, 'result', ['created', 'exists', 'dropped', 'failed']);
     this.#liveReads = new Counter({
       name: 'stepup_live_reads_total',
       help: 'Live reads of the approvals of one target.',
@@ -78,6 +82,8 @@ export class WebhookMetrics {
       labelNames: ['kind', 'result'],
       registers,
     });
+    for (const kind of ['approval', 'decision'])
+      for (const result of ['stamped', 'refused', 'failed']) this.#stamps.inc({ kind, result }, 0);
     this.#certificate = new Gauge({
       name: 'stepup_certificate_expiry_timestamp_seconds',
       help: 'When the serving certificate ends.',
@@ -120,4 +126,9 @@ export class WebhookMetrics {
   certificateEndsAt(instant: Date): void {
     this.#certificate.set(instant.getTime() / 1000);
   }
+}
+
+/** From zero on, or nobody would see the first one rise. */
+function fromZero<Label extends string>(counter: Counter<Label>, label: Label, values: readonly string[]): void {
+  for (const value of values) counter.inc({ [label]: value } as Partial<Record<Label, string>>, 0);
 }
