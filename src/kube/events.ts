@@ -72,6 +72,7 @@ export class EventRecorder {
   #written = 0;
   #failed = 0;
   #dropped = 0;
+  #sequence = 0;
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
@@ -130,14 +131,21 @@ export class EventRecorder {
     }
   }
 
+  /** Grows with each call, also within one millisecond. */
+  #position(): string {
+    this.#sequence = (this.#sequence + 1) % 0x1000;
+    return `${this.#clock.now().getTime().toString(16)}${this.#sequence.toString(16).padStart(3, '0')}`;
+  }
+
   async #write(event: NewEvent): Promise<void> {
     const { events, controller, instance, clusterScopedNamespace = 'default', onError } = this.#options;
     try {
       await events.create({
         metadata: {
           namespace: event.regarding.namespace ?? clusterScopedNamespace,
-          // Not the object's name: that of a Role, say, need not be a valid name of an Event.
-          generateName: `${event.regarding.kind.toLowerCase()}-`,
+          // Not the object's name: that of a Role, say, need not be a valid name of an Event. kubectl describe sorts by an
+          // instant that Events of this version cannot have, so by name: the earlier one has the smaller name.
+          generateName: `${event.regarding.kind.toLowerCase()}-${this.#position()}-`,
         },
         eventTime: formatMicroTime(this.#clock.now()),
         reportingController: controller,

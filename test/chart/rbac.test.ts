@@ -21,9 +21,11 @@ describe('every role of the chart', () => {
       'ClusterRole stepup-gated-admin',
       'ClusterRole stepup-gated-admin-cluster',
       'ClusterRole stepup-requester',
+      'ClusterRole stepup-test',
       'ClusterRole stepup-uninstall',
       'ClusterRole stepup-viewer',
       'Role stepup',
+      'Role stepup-test',
       'Role stepup-uninstall',
     ]);
     for (const { rules = [] } of roles) {
@@ -147,6 +149,15 @@ describe('stepup itself', () => {
     expect(verbsOn(rules, 'apps', 'deployments')).toEqual(['get', 'list', 'watch']);
     expect(verbsOn(rules, 'batch', 'jobs')).toEqual([]);
     expect(verbsOn(rules, '', 'pods')).toEqual(['get']);
+  });
+
+  test('tests by listing policies and by creating Leases in its own namespace, no more', () => {
+    expect(clusterRole('stepup-test')).toEqual([
+      { apiGroups: ['stepup.dev'], resources: ['stepuppolicies'], verbs: ['list'] },
+    ]);
+    const role = the(objects, 'Role', 'stepup-test');
+    expect(role.metadata.namespace).toBe(systemNamespace);
+    expect(role.rules).toEqual([{ apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] }]);
   });
 
   test('uninstalls by listing and deleting, and by taking the Lease over, no more', () => {

@@ -25,6 +25,13 @@ const everything = {
   webhook: { port: 9443 },
   statusPort: 9080,
   log: { level: 'debug' },
+  metrics: {
+    serviceMonitor: { enabled: true, namespace: 'monitoring', interval: '1m', labels: { a: 'b' } },
+    prometheusRule: { enabled: true, annotations: { 'example.test/a': 'b' } },
+    dashboard: { enabled: true },
+    assumeCRDs: true,
+  },
+  test: { waitSeconds: 10 },
   retentionSeconds: 86400,
   trustedMutators: ['kyverno', 'gatekeeper'],
   settle: {
@@ -102,6 +109,12 @@ describe('values', () => {
     ['a DNS policy that needs more', { dnsPolicy: 'None' }, 'dnsPolicy'],
     ['lives in days', { certificates: { leafDays: 30 } }, 'leafDays'],
     ['an issuer as text', { certManager: { issuerRef: 'corporate' } }, 'certManager/issuerRef'],
+    ['an unknown key of metrics', { metrics: { podMonitor: {} } }, 'podMonitor'],
+    [
+      'an interval without a unit',
+      { metrics: { serviceMonitor: { interval: '30' } } },
+      'metrics/serviceMonitor/interval',
+    ],
   ])('%s: refused by name', async (_, values, name) => {
     const { code, stdout, stderr } = await lint(values);
     expect(code).not.toBe(0);
@@ -225,6 +238,7 @@ describe('values', () => {
       'gate-stepup',
       'gate-stepup-engines',
       'gate-stepup-packs',
+      'gate-stepup-test',
       'gate-stepup-uninstall',
       'stepup-admin',
       'stepup-approver',

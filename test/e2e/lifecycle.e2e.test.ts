@@ -30,7 +30,9 @@ test('a webhook configuration that is deleted or edited comes back', async () =>
   const all = async () => (await names('validatingwebhookconfigurations', 'mutatingwebhookconfigurations')).map(nameIn);
   const gates = ['stepup-namespace-deletion', 'stepup-production-deploys', 'stepup-secret-deletion'];
   await expect.poll(async () => (await all()).sort(), { timeout: 10_000 }).toEqual([...gates, ...entries].sort());
-  const policies = ['get', 'validatingwebhookconfiguration', target, '-o', 'jsonpath={.webhooks[*].failurePolicy}'];
+  // The watchdog's entry is the only one that may be ignored.
+  const asked = '{.webhooks[?(@.sideEffects=="NoneOnDryRun")].failurePolicy}';
+  const policies = ['get', 'validatingwebhookconfiguration', target, '-o', `jsonpath=${asked}`];
   await expect
     .poll(async () => (await stepup.kubectl('admin', policies)).stdout, { timeout: 10_000 })
     .not.toContain('Ignore');

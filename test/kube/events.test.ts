@@ -43,7 +43,7 @@ test('an event says who reports it, where and when', async () => {
   expect(created).toEqual([
     {
       ...event,
-      metadata: { namespace: 'prod', generateName: 'stepupapproval-' },
+      metadata: { namespace: 'prod', generateName: expect.stringMatching(/^stepupapproval-[0-9a-f]{14}-$/) },
       eventTime: '2026-01-02T03:04:05.678000Z',
       reportingController: 'stepup.dev/operator',
       reportingInstance: 'pod-0',

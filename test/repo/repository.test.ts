@@ -71,9 +71,7 @@ describe('repository', () => {
     const counted = texts
       .filter((path) => path.startsWith('src/'))
       .flatMap((path) => [...textOf(path).matchAll(/'(stepup_[a-z_]+)'/g)].map(([, name]) => name));
-    const told = [...textOf('docs/operations.md').matchAll(/^\| \x60(stepup_[a-z_]+)\x60 \|/gm)].map(
-      ([, name]) => name,
-    );
+    const told = [...textOf('docs/metrics.md').matchAll(/^\| \x60(stepup_[a-z_]+)\x60 \|/gm)].map(([, name]) => name);
     expect(counted.length).toBeGreaterThan(0);
     expect(told.sort()).toEqual([...new Set(counted)].sort());
   });
