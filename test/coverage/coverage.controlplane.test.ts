@@ -10,6 +10,7 @@ import { loadCredentials } from '../../src/kube/credentials.ts';
 import { RestClient } from '../../src/kube/rest.ts';
 import { compilePolicy } from '../../src/operator/compile-policy.ts';
 import { type Discovery, discover } from '../../src/operator/discovery.ts';
+import { isGateEntry } from '../../src/operator/webhook-configuration.ts';
 import { type ControlPlane, startControlPlane } from '../controlplane/controlplane.ts';
 import { classes, type KindClass, reasonFor } from './reasons.ts';
 import { type Write, walk } from './walk.ts';
@@ -131,7 +132,7 @@ function gatesOf(policy: Policy): ReadonlyMap<string, string> {
     entriesOn: () => 0,
   });
   const gates = new Map<string, string>();
-  for (const { name, rules } of configuration?.webhooks ?? []) {
+  for (const { name, rules } of (configuration?.webhooks ?? []).filter(isGateEntry)) {
     const entry = (name.split('.')[0] ?? '').replace(/-\d+$/, '');
     for (const { operations, resources, apiGroups } of rules) {
       for (const resource of resources) {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { allowedReasons, deniedReasons } from '../../src/domain/reason.ts';
 import { recordProblems } from '../answers/contract.ts';
 import { eventually } from '../controlplane/eventually.ts';
+import { foreignCrds } from '../controlplane/foreign-crds.ts';
 import { runCommand } from '../controlplane/run-command.ts';
 import { approvalNamedIn, approve, approveDenied, phaseOf } from '../e2e/approvals.ts';
 import { type Installation, installStepup, systemNamespace } from '../e2e/installation.ts';
@@ -325,6 +326,25 @@ describe('metrics', () => {
     expect(missing).toEqual([]);
     const types = (await metricsOf(pods()[0] as never)).matchAll(/^# TYPE (stepup_\w+) (\w+)$/gm);
     for (const [, name = '', type] of types) expect(`${name} ${page.get(name)?.type}`).toBe(`${name} ${type}`);
+  });
+});
+
+describe('what the Prometheus operator needs', () => {
+  const switches = ['serviceMonitor', 'prometheusRule', 'dashboard'].map((name) => `metrics.${name}.enabled=true`);
+
+  test('is refused with a sentence where its kinds are not served, and accepted where they are', async () => {
+    await expect(stepup.upgrade(switches)).rejects.toThrow(
+      /metrics\.\w+\.enabled is on, but the API server does not serve monitoring\.coreos\.com\/v1/,
+    );
+    for (const file of (await foreignCrds()).filter((path) => path.includes('monitoring.coreos.com'))) {
+      expect(await stepup.kubectl('admin', ['create', '-f', file])).toMatchObject({ code: 0 });
+    }
+    await eventually('its kinds to be served', async () => (await admin('get servicemonitors -A')).code === 0);
+    await stepup.upgrade(switches);
+    const { stdout } = await admin(`-n ${systemNamespace} get servicemonitors,prometheusrules,configmaps -o name`);
+    expect(stdout).toContain('servicemonitor.monitoring.coreos.com/stepup\n');
+    expect(stdout).toContain('prometheusrule.monitoring.coreos.com/stepup\n');
+    expect(stdout).toContain('configmap/stepup-dashboard\n');
   });
 });
 

@@ -64,6 +64,8 @@ export function createServiceTable({ admin, addresses, firstAddress, backends }:
 
   const serve = (service: Service) => {
     const uid = service.metadata.uid ?? '';
+    // One without an address stands for its pods' own: nobody routes it.
+    if (service.spec.clusterIP === 'None') return;
     // Once served, always served: scaled to zero its address refuses, it does not go back to an address nobody routes.
     if (!served.has(uid) && !backends().some(({ pod }) => selects(service, pod))) return;
     const entry = served.get(uid) ?? { ...takeAddress(), balancers: new Map<number, Promise<Balancer>>() };
