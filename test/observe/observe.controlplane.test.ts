@@ -6,6 +6,7 @@ import { load } from 'js-yaml';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { allowedReasons, deniedReasons } from '../../src/domain/reason.ts';
 import { recordProblems } from '../answers/contract.ts';
+import { createAuthority } from '../controlplane/certificates.ts';
 import { eventually } from '../controlplane/eventually.ts';
 import { foreignCrds } from '../controlplane/foreign-crds.ts';
 import { runCommand } from '../controlplane/run-command.ts';
@@ -17,6 +18,11 @@ import { root } from '../repo/files.ts';
 import { type MetricRow, metricsPage } from './metrics-page.ts';
 
 const packs = ['namespace-deletion', 'production-deploys', 'secret-deletion'];
+interface Configuration {
+  readonly metadata: { readonly name: string };
+  readonly webhooks: readonly { readonly clientConfig: object }[];
+}
+
 const hidden = 'hunter2-is-no-password';
 
 let stepup: Installation;
@@ -159,30 +165,35 @@ describe('the watchdog', () => {
     const created = await stepup.kubectl('admin', ['create', '-f', '-'], { stdin: JSON.stringify(probe) });
     expect(created.stderr).toContain('A Lease of the watchdog is for dry runs only');
 
-    const gate = 'validatingwebhookconfiguration stepup-secret-deletion';
-    const { stdout: kept } = await admin(`get ${gate} -o json`);
-    await admin(`delete ${gate}`);
+    // One gate goes, and another one trusts an authority that never made our certificate.
+    const path = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
+    await stepup.cluster.admin.delete(`${path}/stepup-secret-deletion`);
+    const damaged = await stepup.cluster.admin.get<Configuration>(`${path}/stepup-production-deploys`);
+    const caBundle = Buffer.from((await createAuthority('nobody')).cert).toString('base64');
+    const webhooks = damaged.webhooks.map((one) => ({ ...one, clientConfig: { ...one.clientConfig, caBundle } }));
+    const answer = await stepup.cluster.admin.send('PUT', `${path}/${damaged.metadata.name}`, {
+      body: { ...damaged, webhooks },
+    });
+    expect(answer.code).toBe(200);
     const broken = await eventually('the API server to have seen it', async () => {
       const { code, stdout } = await check('-o', 'json');
-      return code === 1 ? (JSON.parse(stdout) as { gates: { policy: string; inPath: boolean }[] }) : undefined;
+      const { gates } = JSON.parse(stdout) as { gates: { policy: string; inPath: boolean }[] };
+      const out = gates.filter(({ inPath }) => !inPath).map(({ policy }) => policy);
+      return code === 1 && out.length === 2 ? out : undefined;
     });
-    expect(broken.gates.filter(({ inPath }) => !inPath).map(({ policy }) => policy)).toEqual(['secret-deletion']);
+    expect(broken).toEqual(['production-deploys', 'secret-deletion']);
 
     const failed = await stepup.cluster.helm(['test', 'stepup', '-n', systemNamespace, '--timeout', '60s'], {
       timeoutMs: 90_000,
     });
     expect(failed.code).not.toBe(0);
     const pod = pods().find(({ name }) => name === 'stepup-test');
+    const hint = (policy: string) =>
+      `${policy.padEnd(18)}  NOT in the path: look at the pods, the Service and validatingwebhookconfiguration stepup-${policy}\n`;
     expect(readFileSync(pod?.log ?? '', 'utf8')).toBe(
-      'namespace-deletion  in the path\nproduction-deploys  in the path\n' +
-        'secret-deletion     NOT in the path: look at the pods, the Service and validatingwebhookconfiguration stepup-secret-deletion\n\n' +
-        'The API server does not ask 1 of 3 gates: what these govern passes unasked, or is refused.\n',
+      `namespace-deletion  in the path\n${hint('production-deploys')}${hint('secret-deletion')}\n` +
+        'The API server does not ask 2 of 3 gates: what these govern passes unasked, or is refused.\n',
     );
-    const { metadata, ...restored } = JSON.parse(kept) as { metadata: { name: string; labels: object } };
-    const { name, labels } = metadata;
-    await stepup.kubectl('admin', ['create', '-f', '-'], {
-      stdin: JSON.stringify({ ...restored, metadata: { name, labels } }),
-    });
     const unknown = await check('--namespace', 'no-such-namespace');
     expect(unknown).toMatchObject({ code: 2, stdout: '' });
     expect(unknown.stderr).toContain('no-such-namespace');
@@ -324,6 +335,8 @@ describe('metrics', () => {
       );
     });
     expect(missing).toEqual([]);
+    const endsAt = samples.filter(({ name }) => name === 'stepup_certificate_expiry_timestamp_seconds');
+    expect(endsAt.map(({ value }) => value > Date.now() / 1000 + 86_400)).toEqual(pods().map(() => true));
     const types = (await metricsOf(pods()[0] as never)).matchAll(/^# TYPE (stepup_\w+) (\w+)$/gm);
     for (const [, name = '', type] of types) expect(`${name} ${page.get(name)?.type}`).toBe(`${name} ${type}`);
   });
@@ -361,10 +374,15 @@ async function metricsOf({ ip }: { readonly ip: string }): Promise<string> {
   return (await fetch(`http://${ip}:8080/metrics`)).text();
 }
 
-function sampleIn(line: string): { name: string; labels: readonly (readonly [string, string])[] }[] {
-  const [, name, given = ''] = /^([a-z_]+)(?:\{(.*)\})? \S+$/.exec(line) ?? [];
+interface Sample {
+  readonly name: string;
+  readonly labels: readonly (readonly [string, string])[];
+  readonly value: number;
+}
+
+function sampleIn(line: string): readonly Sample[] {
+  const [, name, given = '', value] = /^([a-z_]+)(?:\{(.*)\})? (\S+)$/.exec(line) ?? [];
   if (name === undefined) return [];
-  return [
-    { name, labels: [...given.matchAll(/(\w+)="([^"]*)"/g)].map(([, label = '', value = '']) => [label, value]) },
-  ];
+  const labels = [...given.matchAll(/(\w+)="([^"]*)"/g)].map(([, label = '', text = '']) => [label, text] as const);
+  return [{ name, labels, value: Number(value) }];
 }

@@ -120,6 +120,7 @@ export interface Probe {
 export interface Service extends KubeObject {
   spec: {
     type?: string;
+    clusterIP?: string;
     externalName?: string;
     selector?: Record<string, string>;
     ports?: { name?: string; port: number; targetPort?: number | string }[];
