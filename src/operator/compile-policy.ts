@@ -2,10 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a policy to the webhook configuration by which the API server asks about its requests, and what is wrong with it.
 import { type CoverageRow, coverageOf, speaksOfObject } from '../domain/coverage.ts';
-import { probeLabel, probeLabelValue } from '../domain/gate-probe.ts';
+import { probeLabel, probeLabelValue, probeName } from '../domain/gate-probe.ts';
 import { selectorKeys } from '../domain/label-selector.ts';
 import { isEnforced, type Policy } from '../domain/policy.ts';
 import { exemptionOf } from '../domain/subject.ts';
+import { celText } from './cel.ts';
 import type { Discovery } from './discovery.ts';
 import { changeCondition, exemptCondition, gatedCondition, ownConditions } from './match-conditions.ts';
 import { blockingProblems, type Problem, warnings } from './policy-problems.ts';
@@ -270,7 +271,8 @@ function watchdogEntry(policy: string, { service, caBundle }: CompileContext): W
     admissionReviewVersions: ['v1'],
     clientConfig: { service: { ...service, path: `${watchdogPath}${policy}` }, caBundle },
     failurePolicy: 'Ignore',
-    matchConditions: [],
+    // An empty list would not be stored, and look like a foreign change ever after.
+    matchConditions: [{ name: 'probe', expression: `object.metadata.name == ${celText(probeName)}` }],
     matchPolicy: 'Equivalent',
     namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': service.namespace } },
     objectSelector: { matchLabels: { [probeLabel]: probeLabelValue } },

@@ -25,6 +25,10 @@ beforeAll(async () => {
   const { code, stderr } = await cluster.helm(['install', 'stepup', chart, `--namespace=${systemNamespace}`]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   await eventually('the kinds to be served', async () => (await list('StepUpPolicy')).code === 0);
+  // No Pod is accepted without its account, which a dry run does not make.
+  await cluster.admin.post(`/api/v1/namespaces/${systemNamespace}/serviceaccounts`, {
+    metadata: { name: 'stepup-test' },
+  });
 });
 
 afterAll(async () => {

@@ -124,6 +124,8 @@ describe('the watchdog', () => {
   };
 
   test('finds every gate in the path, and asks about nothing else', async () => {
+    // What the API server stores is what was written: or it would be put back for ever.
+    expect(await counted(stepup, 'stepup_restores_total')).toBe(0);
     await eventually('the gates to be in the path', gates(1), { timeoutMs: 20_000 });
     expect(await counted(stepup, 'stepup_watchdog_last_success_timestamp_seconds')).toBeGreaterThan(1e9);
     const stored = await admin(`-n ${systemNamespace} get leases -o name`);

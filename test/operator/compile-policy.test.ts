@@ -297,7 +297,7 @@ describe('entries', () => {
         name: 'watchdog.p.gate.stepup.dev',
         clientConfig: { service: { path: '/watchdog/p' }, caBundle: 'Q0E=' },
         failurePolicy: 'Ignore',
-        matchConditions: [],
+        matchConditions: [{ name: 'probe', expression: "object.metadata.name == 'stepup.watchdog'" }],
         namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'stepup-system' } },
         objectSelector: { matchLabels: { 'stepup.dev/watchdog': 'probe' } },
         rules: [{ operations: ['CREATE'], resources: ['leases'], scope: 'Namespaced' }],
