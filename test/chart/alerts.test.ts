@@ -173,6 +173,11 @@ const cases: Readonly<Record<string, Case>> = {
     raises: { [`stepup_unreviewed_bypasses{${pod}}`]: '1x70' },
     not: { [`stepup_unreviewed_bypasses{${pod}}`]: '1x30 0x40' },
   },
+  StepUpCertificateDistrusted: {
+    at: 10,
+    raises: { [`stepup_distrusting_configurations{${pod}}`]: '1x20' },
+    not: { [`stepup_distrusting_configurations{${pod}}`]: '0x4 1x3 0x20' },
+  },
   StepUpCertificateExpiresSoon: {
     at: 15,
     raises: { [`stepup_certificate_expiry_timestamp_seconds{${pod}}`]: `${6 * 86_400}x20` },

@@ -19,16 +19,14 @@ beforeAll(async () => {
   // Helm's own objects are checked against the restricted standard here: a warning in any answer fails a test.
   await apply(namespace(systemNamespace, { 'pod-security.kubernetes.io/warn': 'restricted' }));
   await apply(namespace('prod', { environment: 'production' }));
+  // Where the fixture has what Prometheus and Grafana find.
+  await apply(namespace('123'));
   // What the chart makes for others is of their kinds.
   const others = (await foreignCrds()).flatMap((file) => ['-f', file]);
   expect(await cluster.kubectl(['create', ...others])).toMatchObject({ code: 0 });
   const { code, stderr } = await cluster.helm(['install', 'stepup', chart, `--namespace=${systemNamespace}`]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   await eventually('the kinds to be served', async () => (await list('StepUpPolicy')).code === 0);
-  // No Pod is accepted without its account, which a dry run does not make.
-  await cluster.admin.post(`/api/v1/namespaces/${systemNamespace}/serviceaccounts`, {
-    metadata: { name: 'stepup-test' },
-  });
 });
 
 afterAll(async () => {
@@ -484,7 +482,13 @@ function tryApply(object: object): Promise<CommandResult> {
 }
 
 /** Asks the API server about each object, as Helm 4 and GitOps controllers would bring it. */
-function accept(objects: readonly object[]): Promise<CommandResult> {
+async function accept(objects: readonly object[]): Promise<CommandResult> {
+  for (const { kind, spec } of objects as readonly { kind: string; spec?: { serviceAccountName?: string } }[]) {
+    // No Pod is accepted without its account, which a dry run does not make.
+    const body = { metadata: { name: spec?.serviceAccountName } };
+    const accounts = `/api/v1/namespaces/${systemNamespace}/serviceaccounts`;
+    if (kind === 'Pod') await cluster.admin.send('POST', accounts, { body });
+  }
   return cluster.kubectl(
     ['apply', '--dry-run=server', '--validate=strict', '--server-side', '--force-conflicts', '-f', '-'],
     { stdin: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }) },

@@ -42,7 +42,7 @@ describe('with every value set', () => {
   });
 
   test('every pod of the release has what its nodes, registries and meshes want', () => {
-    expect(pods).toHaveLength(2);
+    expect(pods).toHaveLength(3);
     for (const { metadata, spec } of pods) {
       expect(metadata).toMatchObject({
         labels: { 'app.kubernetes.io/instance': '1234', 'cost-center': '1e3', tier: '0', team: 'other' },
@@ -92,7 +92,9 @@ describe('with every value set', () => {
     expect(subjects).toEqual([
       ['true', '123'],
       ['true', '123'],
+      ['true-test', 'true-test'],
       ['true-uninstall', 'true-uninstall'],
+      ['true-test', 'true-test'],
       ['true-uninstall', 'true-uninstall'],
     ]);
   });
@@ -190,6 +192,8 @@ describe('the network policy', () => {
   });
 });
 
-function podsOf({ kind, spec }: Rendered): readonly PodTemplate[] {
+function podsOf(object: Rendered): readonly PodTemplate[] {
+  const { kind, spec } = object;
+  if (kind === 'Pod') return [object as unknown as PodTemplate];
   return kind === 'Deployment' || kind === 'Job' ? [spec?.template as PodTemplate] : [];
 }

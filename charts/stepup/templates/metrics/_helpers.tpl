@@ -7,9 +7,6 @@
 
 {{/* Labels of what Prometheus or Grafana find: the chart's, and more. dict: root, more. */}}
 {{- define "stepup.labelsAnd" -}}
-{{- include "stepup.labels" .root }}
-app.kubernetes.io/component: metrics
-{{- with .more }}
-{{ toYaml . }}
-{{- end }}
+{{- $labels := include "stepup.labels" .root | fromYaml -}}
+{{- toYaml (mergeOverwrite $labels (deepCopy (.more | default dict)) (dict "app.kubernetes.io/component" "metrics")) -}}
 {{- end -}}
