@@ -51,12 +51,8 @@ export async function uninstall(
   const guardBindings = new ResourceClient<KubeObject>(rest, resources.validatingAdmissionPolicyBindings);
   const guardPolicies = new ResourceClient<KubeObject>(rest, resources.validatingAdmissionPolicies);
   const owners = await ownersOf(lease, rest, signal);
-  const wasLed = await takeLease(new ResourceClient<Lease>(rest, resources.leases), lease, {
-    owners,
-    log,
-    clock,
-    signal,
-  });
+  const leases = new ResourceClient<Lease>(rest, resources.leases);
+  const wasLed = await takeLease(leases, lease, { owners, log, clock, signal });
   // A leader that still runs notices the Lease within two seconds; until then it puts back, and speaks of tampering.
   if (wasLed) await sleep(clock, quietMs, signal);
   for (let round = 1; round <= mostRounds; round++) {
@@ -70,6 +66,8 @@ export async function uninstall(
       // Last: nobody calls the webhook any more. Its authority's key must not outlive what trusted it.
       const secrets = new ResourceClient<KubeObject>(rest, resources.secrets);
       for (const secret of keptSecrets) await secrets.delete(secret, { signal }).catch(unlessGone);
+      // Nobody has led, and without the binding nobody may: then there is nobody to keep from it.
+      if (owners.length === 0 && !wasLed) await leases.delete(lease, { signal }).catch(unlessGone);
       log.info({}, 'stepup governs nothing any more');
       return;
     }

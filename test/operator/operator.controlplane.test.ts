@@ -751,20 +751,23 @@ describe('uninstalling', () => {
     expect(gone).toEqual([true, false]);
   });
 
-  test('gives the Lease to the RoleBinding of its name, and goes on where there is none', async () => {
+  test('gives the Lease to the RoleBinding of its name; without one it deletes a Lease that nobody held', async () => {
     const leases = new ResourceClient<Lease>(rest, resources.leases);
-    const held = await leases.get(lease).catch(() => leases.create({ metadata: lease, spec: {} }));
     const { log } = linesOf();
-    const run = () =>
-      uninstall({ rest, lease, service, keptSecrets, log, clock: systemClock }, AbortSignal.timeout(20_000));
-    await run();
-    expect((await leases.get(lease)).metadata).toMatchObject({ uid: held.metadata.uid });
+    const run = async (holderIdentity: string) => {
+      const { spec, ...others } = await leases.get(lease).catch(() => leases.create({ metadata: lease, spec: {} }));
+      await leases.replace({ ...others, spec: { ...spec, holderIdentity } });
+      await uninstall({ rest, lease, service, keptSecrets, log, clock: systemClock }, AbortSignal.timeout(20_000));
+    };
+    await run('pod-1');
     expect((await leases.get(lease)).metadata.ownerReferences).toBeUndefined();
+    await run('');
+    expect(await isGone(leases.get(lease))).toBe(true);
     const made = await plane.admin.post('/apis/rbac.authorization.k8s.io/v1/namespaces/stepup-system/rolebindings', {
       metadata: { name: lease.name },
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: lease.name },
     });
-    await run();
+    await run('');
     const { ownerReferences } = (await leases.get(lease)).metadata;
     expect(ownerReferences).toMatchObject([{ kind: 'RoleBinding', name: lease.name, uid: made.metadata.uid }]);
   });
