@@ -165,7 +165,11 @@ async function hold(step: 'upgrade' | 'rollback'): Promise<readonly Held[]> {
     if (key === undefined) throw new Error(`have ${name} filed: stopped`);
     if (stage !== 'pending') expect(await approve(clients, key, limit, attempt)).toBe('Approved');
     if (stage === 'reserved') await reserve(name, attempt);
-    await eventually(`${key.name} to be ${stage}`, async () => (await phaseOf(key)) === stage);
+    await eventually(`${key.name} to be ${stage}`, async () => {
+      const phase = await phaseOf(key);
+      if (phase !== stage) throw new Error(`it is ${phase}`);
+      return true;
+    });
     held.push({ stage, name, key, attempt });
   }
   return held;
@@ -173,6 +177,13 @@ async function hold(step: 'upgrade' | 'rollback'): Promise<readonly Held[]> {
 
 /** Has an approved change fail after the gate has let it through: webhooks are asked side by side. */
 async function reserve(name: string, attempt: ReturnType<typeof attemptOn>): Promise<void> {
+  // A write of the Deployment's controller would prove that the change lost, and the approval would be given back.
+  await eventually(`the controller to have seen ${name}`, async () => {
+    const { status } = await cluster.admin.get<KubeObject & { status?: { observedGeneration?: number } }>(
+      `${deployments('prod')}/${name}`,
+    );
+    return status?.observedGeneration === 1;
+  });
   const path = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
   const rule = { apiGroups: ['apps'], apiVersions: ['v1'], operations: ['UPDATE'], resources: ['deployments'] };
   await cluster.admin.post(path, {
@@ -189,7 +200,13 @@ async function reserve(name: string, attempt: ReturnType<typeof attemptOn>): Pro
       },
     ],
   });
-  await eventually('the change to fail', async () => (await attempt()).kind === 'failed', { intervalMs: 200 });
+  // The API server takes a moment to ask it; until then the change itself would pass.
+  await eventually('a dry run to fail', async () => {
+    const body = { metadata: { labels: { tried: 'dry' } } };
+    const sent = { body, contentType: 'application/merge-patch+json' };
+    return (await cluster.admin.send('PATCH', `${deployments('prod')}/${name}?dryRun=All`, sent)).code === 500;
+  });
+  expect(await attempt()).toMatchObject({ kind: 'failed' });
   await cluster.admin.delete(`${path}/nobody-answers`);
 }
 
