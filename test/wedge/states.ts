@@ -34,12 +34,14 @@ const deleteKinds = async ({ cluster }: Lab, names: readonly string[]) => {
   if (code !== 0) throw new Error(stderr);
 };
 
+const dayMs = 24 * 3_600_000;
+
 /** A pair that ended years ago, also in what the API server is told to trust. */
 const expire: State = async (lab) => {
   const { admin } = lab.cluster;
   const then = new Date('2020-01-01T00:00:00Z');
-  const authority = await makeAuthority(then);
-  const leaf = await issueLeaf(authority, serviceNames('stepup', systemNamespace), then);
+  const authority = await makeAuthority(then, dayMs);
+  const leaf = await issueLeaf(authority, serviceNames('stepup', systemNamespace), then, dayMs);
   const files = { 'ca.crt': authority.cert, 'ca.key': authority.key, 'tls.crt': leaf.cert, 'tls.key': leaf.key };
   await replaceSecret(lab, 'stepup-tls', files);
   for (const plural of ['validatingwebhookconfigurations', 'mutatingwebhookconfigurations']) {
