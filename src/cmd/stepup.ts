@@ -31,6 +31,7 @@ const shared = new Set([
   '--tls-secret',
   '--keys-secret',
   '--lease',
+  '--service-name',
   '--log-level',
 ]);
 const serveCommand = program.command('serve').description('serve the webhook, and work as the operator when leading');

@@ -11,9 +11,10 @@ export async function runUninstall(options: ServeOptions, log: Log, signal: Abor
   const rest = await connect(options);
   const { namespace } = options;
   const lease = { namespace, name: options.lease };
+  const service = { namespace, name: options.serviceName };
   const keptSecrets = [options.tlsSecret, options.keysSecret].map((name) => ({ namespace, name }));
   try {
-    await uninstall({ rest, lease, keptSecrets, log, clock: systemClock }, signal);
+    await uninstall({ rest, lease, service, keptSecrets, log, clock: systemClock }, signal);
   } finally {
     rest.close();
   }

@@ -81,6 +81,21 @@ export const kubernetesControllers: readonly string[] = [
 ].map((name) => `${serviceAccountPrefix}kube-system:${name}`);
 
 const controllers: ReadonlySet<string> = new Set(kubernetesControllers);
+const reservedPrefix = 'system:';
+
+/**
+ * True for nodes, kubelets that ask to join, the scheduler, the controller manager and the API server itself: names that Kubernetes keeps
+ * for its parts. Without them nothing starts, stepup neither. Service accounts and who has no credentials bear such names too.
+ */
+export function isPartOfKubernetes(username: string): boolean {
+  if (!username.startsWith(reservedPrefix) || username === anonymous.name) return false;
+  return !username.startsWith(serviceAccountPrefix) || controllers.has(username);
+}
+
+/** True where a policy with these subjects might reach parts of Kubernetes that are no service accounts. */
+export function mayNameParts(subjects: Subjects | undefined): boolean {
+  return includedSubjects(subjects).some(({ kind, name }) => kind !== 'ServiceAccount' && name !== anonymous.name);
+}
 
 /** The subjects a policy names, with the default filled in: every service account; and always who has no name. */
 export function includedSubjects(subjects: Subjects | undefined): readonly Subject[] {
@@ -88,9 +103,9 @@ export function includedSubjects(subjects: Subjects | undefined): readonly Subje
   return named.length > 0 ? [...named, anonymous] : everyServiceAccount;
 }
 
-/** True when the policy with these subjects gates the identity. Kubernetes' own controllers are never gated. */
+/** True when the policy with these subjects gates the identity. Parts of Kubernetes are never gated. */
 export function isGated(subjects: Subjects | undefined, who: Identity): boolean {
-  if (controllers.has(who.username)) return false;
+  if (isPartOfKubernetes(who.username)) return false;
   if (!includedSubjects(subjects).some((subject) => isSubject(subject, who))) return false;
   return !(subjects?.exclude ?? []).some((subject) => isSubject(subject, who));
 }

@@ -10,6 +10,7 @@ import {
   type Exemption,
   includedSubjects,
   kubernetesControllers,
+  mayNameParts,
   type Subject,
   serviceAccountPrefix,
 } from '../domain/subject.ts';
@@ -18,6 +19,10 @@ import { allOf, anyOf, celAt, celDiffers, celText, celTexts, globPattern } from 
 import type { MatchCondition } from './webhook-configuration.ts';
 
 const username = 'request.userInfo.username';
+/** False for the parts of Kubernetes that are no service accounts, as isPartOfKubernetes tells them. */
+const partTerm =
+  `!(${username}.startsWith('system:') && ${username} != 'system:anonymous'` +
+  ` && !${username}.startsWith(${celText(serviceAccountPrefix)}))`;
 
 /**
  * Who is gated and, where given, what has to change. One expression and not several conditions: the API server evaluates
@@ -37,6 +42,7 @@ function identityTerms(policy: Policy, ownUsername: string): readonly string[] {
     anyOf(includedSubjects(subjects).map((subject) => subjectTerm(subject, 'AtLeast'))),
     `${username} != ${celText(ownUsername)}`,
     `!(${username} in ${celTexts(kubernetesControllers)})`,
+    ...(mayNameParts(subjects) ? [partTerm] : []),
     ...(exclude.length === 0 ? [] : [`!(${anyOf(exclude.map((subject) => subjectTerm(subject, 'Exactly')))})`]),
   ];
 }

@@ -4,7 +4,7 @@
 import { selects } from '../domain/label-selector.ts';
 import { marksOf } from '../domain/marks.ts';
 import { enginesOf, type Policy, type Requirement } from '../domain/policy.ts';
-import { isGated, kubernetesControllers, type Subject, serviceAccountPrefix } from '../domain/subject.ts';
+import { isGated, isPartOfKubernetes, type Subject, serviceAccountPrefix } from '../domain/subject.ts';
 import { unguardedIn } from './cel-guards.ts';
 
 export interface Problem {
@@ -122,10 +122,9 @@ function reviewProblems({ spec }: Policy): readonly Problem[] {
 }
 
 function subjectProblems(policy: Policy, ownUsername: string): readonly Problem[] {
-  const never = new Set([...kubernetesControllers, ownUsername]);
   return (policy.spec.subjects?.include ?? [])
     .map(usernameOf)
-    .filter((name) => never.has(name))
+    .filter((name) => name === ownUsername || isPartOfKubernetes(name))
     .map((name) => ({
       reason: 'NeverGated',
       message: `spec.subjects.include names ${name}, which is never gated; remove it`,

@@ -14,12 +14,14 @@ import type { RestClient } from '../kube/rest.ts';
 import type { Log } from '../observe/log.ts';
 import { guardNames } from './guard.ts';
 import { packLabel } from './pack.ts';
-import { isManaged, stampName } from './webhook-configuration.ts';
+import { isManaged, stampName, type WebhookConfiguration } from './webhook-configuration.ts';
 
 export interface UninstallDependencies {
   readonly rest: RestClient;
   /** The operator's Lease, taken so that no leader puts back what is removed. */
   readonly lease: ObjectKey;
+  /** The Service that the API server calls: what calls it has to go before what answers. */
+  readonly service: ObjectKey;
   /** The Secrets with the keys of the certificates and of the seals, which no release owns. */
   readonly keptSecrets: readonly ObjectKey[];
   readonly log: Log;
@@ -33,26 +35,30 @@ const mostRounds = 10;
 
 /**
  * Removes every gate, the stamp and the guard, then the packs' policies, then the keys. The Lease stays, held: without it a
- * pod that still runs would lead, and put all back. Rejects when something comes back again and again.
+ * pod that still runs would lead, and put all back. It goes with the right to have one. Rejects when something comes back
+ * again and again.
  */
 export async function uninstall(
-  { rest, lease, keptSecrets, log, clock }: UninstallDependencies,
+  { rest, lease, service, keptSecrets, log, clock }: UninstallDependencies,
   signal: AbortSignal,
 ): Promise<void> {
-  const gates = new ResourceClient<KubeObject>(rest, resources.validatingWebhookConfigurations);
-  const stamps = new ResourceClient<KubeObject>(rest, resources.mutatingWebhookConfigurations);
-  // The stamp also where somebody took its label away.
-  const isStampOrPin = (object: KubeObject) => isManaged(object) || object.metadata.name === stampName;
+  const gates = new ResourceClient<WebhookConfiguration>(rest, resources.validatingWebhookConfigurations);
+  const stamps = new ResourceClient<WebhookConfiguration>(rest, resources.mutatingWebhookConfigurations);
+  // Also where somebody took the label away: whatever calls a webhook that is gone refuses all that it governs.
+  const isOurs = (object: WebhookConfiguration) =>
+    isManaged(object) || object.metadata.name === stampName || calls(object, service);
   const isGuard = ({ metadata }: KubeObject) => guardNames.includes(metadata.name);
   const guardBindings = new ResourceClient<KubeObject>(rest, resources.validatingAdmissionPolicyBindings);
   const guardPolicies = new ResourceClient<KubeObject>(rest, resources.validatingAdmissionPolicies);
-  const wasLed = await takeLease(new ResourceClient<Lease>(rest, resources.leases), lease, { log, clock, signal });
+  const owners = await ownersOf(lease, rest, signal);
+  const leases = new ResourceClient<Lease>(rest, resources.leases);
+  const wasLed = await takeLease(leases, lease, { owners, log, clock, signal });
   // A leader that still runs notices the Lease within two seconds; until then it puts back, and speaks of tampering.
   if (wasLed) await sleep(clock, quietMs, signal);
   for (let round = 1; round <= mostRounds; round++) {
     const removed =
-      (await removeAll(gates, isManaged, log, signal)) +
-      (await removeAll(stamps, isStampOrPin, log, signal)) +
+      (await removeAll(gates, isOurs, log, signal)) +
+      (await removeAll(stamps, isOurs, log, signal)) +
       (await removeAll(guardBindings, isGuard, log, signal)) +
       (await removeAll(guardPolicies, isGuard, log, signal));
     if (removed === 0 && (round > 1 || !wasLed)) {
@@ -60,6 +66,8 @@ export async function uninstall(
       // Last: nobody calls the webhook any more. Its authority's key must not outlive what trusted it.
       const secrets = new ResourceClient<KubeObject>(rest, resources.secrets);
       for (const secret of keptSecrets) await secrets.delete(secret, { signal }).catch(unlessGone);
+      // Nobody has led, and without the binding nobody may: then there is nobody to keep from it.
+      if (owners.length === 0 && !wasLed) await leases.delete(lease, { signal }).catch(unlessGone);
       log.info({}, 'stepup governs nothing any more');
       return;
     }
@@ -68,11 +76,33 @@ export async function uninstall(
   throw new Error('remove webhook configurations: they came back again and again');
 }
 
+/**
+ * The RoleBinding by which pods may have the Lease, named like it. Helm deletes it after the pods' Deployment, and the garbage
+ * collector then the Lease: when that is gone no pod may make another. Empty where a release has no such binding.
+ */
+async function ownersOf({ namespace, name }: ObjectKey, rest: RestClient, signal: AbortSignal) {
+  const bindings = new ResourceClient<KubeObject>(rest, resources.roleBindings);
+  try {
+    const { metadata } = await bindings.get({ ...(namespace !== undefined && { namespace }), name }, { signal });
+    return [{ apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding', name, uid: metadata.uid }];
+  } catch (error) {
+    unlessGone(error);
+    return [];
+  }
+}
+
+interface Taking {
+  readonly owners: NonNullable<KubeObject['metadata']['ownerReferences']>;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
 /** Tells whether somebody may have been leading. */
 async function takeLease(
   leases: ResourceClient<Lease>,
   key: ObjectKey,
-  { log, clock, signal }: { readonly log: Log; readonly clock: Clock; readonly signal: AbortSignal },
+  { owners, log, clock, signal }: Taking,
 ): Promise<boolean> {
   for (;;) {
     try {
@@ -80,7 +110,7 @@ async function takeLease(
       const now = formatMicroTime(clock.now());
       const { holderIdentity: before = '' } = held.spec ?? {};
       const spec = { ...held.spec, holderIdentity: 'uninstall', leaseDurationSeconds: holdSeconds, renewTime: now };
-      await leases.replace({ ...held, spec }, { signal });
+      await leases.replace({ ...held, metadata: { ...held.metadata, ownerReferences: owners }, spec }, { signal });
       log.info({ lease: key.name, holder: before }, 'took the lease');
       return before !== '' && before !== 'uninstall';
     } catch (error) {
@@ -90,9 +120,14 @@ async function takeLease(
   }
 }
 
-async function removeAll(
-  client: ResourceClient<KubeObject>,
-  isOurs: (object: KubeObject) => boolean,
+/** True when any entry of the configuration is sent to the Service. */
+function calls({ webhooks = [] }: WebhookConfiguration, { namespace, name }: ObjectKey): boolean {
+  return webhooks.some(({ clientConfig: { service } }) => service?.namespace === namespace && service?.name === name);
+}
+
+async function removeAll<T extends KubeObject>(
+  client: ResourceClient<T>,
+  isOurs: (object: T) => boolean,
   log: Log,
   signal: AbortSignal,
 ): Promise<number> {

@@ -4,7 +4,7 @@
 import { dirname } from 'node:path';
 import { runCommand } from '../controlplane/run-command.ts';
 import type { Actor, Installation } from '../e2e/installation.ts';
-import { textOf } from '../repo/files.ts';
+import { root, textOf } from '../repo/files.ts';
 
 /** The block below the mark `<!-- run: <mark> -->`. */
 export function commandsUnder(path: string, mark: string): string {
@@ -13,14 +13,20 @@ export function commandsUnder(path: string, mark: string): string {
   return block;
 }
 
-/** Runs a document's commands with these variables set. */
+export interface DocumentReader {
+  readonly cluster: Pick<Installation['cluster'], 'binaries' | 'dir'>;
+  readonly kubeconfigs: Readonly<Partial<Record<Actor, string>>>;
+}
+
+/** Runs a document's commands with these variables set, where the repository is checked out. */
 export function runDocumented(
-  { cluster, kubeconfigs }: Pick<Installation, 'cluster' | 'kubeconfigs'>,
+  { cluster, kubeconfigs }: DocumentReader,
   actor: Actor,
   commands: string,
   variables: Readonly<Record<string, string>> = {},
 ) {
-  const path = `${dirname(cluster.binaries.kubectl)}:/usr/bin:/bin`;
-  const env = { PATH: path, HOME: cluster.dir, KUBECONFIG: kubeconfigs[actor], ...variables };
-  return runCommand('/bin/sh', ['-c', `set -e\n${commands}`], { env });
+  const tools = [cluster.binaries.kubectl, cluster.binaries.helm].map((binary) => dirname(binary));
+  const path = [...tools, '/usr/bin', '/bin'].join(':');
+  const env = { PATH: path, HOME: cluster.dir, KUBECONFIG: kubeconfigs[actor] ?? '', ...variables };
+  return runCommand('/bin/sh', ['-c', `set -e\n${commands}`], { env, cwd: root });
 }

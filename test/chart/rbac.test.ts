@@ -185,7 +185,13 @@ describe('stepup itself', () => {
         apiGroups: ['coordination.k8s.io'],
         resources: ['leases'],
         resourceNames: ['stepup'],
-        verbs: ['get', 'update'],
+        verbs: ['get', 'update', 'delete'],
+      },
+      {
+        apiGroups: ['rbac.authorization.k8s.io'],
+        resources: ['rolebindings'],
+        resourceNames: ['stepup'],
+        verbs: ['get'],
       },
       { apiGroups: [''], resources: ['secrets'], resourceNames: ['stepup-tls', 'stepup-keys'], verbs: ['delete'] },
     ]);

@@ -167,6 +167,7 @@ describe('who is gated', () => {
     include: [{ kind: 'ServiceAccount', namespace: 'ci-*', name: '*' }],
     exclude: [{ kind: 'ServiceAccount', namespace: 'ci-1', name: 'trusted' }],
   };
+  const everybody: Subjects = { include: [{ kind: 'User', name: '*' }] };
   const rows: readonly (readonly [string, boolean, Subjects | undefined, ReturnType<typeof who>])[] = [
     ['by default every service account', true, undefined, who('system:serviceaccount:ci:deployer')],
     ['by default no person', false, undefined, who('alice', 'system:masters')],
@@ -193,6 +194,25 @@ describe('who is gated', () => {
       who('bob', 'bots'),
     ],
     ['users by *', true, { include: [{ kind: 'User', name: 'agent-*' }] }, who('agent-7')],
+    ['everybody', true, everybody, who('alice')],
+    ['everybody, service accounts too', true, everybody, who('system:serviceaccount:ci:deployer')],
+    ['everybody, whoever has no name too', true, everybody, who('system:anonymous')],
+    ['everybody, but no node', false, everybody, who('system:node:a', 'system:nodes')],
+    ['everybody, but no kubelet that asks to join', false, everybody, who('system:bootstrap:abcdef')],
+    ['everybody, but not the controller manager', false, everybody, who('system:kube-controller-manager')],
+    ['everybody, but no controller', false, everybody, who('system:serviceaccount:kube-system:job-controller')],
+    [
+      'no node by its group',
+      false,
+      { include: [{ kind: 'Group', name: 'system:nodes' }] },
+      who('system:node:a', 'system:nodes'),
+    ],
+    [
+      'whoever else is in that group',
+      true,
+      { include: [{ kind: 'Group', name: 'system:nodes' }] },
+      who('bob', 'system:nodes'),
+    ],
   ];
   test.each(rows)('%s: %s', (_, want, subjects, identity) => {
     expect(isGated(subjects, identity)).toBe(want);

@@ -9,11 +9,14 @@ import { type UsedCluster, useCluster } from '../controlplane/cluster.ts';
 import type { Cluster, ControlPlaneOptions } from '../controlplane/controlplane.ts';
 import { eventually } from '../controlplane/eventually.ts';
 import type { CommandOptions, CommandResult } from '../controlplane/run-command.ts';
+import type { ImageRule } from '../controlplane/standin/image.ts';
 import { type StandinNode, startStandinNode } from '../controlplane/standin/node.ts';
 import { imageEntrypoint } from '../tools/image-entrypoint.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 export const systemNamespace = 'stepup-system';
+/** The chart of this tree. */
+export const thisChart = join(root, 'charts/stepup');
 
 /** The actors of every story, by the name of their kubeconfig. */
 export type Actor = 'admin' | 'approver' | 'approver2' | 'deployer' | 'root-bot' | 'agent' | 'outsider';
@@ -34,25 +37,28 @@ export interface InstallationOptions extends ControlPlaneOptions {
   readonly replicas?: number;
   /** Helm values in --set form. */
   readonly values?: readonly string[];
+  /** The chart's folder or archive; this tree's unless another one is given. */
+  readonly chart?: string;
+  /** What images run on the stand-in node; all of them this tree's program unless something else is given. */
+  readonly entrypoint?: ImageRule['entrypoint'];
   /** Told what happens while it happens. */
   readonly progress?: (line: string) => void;
 }
 
 export async function installStepup(options: InstallationOptions = {}): Promise<Installation> {
-  const { replicas = 2, values = [], progress = () => {}, ...controlPlane } = options;
-  const dist = join(root, 'dist');
-  if (!existsSync(join(dist, 'stepup.mjs'))) throw new Error('read dist/stepup.mjs: run npm run build first');
+  const { replicas = 2, values = [], chart = thisChart, progress = () => {}, ...controlPlane } = options;
+  const { entrypoint = thisEntrypoint() } = options;
   progress('starting etcd, kube-apiserver and kube-controller-manager');
   const used = await useCluster(controlPlane);
   try {
-    const node = await standinNode(used, dist);
+    const node = await standinNode(used, entrypoint);
     const { cluster } = used;
     progress('creating namespaces, people and machines');
     await createNamespaces(cluster);
     const kubeconfigs = await createActors(cluster);
     progress('installing the chart with Helm');
     const given = process.env.STEPUP_E2E_VALUES?.split(',') ?? [];
-    const helm = installer(used, [`replicas=${replicas}`, ...given, ...values]);
+    const helm = installer(used, chart, [`replicas=${replicas}`, ...given, ...values]);
     await helm([]);
     await bindRoles(cluster);
     await policiesReady(cluster);
@@ -76,15 +82,25 @@ export async function installStepup(options: InstallationOptions = {}): Promise<
   }
 }
 
-async function standinNode(used: UsedCluster, dist: string): Promise<StandinNode | undefined> {
-  if (used.kind === 'existing') return undefined;
-  return startStandinNode(used.cluster, { image: /stepup/, entrypoint: imageEntrypoint(dist) });
+/** What the image of this tree runs. Throws when there is no bundle. */
+export function thisEntrypoint(): readonly string[] {
+  const dist = join(root, 'dist');
+  if (!existsSync(join(dist, 'stepup.mjs'))) throw new Error('read dist/stepup.mjs: run npm run build first');
+  return imageEntrypoint(dist);
 }
 
-function installer(used: UsedCluster, standing: readonly string[]): (more: readonly string[]) => Promise<void> {
+async function standinNode(used: UsedCluster, entrypoint: ImageRule['entrypoint']): Promise<StandinNode | undefined> {
+  if (used.kind === 'existing') return undefined;
+  return startStandinNode(used.cluster, { image: /stepup/, entrypoint });
+}
+
+function installer(
+  used: UsedCluster,
+  chart: string,
+  standing: readonly string[],
+): (more: readonly string[]) => Promise<void> {
   return async (more) => {
     const sets = [...standing, ...more].flatMap((value) => ['--set', value]);
-    const chart = join(root, 'charts/stepup');
     const args = [
       'upgrade',
       '--install',

@@ -60,7 +60,10 @@ describe('globs', () => {
 });
 
 describe('subjects', () => {
-  test.each<{ given: string; subjects: Subjects; subjectsTerm: string; excluded?: string }>([
+  // Service accounts are asked for by name; users and groups may also be parts of Kubernetes.
+  const parts =
+    "!(request.userInfo.username.startsWith('system:') && request.userInfo.username != 'system:anonymous' && !request.userInfo.username.startsWith('system:serviceaccount:'))";
+  test.each<{ given: string; subjects: Subjects; subjectsTerm: string; parts?: string; excluded?: string }>([
     {
       given: 'nobody named: every service account and whoever has no name',
       subjects: {},
@@ -83,6 +86,7 @@ describe('subjects', () => {
       },
       subjectsTerm:
         "(request.userInfo.username == 'system:serviceaccount:ci:bot') || (has(request.userInfo.groups) && 'bots' in request.userInfo.groups) || (request.userInfo.username == 'system:anonymous')",
+      parts,
     },
     {
       given: 'globs, and an exception that is matched exactly',
@@ -91,14 +95,15 @@ describe('subjects', () => {
         exclude: [{ kind: 'ServiceAccount', namespace: 'ci', name: '*' }],
       },
       subjectsTerm: String.raw`(request.userInfo.username.matches('(?s)^ci\\..*$')) || (request.userInfo.username == 'system:anonymous')`,
+      parts,
       excluded: "!(request.userInfo.username.matches('^system:serviceaccount:ci:[^:]+$'))",
     },
-  ])('$given', ({ subjects, subjectsTerm, excluded }) => {
+  ])('$given', ({ subjects, subjectsTerm, parts: others, excluded }) => {
     const { expression } = gatedCondition({ spec: { subjects } } as Policy, 'us', "object.a != 'b'");
     const who = `(${subjectsTerm}) && (request.userInfo.username != 'us') && (!(request.userInfo.username in [`;
     expect(expression.startsWith(who)).toBe(true);
-    const excludes = excluded === undefined ? '' : ` && (${excluded})`;
-    expect(expression.endsWith(`]))${excludes} && (object.a != 'b')`)).toBe(true);
+    const exceptions = [others, excluded].flatMap((term) => (term === undefined ? [] : [` && (${term})`])).join('');
+    expect(expression.endsWith(`]))${exceptions} && (object.a != 'b')`)).toBe(true);
   });
 });
 

@@ -145,12 +145,14 @@ describe('problems', () => {
         subjects: {
           include: [
             { kind: 'ServiceAccount', namespace: 'kube-system', name: 'job-controller' },
+            { kind: 'User', name: 'system:kube-scheduler' },
             { kind: 'User', name: ownUsername },
           ],
         },
       },
       want: [
         'NeverGated: spec.subjects.include names system:serviceaccount:kube-system:job-controller, which is never gated; remove it',
+        'NeverGated: spec.subjects.include names system:kube-scheduler, which is never gated; remove it',
         `NeverGated: spec.subjects.include names ${ownUsername}, which is never gated; remove it`,
       ],
       works: true,

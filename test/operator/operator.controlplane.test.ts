@@ -12,7 +12,7 @@ import { isNotFound } from '../../src/kube/api-error.ts';
 import { systemClock } from '../../src/kube/clock.ts';
 import { loadCredentials } from '../../src/kube/credentials.ts';
 import { LeaderElector, type Lease } from '../../src/kube/lease.ts';
-import type { KubeObject } from '../../src/kube/objects.ts';
+import type { KubeObject, NewObject } from '../../src/kube/objects.ts';
 import { ResourceClient } from '../../src/kube/resource-client.ts';
 import * as resources from '../../src/kube/resources.ts';
 import { RestClient } from '../../src/kube/rest.ts';
@@ -684,6 +684,7 @@ describe('a reservation', () => {
 
 describe('uninstalling', () => {
   const lease = { namespace: 'stepup-system', name: 'stepup' };
+  const service = { namespace: 'stepup-system', name: 'stepup' };
   const keptSecrets = ['stepup-tls', 'stepup-keys'].map((name) => ({ namespace: 'stepup-system', name }));
 
   test('takes the Lease from a leader that would restore everything', async () => {
@@ -702,7 +703,7 @@ describe('uninstalling', () => {
     });
     await eventually('the leader to put gates in place', async () => (await managed()).length > 1);
     const { log } = linesOf();
-    await uninstall({ rest, lease, keptSecrets, log, clock: systemClock }, AbortSignal.timeout(20_000));
+    await uninstall({ rest, lease, service, keptSecrets, log, clock: systemClock }, AbortSignal.timeout(20_000));
     expect(await managed()).toEqual([]);
     expect(elector.isLeader).toBe(false);
     stop.abort();
@@ -719,12 +720,56 @@ describe('uninstalling', () => {
     });
     const { lines, log } = linesOf();
     for (let round = 0; round < 2; round++) {
-      await uninstall({ rest, lease, keptSecrets, log, clock: systemClock }, AbortSignal.timeout(20_000));
+      await uninstall({ rest, lease, service, keptSecrets, log, clock: systemClock }, AbortSignal.timeout(20_000));
     }
     expect(await managed()).toEqual([]);
     expect(await isGone(policies.get({ name: pack }))).toBe(true);
     for (const secret of keptSecrets) expect(await isGone(secrets.get(secret))).toBe(true);
     expect(lines.at(-1)).toBe('stepup governs nothing any more {}');
+  });
+
+  test('leaves nothing that calls the Service, label or not, and nothing of others is touched', async () => {
+    await operator.stop();
+    const calling = (name: string) => ({
+      metadata: { name: freshName(name) },
+      webhooks: [
+        {
+          name: 'action.example.test',
+          admissionReviewVersions: ['v1'],
+          clientConfig: { service: { namespace: 'stepup-system', name, path: '/', port: 443 } },
+          sideEffects: 'None',
+          rules: [{ apiGroups: ['example.test'], apiVersions: ['*'], operations: ['*'], resources: ['things'] }],
+        },
+      ],
+    });
+    const stored = await Promise.all(
+      ['stepup', 'other'].map((name) => gates.create(calling(name) as unknown as NewObject<WebhookConfiguration>)),
+    );
+    const { log } = linesOf();
+    await uninstall({ rest, lease, service, keptSecrets, log, clock: systemClock }, AbortSignal.timeout(20_000));
+    const gone = await Promise.all(stored.map(({ metadata }) => isGone(gates.get({ name: metadata.name }))));
+    expect(gone).toEqual([true, false]);
+  });
+
+  test('gives the Lease to the RoleBinding of its name; without one it deletes a Lease that nobody held', async () => {
+    const leases = new ResourceClient<Lease>(rest, resources.leases);
+    const { log } = linesOf();
+    const run = async (holderIdentity: string) => {
+      const { spec, ...others } = await leases.get(lease).catch(() => leases.create({ metadata: lease, spec: {} }));
+      await leases.replace({ ...others, spec: { ...spec, holderIdentity } });
+      await uninstall({ rest, lease, service, keptSecrets, log, clock: systemClock }, AbortSignal.timeout(20_000));
+    };
+    await run('pod-1');
+    expect((await leases.get(lease)).metadata.ownerReferences).toBeUndefined();
+    await run('');
+    expect(await isGone(leases.get(lease))).toBe(true);
+    const made = await plane.admin.post('/apis/rbac.authorization.k8s.io/v1/namespaces/stepup-system/rolebindings', {
+      metadata: { name: lease.name },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: lease.name },
+    });
+    await run('');
+    const { ownerReferences } = (await leases.get(lease)).metadata;
+    expect(ownerReferences).toMatchObject([{ kind: 'RoleBinding', name: lease.name, uid: made.metadata.uid }]);
   });
 });
 

@@ -17,7 +17,13 @@ test.each([
   { given: { command: ['node', '--eval', '0'] }, want: { program: [process.execPath], args: ['--eval', '0'] } },
   { given: { command: ['sh', '-c', 'true'] }, want: { program: [], args: ['sh', '-c', 'true'] } },
 ])('a container with $given runs the entrypoint or what it names', ({ given, want }) => {
-  expect(commandLineOf(given, rule)).toEqual(want);
+  expect(commandLineOf({ image: 'example.test/stepup:1', ...given }, rule)).toEqual(want);
+});
+
+test.each(['1', '2'])('a container of tag %s runs the entrypoint of that tag', (tag) => {
+  const entrypoint = (image: string) => ['node', `/repo/${image.split(':')[1]}/stepup.mjs`];
+  const { program: found } = commandLineOf({ image: `example.test/stepup:${tag}` }, { ...rule, entrypoint });
+  expect(found).toEqual([process.execPath, `/repo/${tag}/stepup.mjs`]);
 });
 
 test.each([

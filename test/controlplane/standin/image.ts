@@ -8,8 +8,11 @@ import type { Container, PodSpec } from './pod.ts';
 export interface ImageRule {
   /** Repository prefix (text) or pattern of the images that are run. */
   readonly image: string | RegExp;
-  /** What the image's own entrypoint is here, e.g. `['node', '/abs/dist/stepup.mjs']`. */
-  readonly entrypoint: readonly string[];
+  /**
+   * What the image's own entrypoint is here, e.g. `['node', '/abs/dist/stepup.mjs']`; a function of the image's whole name
+   * where several releases run side by side.
+   */
+  readonly entrypoint: readonly string[] | ((image: string) => readonly string[]);
 }
 
 /** Only pods all of whose containers can be run are ours; one foreign image leaves the pod Pending. */
@@ -26,10 +29,10 @@ export interface CommandLine {
 }
 
 export function commandLineOf(
-  { command = [], args = [] }: Pick<Container, 'command' | 'args'>,
+  { command = [], args = [], image }: Pick<Container, 'command' | 'args' | 'image'>,
   rule: ImageRule,
 ): CommandLine {
-  const entrypoint = withRealNode(rule.entrypoint);
+  const entrypoint = withRealNode(typeof rule.entrypoint === 'function' ? rule.entrypoint(image) : rule.entrypoint);
   const [program, ...rest] = command;
   if (program === undefined) return { program: entrypoint, args };
   if (basename(program) === 'stepup') return { program: entrypoint, args: [...rest, ...args] };
