@@ -9,6 +9,8 @@ import { type ListWatch, Reflector } from './reflector.ts';
 
 /** Every webhook configuration that is ours carries it, with the value true. */
 export const managedLabel = 'stepup.dev/managed';
+/** And its name begins so: the guard keeps service accounts from making one of such a name, while anybody may use the label. */
+export const configurationPrefix = 'stepup-';
 
 export interface CallingConfiguration extends KubeObject {
   readonly webhooks?: readonly {
@@ -64,7 +66,9 @@ export function followRegisteredBundles({ sources, service, clock, onError }: Fo
           apiVersion,
           kind,
           metadata,
-          webhooks: webhooks.filter(isCall).map(({ clientConfig }) => ({ clientConfig })),
+          webhooks: metadata.name.startsWith(configurationPrefix)
+            ? webhooks.filter(isCall).map(({ clientConfig }) => ({ clientConfig }))
+            : [],
         }),
       }),
   );

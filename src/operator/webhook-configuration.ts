@@ -4,7 +4,7 @@
 // and drift is plain inequality.
 import { sameJson } from '../domain/json.ts';
 import type { KubeObject, NewObject } from '../kube/objects.ts';
-import { managedLabel } from '../kube/registered-bundles.ts';
+import { configurationPrefix, managedLabel } from '../kube/registered-bundles.ts';
 import type { Form } from './configuration-keeper.ts';
 
 export interface WebhookConfiguration extends KubeObject {
@@ -66,7 +66,7 @@ export interface WebhookService {
 export const configurationLabels = { [managedLabel]: 'true', 'admissions.enforcer/disabled': 'true' } as const;
 /** On gates: the UID of the definition of policies that the gate's policy belongs to. */
 export const kindUidLabel = 'stepup.dev/kind-uid';
-export const gatePrefix = 'stepup-';
+export const gatePrefix = configurationPrefix;
 export const stampName = 'stepup-stamp';
 export const watchdogPath = '/watchdog/';
 

@@ -83,3 +83,15 @@ test('another configuration with a bundle that is there is no change of them, an
   expect(counts()).toEqual([1, 1]);
   expect(registered.unchangedSinceMs).toBeGreaterThan(sinceMs);
 });
+
+// Else whoever may write webhook configurations could have replicas keep a certificate that ours no longer trust, never
+// take the next one, or vouch for an authority of somebody else's.
+test('a configuration of another name counts for nothing, whatever its label says and whom it calls', async () => {
+  const { registered, store, counts } = follow();
+  await store(configuration('stepup-a', ['stepup', 'QQ==']));
+  const sinceMs = registered.unchangedSinceMs;
+  await store(configuration('stepup-a', ['stepup', 'QQ==']), configuration('foreign', ['stepup', 'Qg==']));
+  expect([counts(), registered.unchangedSinceMs]).toEqual([[1], sinceMs]);
+  await store(configuration('stepup-a', ['stepup', 'QQ==']), configuration('foreign', ['stepup', 'QQ==']));
+  expect(counts()).toEqual([1]);
+});
