@@ -57,8 +57,9 @@ export const notOurs: Validation = {
   reason: 'Forbidden',
 };
 
-export function ofRelease(release: string): string {
-  return `variables.name == ${celText(release)} || variables.name.startsWith(${celText(`${release}-`)})`;
+/** True where the text, the name of what is written unless said otherwise, is that of an object of the release. */
+export function ofRelease(release: string, text = 'variables.name'): string {
+  return `${text} == ${celText(release)} || ${text}.startsWith(${celText(`${release}-`)})`;
 }
 
 /** The first case that holds; the last one always does. */

@@ -10,6 +10,7 @@ import * as resources from '../../src/kube/resources.ts';
 import { RestClient } from '../../src/kube/rest.ts';
 import { type ControlPlane, startControlPlane } from '../controlplane/controlplane.ts';
 import { eventually } from '../controlplane/eventually.ts';
+import { foreignCrds } from '../controlplane/foreign-crds.ts';
 import { type RunningOperator, startOperator } from '../operator/running-operator.ts';
 
 const robot = 'system:serviceaccount:ci:root-bot';
@@ -43,6 +44,10 @@ beforeAll(async () => {
   for (const name of ['stepup-system', 'prod', 'dev', 'argocd'])
     await plane.admin.post('/api/v1/namespaces', { metadata: { name } });
   expect(await plane.kubectl(['apply', '-f', join(import.meta.dirname, '../../crds')])).toMatchObject({ code: 0 });
+  const others = (await foreignCrds()).filter((path) => path.includes('cert-manager.io'));
+  expect(await plane.kubectl(['apply', '--server-side', ...others.flatMap((path) => ['-f', path])])).toMatchObject({
+    code: 0,
+  });
   operator = startOperator(rest, { guard: { isOn: true, exempt: [exempt] } });
   await makeObjects();
   await eventually('the guard to be in force', async () => (await tries(robot, 'DELETE', gate)).code === 403, {
@@ -82,6 +87,26 @@ const mutating = (group: string, name = 'foreign') => ({
     },
   ],
 });
+const slice = (service: string) => ({
+  metadata: { name: 'intruder', labels: { 'kubernetes.io/service-name': service } },
+  addressType: 'IPv4',
+  endpoints: [{ addresses: ['192.0.2.1'] }],
+  ports: [{ name: 'https', port: 443 }],
+});
+const ofCertManager = '/apis/cert-manager.io/v1/namespaces/stepup-system';
+const certificate = (name: string, secretName: string, issuer = 'mine') => ({
+  apiVersion: 'cert-manager.io/v1',
+  kind: 'Certificate',
+  metadata: { name },
+  spec: { secretName, dnsNames: ['a.test'], issuerRef: { name: issuer } },
+});
+const issuer = (name: string) => ({
+  apiVersion: 'cert-manager.io/v1',
+  kind: 'Issuer',
+  metadata: { name },
+  spec: { selfSigned: {} },
+});
+const opening = { metadata: { name: 'opens' }, spec: { podSelector: {}, ingress: [{}] } };
 const pod = { metadata: { name: 'intruder' }, spec: { containers: [{ name: 'main', image: 'example.test/a:1' }] } };
 const podAs = (serviceAccountName: string) => ({ ...pod, spec: { ...pod.spec, serviceAccountName } });
 const cronJob = (serviceAccountName: string) => ({
@@ -117,6 +142,8 @@ async function makeObjects(): Promise<void> {
       approval: { require: [{ name: 'one', approvers: { groups: ['approvers'] } }] },
     },
   });
+  await eventually('the kinds of cert-manager', () => admin.list(`${ofCertManager}/certificates`));
+  await admin.post(`${ofCertManager}/certificates`, certificate('stepup-tls', 'stepup-tls'));
   // Made before the stamp is in place, which has no webhook behind it here.
   await eventually('the gate', () => admin.get(gate));
   await eventually('the keys', () => admin.get(`${inOurs}/secrets/stepup-keys`));
@@ -195,6 +222,28 @@ const guarded: readonly Case[] = [
     { spec: { containers: [{ name: 'main', image: 'example.test/evil:1' }] } },
   ],
   ['rights are given in our namespace', 'POST', `${rbac}/namespaces/stepup-system/roles`, role('reader')],
+  [
+    'the Service is led elsewhere',
+    'POST',
+    '/apis/discovery.k8s.io/v1/namespaces/stepup-system/endpointslices',
+    slice('stepup'),
+  ],
+  ['the Service is led elsewhere the old way', 'POST', `${inOurs}/endpoints`, { metadata: { name: 'stepup' } }],
+  [
+    'the webhook is opened to others',
+    'POST',
+    '/apis/networking.k8s.io/v1/namespaces/stepup-system/networkpolicies',
+    opening,
+  ],
+  ['a certificate is put into our Secret', 'POST', `${ofCertManager}/certificates`, certificate('a', 'stepup-tls')],
+  ['a certificate is had by our issuer', 'POST', `${ofCertManager}/certificates`, certificate('a', 'b', 'stepup-ca')],
+  [
+    'our certificate is edited',
+    'PATCH',
+    `${ofCertManager}/certificates/stepup-tls`,
+    { spec: { dnsNames: ['b.test'] } },
+  ],
+  ['our issuer is made anew', 'POST', `${ofCertManager}/issuers`, issuer('stepup-authority')],
   ['our namespace is deleted', 'DELETE', inOurs],
   [
     'a token is made of an account that nobody gates',
@@ -255,6 +304,21 @@ const unguarded: readonly Case[] = [
   ['a token is made elsewhere', 'POST', `${inDev}/serviceaccounts/stepup/token`, token],
   ['a ConfigMap is edited that is not ours', 'PATCH', `${inOurs}/configmaps/kube-root-ca.crt`, label],
   ['a pull secret is edited', 'PATCH', `${inOurs}/secrets/pull`, label],
+  [
+    'another Service is led elsewhere',
+    'POST',
+    '/apis/discovery.k8s.io/v1/namespaces/stepup-system/endpointslices',
+    slice('other'),
+  ],
+  [
+    'a Service of that name in another namespace is',
+    'POST',
+    '/apis/discovery.k8s.io/v1/namespaces/dev/endpointslices',
+    slice('stepup'),
+  ],
+  ['pods elsewhere are opened to others', 'POST', '/apis/networking.k8s.io/v1/namespaces/dev/networkpolicies', opening],
+  ['a certificate of its own is asked for', 'POST', `${ofCertManager}/certificates`, certificate('a', 'b')],
+  ['another issuer is made', 'POST', `${ofCertManager}/issuers`, issuer('mine')],
   ['a pod is marked', 'PATCH', `${inOurs}/pods/stepup-1`, label],
   ['a pod is started elsewhere', 'POST', `${inDev}/pods`, pod],
   ['roles are made elsewhere', 'POST', `${rbac}/namespaces/dev/roles`, role('reader')],
