@@ -124,6 +124,19 @@ describe('an approval through Git', () => {
     expect(await again()).toBe(200);
   });
 
+  test.each([
+    ['create', 'stepupdecisions', 'prod', 'yes'],
+    ['create', 'stepupdecisions', 'dev', 'no'],
+    ['delete', 'stepupdecisions', 'prod', 'no'],
+    ['create', 'stepupapprovals', 'prod', 'no'],
+    ['approve', 'stepuppolicies/services-by-git', 'prod', 'yes'],
+    ['approve', 'stepuppolicies/production-deploys', 'prod', 'no'],
+  ])('comes by an account that may %s %s in %s: %s', async (verb, what, namespace, answer) => {
+    const as = '--as=system:serviceaccount:approvals:approvals-sync';
+    const asked = await admin('auth', 'can-i', verb, what.replace('/', '.stepup.dev/'), '-n', namespace, as);
+    expect(asked.stdout.trim()).toBe(answer);
+  });
+
   test('is no vote when the account that syncs workloads applies it', async () => {
     const { approval, again } = await refusedDeletion('by-itself');
     const files = await committed(approval, 'ada@example.com');
