@@ -4,6 +4,7 @@
 import type { StepUpPolicy } from '../api/kinds.ts';
 import { isEnforced } from '../domain/policy.ts';
 import { type DeniedReason, deniedReasons } from '../domain/reason.ts';
+import { visibleLine } from '../domain/visible-text.ts';
 import { isForbidden, isNotFound } from '../kube/api-error.ts';
 import { ResourceClient } from '../kube/resource-client.ts';
 import { stepUpPolicies } from '../kube/resources.ts';
@@ -15,6 +16,9 @@ export interface ObservedOptions {
   readonly context?: string;
   readonly output: 'table' | 'wide' | 'json';
 }
+
+/** As the schema bounds them. */
+const mostCharacters = 512;
 
 export const observedExit = { nothing: 0, something: 1, notDone: 2 } as const;
 
@@ -98,11 +102,12 @@ function countsOf({ metadata, status }: StepUpPolicy) {
   return status?.observed?.generation === metadata.generation ? status.observed : undefined;
 }
 
-function rowsOf(policy: StepUpPolicy): readonly ObservedRow[] {
+/** The rows of one policy's status. */
+export function rowsOf(policy: StepUpPolicy): readonly ObservedRow[] {
   return (countsOf(policy)?.blocked ?? []).map(({ action: words, requester, reason, count, lastAt }) => {
-    // Names have no spaces.
-    const end = words.lastIndexOf(' ');
-    const [action, target] = [words.slice(0, end), words.slice(end + 1)];
+    // The name in a connection is whatever the client wrote: nobody has looked for the pod yet, and spaces are the least of it.
+    const [operation, resource, ...named] = words.split(' ');
+    const [action, target] = [`${operation} ${resource}`, named.join(' ')];
     return { policy: policy.metadata.name, requester, action, target, reason, count, lastAt };
   });
 }
@@ -150,9 +155,11 @@ function noteOf({ policy, requests, wouldHaveBlocked, unlisted, since }: Observe
 }
 
 function aligned(table: readonly (readonly string[])[]): string {
-  const widths = (table[0] ?? []).map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0)));
+  // Else a gated account could write on the terminal of who reads this.
+  const rows = table.map((row) => row.map((cell) => visibleLine(cell, mostCharacters)));
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const line = (row: readonly string[]) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('   ');
-  return table.map((row) => line(row).trimEnd()).join('\n');
+  return rows.map((row) => line(row).trimEnd()).join('\n');
 }
 
 /** As kubectl tells ages: the largest unit that fits. */

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stepup observed prints for people.
 import { expect, test } from 'vitest';
-import { observedText } from '../../src/cmd/observed.ts';
+import type { StepUpPolicy } from '../../src/api/kinds.ts';
+import { observedText, rowsOf } from '../../src/cmd/observed.ts';
 
 const now = new Date('2026-01-02T12:00:00Z');
 const since = '2026-01-01T12:00:00Z';
@@ -58,4 +59,18 @@ test('a policy that was never asked is told from one that let all pass', () => {
   expect(observedText([unasked], [], { isWide: false, now })).toBe(
     'production-exec has seen no request that it governs yet.\n',
   );
+});
+
+test('the name in a connection, which a client makes up, neither ends its column nor writes on the terminal', () => {
+  const name = 'a\u001b[31m\nfake row b\u202e';
+  const blocked = { requester: 'ci/deployer', reason: 'ApprovalRequired', count: 5, lastAt: row.lastAt };
+  const policy = {
+    metadata: { name: 'production-exec', generation: 1 },
+    status: { observed: { generation: 1, blocked: [{ ...blocked, action: `CONNECT pods/exec prod/${name}` }] } },
+  };
+  const rows = rowsOf(policy as unknown as StepUpPolicy);
+  expect(rows).toEqual([{ ...row, target: `prod/${name}` }]);
+  const lines = text([exec], [...rows]).split('\n');
+  expect(lines).toHaveLength(3);
+  expect(lines[1]).toContain('prod/a\\u001b[31m\\u000afake row b\\u202e   5 ');
 });
