@@ -5,6 +5,7 @@ import type { StepUpPolicy } from '../api/kinds.ts';
 import type { Binding, Grants, Role } from '../domain/grants.ts';
 import { type Finding, powersIn } from '../domain/powers.ts';
 import { serviceAccountPrefix } from '../domain/subject.ts';
+import { visibleLine } from '../domain/visible-text.ts';
 import { isNotFound } from '../kube/api-error.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import type { Resource } from '../kube/resource.ts';
@@ -32,7 +33,7 @@ export async function doctor(options: DoctorOptions, print: (text: string) => vo
       own: ['', '-uninstall'].map((end) => `${serviceAccountPrefix}${options.namespace}:${options.release}${end}`),
       gated: await readGated(rest),
     });
-    print(options.output === 'json' ? `${JSON.stringify({ findings }, null, 2)}\n` : textOf(findings));
+    print(options.output === 'json' ? `${JSON.stringify({ findings }, null, 2)}\n` : doctorText(findings));
     return findings.length === 0 ? doctorExit.fine : doctorExit.findings;
   } finally {
     rest.close();
@@ -83,14 +84,19 @@ async function readGated(rest: RestClient) {
   }
 }
 
-function textOf(findings: readonly Finding[]): string {
+/** Names are up to 253 characters, and a grant names two objects. */
+const mostCharacters = 1024;
+
+/** For people: each account with what it may do and by which grant, then what to do about it. */
+export function doctorText(findings: readonly Finding[]): string {
   if (findings.length === 0) return 'No gated account can get around the gate by its rights.\n';
   const accounts = [...new Set(findings.map(({ who }) => who))];
   const blocks = accounts.map((account) => {
     const lines = findings
       .filter(({ who }) => who === account)
-      .map(({ power, why, by }) => `  ${power}: ${why}, by ${by}\n`);
-    return `${account}\n${lines.join('')}`;
+      // RBAC takes nearly any name, and whoever makes a binding chooses it.
+      .map(({ power, why, by }) => `  ${power}: ${why}, by ${visibleLine(by, mostCharacters)}\n`);
+    return `${visibleLine(account, mostCharacters)}\n${lines.join('')}`;
   });
   const count = accounts.length === 1 ? '1 gated account or group' : `${accounts.length} gated accounts and groups`;
   return `${blocks.join('\n')}\n${count} can get around the gate. Bind stepup-gated-admin and stepup-gated-admin-cluster instead, or leave out what is named.\n`;
