@@ -311,7 +311,7 @@ describe('credential-rotation and key-revocation', () => {
 
   beforeAll(() =>
     apply(stepup.cluster, [
-      ...['rotated', 'revoked', 'unmarked', 'dropped'].map((name) => secret(name)),
+      ...['rotated', 'revoked', 'unmarked', 'dropped', 'ended'].map((name) => secret(name)),
       secret('plain', {}),
     ]),
   );
@@ -348,6 +348,18 @@ describe('credential-rotation and key-revocation', () => {
     ],
   ])('%s is refused', async (_, one, target) => {
     await robot.refused(one, says(target));
+  });
+
+  test('new data along with what may end the Secret is no rotation', async () => {
+    const finalizer = { metadata: { finalizers: ['example.com/hold'] } };
+    await robot.refused(change('ended', { key: 'k2' }, finalizer), says('UPDATE secrets prod/ended'));
+    const owner = { ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: 'x', uid: 'gone' }] };
+    const both = await robot.refused(change('ended', { key: 'k2' }, { metadata: owner }), 'SeveralEffects');
+    expect(both.stderr).toContain('key-revocation');
+    expect(await records('ended')).toEqual(['key-revocation']);
+    await robot.passes(change('ended', { key: 'k3' }));
+    await robot.passes(patch('-n prod secret ended', finalizer));
+    expect(await records('ended')).toEqual(['credential-rotation', 'key-revocation']);
   });
 
   test('the same is no matter of an unmarked Secret', async () => {
