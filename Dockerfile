@@ -27,6 +27,6 @@ EXPOSE 8443 8080
 
 # No shell in here: probes are HTTP, and Node gets SIGTERM itself. Reviews die young, so that a small young generation is
 # enough, and an unbounded one only memory; --enable-source-maps would keep the whole map in memory. Tests and benchmarks
-# read the flags from this line (test/tools/image-entrypoint.ts).
+# read the flags from this line (scripts/image-entrypoint.ts).
 ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=4", "/app/dist/stepup.mjs"]
 CMD ["serve"]

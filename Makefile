@@ -1,7 +1,7 @@
 # Two commands do everything: make demo, make test. Each installs and builds what it needs, shows progress, and caches.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test controlplane up down fmt lint typecheck generate verify test-unit test-controlplane model mutants build image tools bench storm clean kind-e2e
+.PHONY: help demo test controlplane up down fmt lint typecheck generate verify test-unit test-cluster model mutants build image tools bench storm clean kind-e2e
 
 ##@ Start here
 help: ## Show this help
@@ -30,8 +30,8 @@ verify: node_modules ## Fail when a generated file is not up to date
 	@npm run --silent verify
 test-unit: node_modules ## Unit tests only (seconds)
 	@npm run --silent test-unit
-test-controlplane: build tools ## Tests on real control planes only
-	@npm run --silent test-controlplane
+test-cluster: build tools ## Tests on real control planes only
+	@npm run --silent test-cluster
 model: node_modules ## Explore the promise of one effect per approval in large (WORDS="scenario …"; make test does it in small)
 	@npm run --silent model -- $(WORDS)
 mutants: build controlplane ## Break the product in five ways: the model and a test on the real API server must each notice
@@ -52,7 +52,7 @@ build: node_modules ## Bundle src/ into dist/
 image: build ## Build the container image (not run here: needs a container engine)
 	docker build -t ghcr.io/stepup-dev/stepup:dev .
 kind-e2e: build ## End-to-end suite on a kind cluster (not run here: needs a container engine)
-	@test/tools/kind-e2e
+	@scripts/kind-e2e
 clean: ## Remove what was built here (tools stay in their cache)
 	rm -rf dist node_modules .run test-results
 

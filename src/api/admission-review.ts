@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // AdmissionReview v1: from what the API server sent to the request the domain reads, and the answer it accepts.
 
-import { extraKeys } from '../domain/caller-stamp.ts';
-import { isObject, type Json, type JsonObject } from '../domain/json.ts';
-import type { AdmissionRequest, Operation, Requester } from '../domain/request.ts';
+import type { AdmissionRequest, Operation, Requester } from '../domain/model/request.ts';
+import { extraKeys } from '../domain/model/stamp.ts';
+import { isObject, type Json, type JsonObject } from '../lib/json.ts';
 
 const apiVersion = 'admission.k8s.io/v1';
 const kind = 'AdmissionReview';

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The kinds of stepup.dev as the API serves them, and proof that the domain reads them as they are.
-import type { Policy } from '../domain/policy.ts';
-import type { KubeObject, ObjectMeta } from './kube-object.ts';
-import type * as generated from './v1alpha1/generated.ts';
+import type { Policy } from '../domain/model/policy.ts';
+import type { KubeObject, ObjectMeta } from '../kube/objects/kube-object.ts';
+import type * as generated from './generated/v1alpha1.ts';
 
 type Namespaced<T extends KubeObject> = T & { readonly metadata: ObjectMeta & { readonly namespace: string } };
 

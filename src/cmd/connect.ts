@@ -4,11 +4,11 @@
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { ServeOptions } from '../config/options.ts';
-import { loadCredentials } from '../kube/credentials.ts';
-import type { KubeObject } from '../kube/objects.ts';
-import { ResourceClient } from '../kube/resource-client.ts';
-import { selfSubjectReviews } from '../kube/resources.ts';
-import { RestClient } from '../kube/rest.ts';
+import { loadCredentials } from '../kube/http/credentials.ts';
+import { RestClient } from '../kube/http/rest.ts';
+import type { KubeObject } from '../kube/objects/objects.ts';
+import { ResourceClient } from '../kube/objects/resource-client.ts';
+import { selfSubjectReviews } from '../kube/objects/resources.ts';
 
 export async function connect(options: Pick<ServeOptions, 'kubeconfig' | 'serviceAccountDir'>): Promise<RestClient> {
   const { kubeconfig, serviceAccountDir: folder } = options;

@@ -2,16 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // stepup doctor: names the accounts and grants that can get around the gate, as whoever asks may read them.
 import type { StepUpPolicy } from '../api/kinds.ts';
-import type { Binding, Grants, Role } from '../domain/grants.ts';
-import { type Finding, powersIn } from '../domain/powers.ts';
-import { serviceAccountPrefix } from '../domain/subject.ts';
-import { visibleLine } from '../domain/visible-text.ts';
-import { isNotFound } from '../kube/api-error.ts';
-import type { KubeObject } from '../kube/objects.ts';
-import type { Resource } from '../kube/resource.ts';
-import { ResourceClient } from '../kube/resource-client.ts';
-import * as resources from '../kube/resources.ts';
-import type { RestClient } from '../kube/rest.ts';
+import type { Binding, Grants, Role } from '../domain/integrity/rbac.ts';
+import { type Finding, powersIn } from '../domain/integrity/rbac-findings.ts';
+import { serviceAccountPrefix } from '../domain/model/subject.ts';
+import { isNotFound } from '../kube/http/api-error.ts';
+import type { RestClient } from '../kube/http/rest.ts';
+import type { KubeObject } from '../kube/objects/objects.ts';
+import type { Resource } from '../kube/objects/resource.ts';
+import { ResourceClient } from '../kube/objects/resource-client.ts';
+import * as resources from '../kube/objects/resources.ts';
+import { visibleLine } from '../lib/visible-text.ts';
 import { connectAsUser } from './connect.ts';
 
 export interface DoctorOptions {

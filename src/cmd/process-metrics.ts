@@ -3,9 +3,9 @@
 // What every replica tells of itself, read when somebody looks: version, readiness, the age of its copies, events, memory.
 import { totalmem } from 'node:os';
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { Clock } from '../kube/clock.ts';
-import type { EventRecorder } from '../kube/events.ts';
-import { leaderGauge } from '../operator/operator-metrics.ts';
+import type { EventRecorder } from '../kube/objects/events.ts';
+import type { Clock } from '../kube/time/clock.ts';
+import { leaderGauge } from '../observe/operator-metrics.ts';
 
 /** A copy that a watch keeps. */
 export interface Copy {

@@ -4,13 +4,10 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { certificateLives, type ServeOptions } from '../config/options.ts';
-import { systemClock } from '../kube/clock.ts';
-import { EventRecorder } from '../kube/events.ts';
-import { followKeyring, type KeyringSecret } from '../kube/keyring-secret.ts';
-import { LeaderElector } from '../kube/lease.ts';
-import { followOwnGroup } from '../kube/own-group.ts';
-import { type CallingConfiguration, followRegisteredBundles } from '../kube/registered-bundles.ts';
-import { ResourceClient } from '../kube/resource-client.ts';
+import type { RestClient } from '../kube/http/rest.ts';
+import { EventRecorder } from '../kube/objects/events.ts';
+import { LeaderElector } from '../kube/objects/lease.ts';
+import { ResourceClient } from '../kube/objects/resource-client.ts';
 import {
   apiServices,
   events,
@@ -18,17 +15,20 @@ import {
   mutatingWebhookConfigurations,
   secrets,
   validatingWebhookConfigurations,
-} from '../kube/resources.ts';
-import type { RestClient } from '../kube/rest.ts';
+} from '../kube/objects/resources.ts';
+import { systemClock } from '../kube/time/clock.ts';
 import { createAudit } from '../observe/audit.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { startStatusServer } from '../observe/status-server.ts';
 import { runOperator } from '../operator/operator.ts';
-import { certificateMetrics } from '../webhook/certificate-metrics.ts';
-import { Mutators } from '../webhook/mutators.ts';
-import { ServingCertificate } from '../webhook/serving-certificate.ts';
+import { createCaches } from '../replica/caches.ts';
+import { certificateMetrics } from '../replica/certificate-metrics.ts';
+import { followKeyring, type KeyringSecret } from '../replica/keyring-secret.ts';
+import { followOwnGroup } from '../replica/own-api-service.ts';
+import { type CallingConfiguration, followRegisteredBundles } from '../replica/registered-bundles.ts';
+import { ServingCertificate } from '../replica/serving-certificate.ts';
+import { Mutators } from '../webhook/stamp/foreign-mutators.ts';
 import { createWebhook } from '../webhook/webhook.ts';
-import { createCaches } from './caches.ts';
 import { connect, ownUsername } from './connect.ts';
 import { registerProcessMetrics } from './process-metrics.ts';
 import { shiftedClock } from './shifted-clock.ts';

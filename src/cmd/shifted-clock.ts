@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // A wall clock that is wrong by so much, to show in tests that no decision rests on replicas agreeing about the time.
-import type { Clock } from '../kube/clock.ts';
+import type { Clock } from '../kube/time/clock.ts';
 
 /** The same clock with another `now`; with 0 the clock itself. Durations are those of the machine. */
 export function shiftedClock(clock: Clock, offsetMs: number): Clock {

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // stepup static-manifests: prints the guard for API servers that read admission policies from files.
 import { dump } from 'js-yaml';
-import { serviceAccountPrefix } from '../domain/subject.ts';
-import { staticGuards } from '../operator/guard-static.ts';
+import { serviceAccountPrefix } from '../domain/model/subject.ts';
+import { staticGuards } from '../operator/guard/guard-files.ts';
 
 export interface StaticManifestsOptions {
   readonly namespace: string;

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The composition root of stepup uninstall, which the chart runs before it removes anything else.
 import type { ServeOptions } from '../config/options.ts';
-import { systemClock } from '../kube/clock.ts';
+import { systemClock } from '../kube/time/clock.ts';
 import type { Log } from '../observe/log.ts';
-import { uninstall } from '../operator/uninstall.ts';
+import { uninstall } from '../operator/removal.ts';
 import { connect } from './connect.ts';
 
 export async function runUninstall(options: ServeOptions, log: Log, signal: AbortSignal): Promise<void> {

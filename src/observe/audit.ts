@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The audit record: one line of JSON on stdout for each step of an approval, whatever the log level (docs/logs.md).
 import { type DestinationStream, pino } from 'pino';
-import type { Transition } from '../domain/transition.ts';
+import type { Transition } from '../domain/lifecycle/transition.ts';
 
 /** Writes down a step that has been stored. */
 export type Audit = (transition: Transition) => void;

@@ -3,25 +3,25 @@
 // Puts the webhook together: the one thing that the composition root calls.
 import { X509Certificate } from 'node:crypto';
 import type { StepUpApproval } from '../api/kinds.ts';
-import { AutoApprovals } from './auto-approvals.ts';
-import { AutoRate } from './auto-rate.ts';
-import { Consumption } from './consumption.ts';
-import type { WebhookDependencies } from './dependencies.ts';
-import { Filings } from './filing.ts';
-import { FirstTries } from './first-tries.ts';
-import { Gate } from './gate.ts';
-import { LiveViews } from './live-view.ts';
-import { Observations } from './observations.ts';
-import { Pinner } from './pin.ts';
-import { Policies } from './policies.ts';
-import { Powers } from './powers.ts';
-import { RequesterLimit } from './requester-limit.ts';
-import { Rights } from './rights.ts';
-import { type KeyPair, WebhookServer } from './server.ts';
-import { Stamper } from './stamp.ts';
-import { UseMemory } from './use-memory.ts';
-import { Verifications } from './verification.ts';
-import { WebhookMetrics } from './webhook-metrics.ts';
+import { WebhookMetrics } from '../observe/webhook-metrics.ts';
+import { Verifications } from './after-answer/content-verifier.ts';
+import { Filings } from './after-answer/filing.ts';
+import { Observations } from './after-answer/observations.ts';
+import { Pinner } from './eviction-pinner.ts';
+import { AutoApprovals } from './gate/auto-approvals.ts';
+import { AutoRate } from './gate/auto-rate.ts';
+import { Gate } from './gate/gate.ts';
+import { RequesterLimit } from './gate/requester-limit.ts';
+import { Consumption } from './gate/reserve.ts';
+import { FirstTries } from './gate/suspected-policies.ts';
+import { UseMemory } from './gate/use-memory.ts';
+import { type KeyPair, WebhookServer } from './http/server.ts';
+import type { WebhookDependencies } from './reads/dependencies.ts';
+import { LiveViews } from './reads/live-view.ts';
+import { Policies } from './reads/policies.ts';
+import { Powers } from './stamp/power-reader.ts';
+import { Rights } from './stamp/rights.ts';
+import { Stamper } from './stamp/stamp-handler.ts';
 
 export interface Webhook {
   /** Tells of a live approval as a watch shows it, or of one that is not live any more: what was used is remembered. */

@@ -3,12 +3,12 @@
 // Asks one engine once. Bounded in time and size, follows no redirect, and never takes a failure for an answer.
 import { type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
-import { parseStrictJson } from '../../api/strict-json.ts';
-import { abstain, answerOf, askOf, type EngineReview, type ReadAnswer } from '../../domain/engine.ts';
-import { ApiError } from '../../kube/api-error.ts';
-import { withinLimit } from '../../kube/call-limit.ts';
-import { readBody, TooLargeError } from '../../kube/http-exchange.ts';
-import type { Engine } from './engine.ts';
+import { abstain, answerOf, askOf, type EngineReview, type ReadAnswer } from '../../domain/engines/engine.ts';
+import { ApiError } from '../../kube/http/api-error.ts';
+import { withinLimit } from '../../kube/http/call-limit.ts';
+import { readBody, TooLargeError } from '../../kube/http/http-exchange.ts';
+import { parseStrictJson } from '../../lib/parse-strict-json.ts';
+import type { Engine } from './engine-settings.ts';
 
 /** What came of asking, as the metric counts it. */
 export type EngineResult =

@@ -3,31 +3,31 @@
 // Has pending approvals decided by the engines that their policies require, and records what these say as decisions.
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
-import type { Abstention, Approval } from '../../domain/approval.ts';
-import { targetKeyOf, targetLabel, targetLabelOf } from '../../domain/attempt.ts';
+import { targetKeyOf, targetLabel, targetLabelOf } from '../../domain/change/attempt.ts';
 import {
   type Considered,
   type EngineAnswer,
   type EngineReview,
   engineReview,
   enginesToAsk,
-} from '../../domain/engine.ts';
-import { enginesOf } from '../../domain/policy.ts';
-import { withSealedDecision } from '../../domain/seal.ts';
-import type { Seen } from '../../domain/settle.ts';
-import { approvalLabel } from '../../domain/stamping.ts';
-import { backoffMs } from '../../kube/backoff.ts';
-import type { Clock } from '../../kube/clock.ts';
-import type { EventRecorder } from '../../kube/events.ts';
-import type { ObjectKey } from '../../kube/resource.ts';
-import type { ResourceClient } from '../../kube/resource-client.ts';
-import { WorkQueue } from '../../kube/work-queue.ts';
+} from '../../domain/engines/engine.ts';
+import type { Seen } from '../../domain/lifecycle/settle.ts';
+import type { Abstention, Approval } from '../../domain/model/approval.ts';
+import { enginesOf } from '../../domain/model/policy.ts';
+import { withSealedDecision } from '../../domain/seals/seal.ts';
+import { approvalLabel } from '../../domain/stamping/stamping.ts';
+import type { EventRecorder } from '../../kube/objects/events.ts';
+import type { ObjectKey } from '../../kube/objects/resource.ts';
+import type { ResourceClient } from '../../kube/objects/resource-client.ts';
+import { backoffMs } from '../../kube/time/backoff.ts';
+import type { Clock } from '../../kube/time/clock.ts';
+import { WorkQueue } from '../../kube/time/work-queue.ts';
+import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
-import type { OperatorMetrics } from '../operator-metrics.ts';
-import type { TargetWatch } from '../target-watch.ts';
-import { enqueueChanges, type Watched } from '../watched.ts';
+import type { OperatorMetrics } from '../../observe/operator-metrics.ts';
+import type { TargetWatch } from '../approvals/target-watch.ts';
 import type { Asked } from './ask.ts';
-import type { Engine } from './engine.ts';
+import type { Engine } from './engine-settings.ts';
 
 export interface EngineReconcilerOptions {
   readonly engines: () => ReadonlyMap<string, Engine>;

@@ -1,0 +1,48 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// kubectl's record of what was applied: written over with what the object does not say, it makes the next
+// kubectl apply of somebody else delete fields (docs/clients.md).
+import { isObject, type Json, type JsonObject, mayBeMisread, sameJson, valueAt } from '../../lib/json.ts';
+import type { AdmissionRequest } from '../model/request.ts';
+
+export const lastApplied = '/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration';
+
+/** True when the request changes the record to one that says what the object, within these fields, does not. */
+export function isMisleadingApply(request: AdmissionRequest, fields: readonly string[] | undefined): boolean {
+  const { object = {}, oldObject } = request;
+  const record = valueAt(object, lastApplied);
+  // Without a record kubectl apply deletes nothing.
+  if (record === undefined || sameJson(record, valueAt(oldObject, lastApplied))) return false;
+  const said = parsed(record);
+  if (said === undefined) return true;
+  if (fields !== undefined) return !fields.every((field) => isWithin(valueAt(said, field), valueAt(object, field)));
+  // The same content may be written in another version; stringData becomes data when it is stored.
+  const { apiVersion: _, kind: __, stringData: ___, status: ____, ...content } = said;
+  return !isWithin(content, object);
+}
+
+function parsed(record: Json): JsonObject | undefined {
+  if (typeof record !== 'string') return undefined;
+  try {
+    const value: Json = JSON.parse(record);
+    return isObject(value) && !mayBeMisread(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** True when the whole says all that the part says. Null and what is empty say nothing; lists are read as sets. */
+function isWithin(part: Json | undefined, whole: Json | undefined): boolean {
+  if (isEmpty(part)) return true;
+  if (Array.isArray(part)) {
+    return Array.isArray(whole) && part.every((item: Json) => whole.some((one: Json) => isWithin(item, one)));
+  }
+  if (isObject(part)) return isObject(whole) && Object.keys(part).every((key) => isWithin(part[key], whole[key]));
+  return sameJson(part, whole);
+}
+
+function isEmpty(value: Json | undefined): boolean {
+  if (value === undefined || value === null) return true;
+  if (Array.isArray(value)) return value.every(isEmpty);
+  return isObject(value) && Object.values(value).every(isEmpty);
+}

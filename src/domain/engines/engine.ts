@@ -1,0 +1,209 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The contract with policy engines: what one is asked about an approval, and what its answer comes to (docs/engines.md).
+
+import { isObject, type Json } from '../../lib/json.ts';
+import { visibleLine } from '../../lib/visible-text.ts';
+import { targetKeyOf } from '../change/attempt.ts';
+import { isFiledByUs, isSeenByUs } from '../lifecycle/content-verified.ts';
+import { isFirstTime, type PastUse, pastUses } from '../lifecycle/history.ts';
+import type { Seen } from '../lifecycle/settle.ts';
+import { hasTargetChanged } from '../lifecycle/target-drift.ts';
+import { type Approval, type ApprovalAction, type Decision, isEnded, type SeenDecision } from '../model/approval.ts';
+import { lifeOf } from '../model/deadlines.ts';
+import type { Policy } from '../model/policy.ts';
+import { serviceAccountOf } from '../model/subject.ts';
+import { tally } from '../votes/tally.ts';
+
+export const engineFormats = ['stepup', 'opa'] as const;
+export type EngineFormat = (typeof engineFormats)[number];
+
+/** What is POSTed to an engine; with format opa as `{"input": …}`. */
+export interface EngineReview {
+  readonly apiVersion: 'stepup.dev/v1alpha1';
+  readonly kind: 'EngineReview';
+  readonly engine: string;
+  /** The instant of asking. */
+  readonly time: string;
+  readonly policy: { readonly name: string; readonly risk?: Policy['spec']['risk'] };
+  readonly approval: {
+    readonly namespace: string;
+    readonly name: string;
+    readonly uid: string;
+    readonly createdAt: string;
+    readonly pendingUntil: string;
+    readonly origin?: Approval['spec']['origin'];
+    readonly reason?: string;
+    readonly ticket?: string;
+  };
+  readonly requester: Approval['spec']['requester'] & {
+    readonly serviceAccount?: { readonly namespace: string; readonly name: string };
+  };
+  readonly action: ApprovalAction;
+  readonly change: {
+    readonly digest?: string;
+    readonly fields?: readonly string[];
+    /** Whether the target, read now, is in another state than when it was asked for. */
+    readonly targetChangedSinceAsked: boolean | 'unknown';
+    /** Absent while stepup itself has not seen the content. */
+    readonly preview?: { readonly diff: string; readonly truncated: boolean };
+  };
+  readonly votes: {
+    readonly required: number;
+    readonly received: number;
+    /** The words that count so far. */
+    readonly decisions: readonly Pick<SeenDecision, 'verdict' | 'decidedBy' | 'decidedAt' | 'reason'>[];
+  };
+  /** What the same requester did to the same target before, as far as its approvals are still kept. */
+  readonly history: {
+    /** No approval of this action by this requester on this target under this policy has been used. */
+    readonly firstTime: boolean;
+    /** Under any policy, the newest first, at most ten. */
+    readonly uses: readonly PastUse[];
+  };
+}
+
+export type EngineAnswer =
+  | { readonly verdict: 'Approve' | 'Deny'; readonly reason: string; readonly rule: string }
+  | { readonly verdict: 'Abstain'; readonly why: string };
+
+/** As the domain reads what there is to know about an approval when an engine is asked. */
+export interface Considered {
+  readonly approval: Approval;
+  readonly decisions: readonly Decision[];
+  readonly policy: Policy;
+  readonly policies: readonly Policy[];
+  /** All other approvals on its target, ended ones included. */
+  readonly others: readonly Approval[];
+  /** What was seen of its target just now. */
+  readonly seen: Seen;
+  readonly now: Date;
+}
+
+/** The engines that are to be asked about an approval now; none once it is decided, over or ended. */
+export function enginesToAsk({ approval, decisions, policy, policies, others, now }: Considered): readonly string[] {
+  if (isEnded(approval)) return [];
+  const votes = tally(approval, decisions, policy, policies, others);
+  const isOver = votes.stopped !== undefined || now >= lifeOf(approval, votes, policy).pendingUntil;
+  return isOver ? [] : votes.missingEngines;
+}
+
+const mostUses = 10;
+
+export function engineReview(engine: string, considered: Considered): EngineReview {
+  const { approval, decisions, policy, policies, others, seen, now } = considered;
+  const { metadata, spec, status } = approval;
+  const votes = tally(approval, decisions, policy, policies, others);
+  const { change = {} } = spec;
+  const requester = requesterIn(approval);
+  const uses = pastUses(targetKeyOf(spec), others);
+  const serviceAccount = serviceAccountOf(requester.username);
+  const preview = isFiledByUs(approval) ? change.preview : isSeenByUs(approval) ? status?.preview : undefined;
+  const counted = votes.decisions.filter((word) => word.counted);
+  return {
+    apiVersion: 'stepup.dev/v1alpha1',
+    kind: 'EngineReview',
+    engine,
+    time: now.toISOString(),
+    policy: { name: policy.metadata.name, ...(policy.spec.risk === undefined ? {} : { risk: policy.spec.risk }) },
+    approval: {
+      namespace: metadata.namespace,
+      name: metadata.name,
+      uid: metadata.uid,
+      createdAt: metadata.creationTimestamp,
+      pendingUntil: lifeOf(approval, votes, policy).pendingUntil.toISOString(),
+      ...(spec.origin === undefined ? {} : { origin: spec.origin }),
+      ...(spec.reason === undefined ? {} : { reason: spec.reason }),
+      ...(spec.ticket === undefined ? {} : { ticket: spec.ticket }),
+    },
+    requester: { ...requester, ...(serviceAccount === undefined ? {} : { serviceAccount }) },
+    action: spec.action,
+    change: {
+      ...(change.digest === undefined ? {} : { digest: change.digest }),
+      ...(change.fields === undefined ? {} : { fields: change.fields }),
+      targetChangedSinceAsked: hasTargetChanged(approval, seen) ?? 'unknown',
+      ...(preview?.diff === undefined
+        ? {}
+        : { preview: { diff: preview.diff, truncated: preview.truncated ?? false } }),
+    },
+    votes: {
+      required: votes.required,
+      received: votes.received,
+      decisions: counted.map(({ verdict, decidedBy, decidedAt, reason }) => ({
+        verdict,
+        decidedBy,
+        decidedAt,
+        ...(reason === undefined ? {} : { reason }),
+      })),
+    },
+    history: { firstTime: isFirstTime(policy.metadata.name, uses), uses: uses.slice(0, mostUses) },
+  };
+}
+
+/** Without a seal, what would be written by us is what somebody claims who wrote it past admission. */
+function requesterIn({ spec, seals }: Approval): Approval['spec']['requester'] {
+  if (seals.creation === 'Sealed') return spec.requester;
+  const { node: _, owners: _owners, ...claimed } = spec.requester;
+  return claimed;
+}
+
+/** What is sent to an engine of this format. */
+export function askOf(review: EngineReview, format: EngineFormat): object {
+  return format === 'opa' ? { input: review } : review;
+}
+
+const mostReason = 1024;
+const mostRule = 253;
+const mostWhy = 160;
+
+/** What an answer comes to, and whether it was one of the contract at all. */
+export interface ReadAnswer {
+  readonly answer: EngineAnswer;
+  readonly result: EngineAnswer['verdict'] | 'BadAnswer';
+}
+
+/** Whatever is not exactly an answer of the contract is an abstention that says why. */
+export function answerOf(body: Json, format: EngineFormat): ReadAnswer {
+  if (!isObject(body)) return bad('the answer is no JSON object');
+  if (format === 'stepup') return wordOf(body);
+  // OPA leaves result out where the rule is undefined for the input.
+  return body.result === undefined ? abstained('its rule is undefined for this input') : wordOf(body.result);
+}
+
+function wordOf(word: Json): ReadAnswer {
+  if (!isObject(word)) return bad('the answer is no object with a verdict');
+  const { verdict, reason, rule } = word;
+  switch (verdict) {
+    case 'Approve':
+    case 'Deny':
+      if (!isText(reason, mostReason)) return bad(`the answer says ${verdict} without a reason`);
+      if (!isText(rule, mostRule)) return bad(`the answer says ${verdict} without the id of a rule`);
+      return { result: verdict, answer: { verdict, reason: shown(reason, mostReason), rule: shown(rule, mostRule) } };
+    case 'Abstain':
+      return abstained(isText(reason, mostReason) ? reason : 'it gives no reason');
+    default:
+      return bad('the verdict is none of Approve, Deny, Abstain');
+  }
+}
+
+function abstained(why: string): ReadAnswer {
+  return { result: 'Abstain', answer: abstain(why) };
+}
+
+function bad(why: string): ReadAnswer {
+  return { result: 'BadAnswer', answer: abstain(why) };
+}
+
+/** An abstention, its reason made safe to be shown. */
+export function abstain(why: string): EngineAnswer & { readonly verdict: 'Abstain' } {
+  return { verdict: 'Abstain', why: shown(why, mostWhy) };
+}
+
+/** What deceives is spelled out, which takes room: cut to what the schema stores. */
+function shown(text: string, most: number): string {
+  return visibleLine(text, most).slice(0, most);
+}
+
+function isText(value: Json | undefined, most: number): value is string {
+  return typeof value === 'string' && value.trim() !== '' && value.length <= most;
+}

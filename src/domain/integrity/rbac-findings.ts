@@ -1,0 +1,235 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What gets around the gate from behind, told from RBAC: the rights that no gated account may hold (design, section 5).
+
+import { type Identity, isGated, type Subjects, serviceAccountPrefix } from '../model/subject.ts';
+import { type GrantRule, type Grants, rulesOf, type Subject } from './rbac.ts';
+import { admissionGroup, admissionKinds } from './vote-powers.ts';
+
+export interface Surroundings {
+  /** The namespace stepup runs in. */
+  readonly namespace: string;
+  /** Accounts of stepup itself, which need some of these rights. */
+  readonly own: readonly string[];
+  /** Whom each policy gates; without any policy, whom one would gate by default. */
+  readonly gated: readonly (Subjects | undefined)[];
+}
+
+export interface Finding {
+  /** A username, or a group as "group …". */
+  readonly who: string;
+  readonly power: string;
+  /** One sentence. */
+  readonly why: string;
+  /** "ClusterRoleBinding root-bot to ClusterRole cluster-admin" */
+  readonly by: string;
+}
+
+interface Power {
+  readonly name: string;
+  readonly why: string;
+  readonly verbs: readonly string[];
+  readonly groups: readonly string[];
+  readonly resources: readonly string[];
+  /** Where a grant in one namespace gives it; elsewhere it takes one for the whole cluster. */
+  readonly namespaces?: 'own' | 'own and kube-system';
+}
+
+const read = ['get', 'list', 'watch'];
+const write = ['create', 'update', 'patch', 'delete', 'deletecollection'];
+const start = ['create', 'update', 'patch'];
+
+const powers: readonly Power[] = [
+  {
+    name: 'Impersonate',
+    why: 'may act as an approver, or as an account that nobody gates',
+    verbs: ['impersonate', 'impersonate:user-info', 'impersonate:serviceaccount'],
+    // The second group has the rights to constrained impersonation (KEP-5284).
+    groups: ['', 'authentication.k8s.io'],
+    resources: ['users', 'groups', 'serviceaccounts'],
+    namespaces: 'own and kube-system',
+  },
+  {
+    name: 'ReadKeys',
+    why: "may read stepup's keys",
+    verbs: read,
+    groups: [''],
+    resources: ['secrets'],
+    namespaces: 'own',
+  },
+  {
+    name: 'RunAsStepup',
+    why: 'may start pods that run as stepup',
+    verbs: start,
+    groups: [''],
+    resources: ['pods', 'replicationcontrollers'],
+    namespaces: 'own',
+  },
+  {
+    name: 'RunAsStepup',
+    why: 'may start pods that run as stepup',
+    verbs: start,
+    groups: ['apps'],
+    resources: ['deployments', 'statefulsets', 'daemonsets', 'replicasets'],
+    namespaces: 'own',
+  },
+  {
+    name: 'RunAsStepup',
+    why: 'may start pods that run as stepup',
+    verbs: start,
+    groups: ['batch'],
+    resources: ['jobs', 'cronjobs'],
+    namespaces: 'own',
+  },
+  {
+    name: 'EnterPods',
+    why: "may enter stepup's pods",
+    // Over WebSockets a connection is a GET.
+    verbs: ['get', 'create', 'update', 'patch'],
+    groups: [''],
+    resources: ['pods/exec', 'pods/attach', 'pods/ephemeralcontainers'],
+    namespaces: 'own',
+  },
+  {
+    name: 'EnterPods',
+    why: 'may enter any pod through its node',
+    verbs: ['get', 'create'],
+    groups: [''],
+    resources: ['nodes/proxy'],
+  },
+  {
+    name: 'MintTokens',
+    why: "may have tokens of stepup's account, or of one that nobody gates",
+    verbs: ['create'],
+    groups: [''],
+    resources: ['serviceaccounts/token'],
+    namespaces: 'own and kube-system',
+  },
+  {
+    name: 'MintTokens',
+    why: "may have a Secret filled with a token of stepup's account, or of one that nobody gates",
+    verbs: ['create'],
+    groups: [''],
+    resources: ['secrets'],
+    namespaces: 'own and kube-system',
+  },
+  {
+    name: 'IssueCertificates',
+    why: 'may have certificates made in the name of an approver',
+    verbs: ['approve', 'sign'],
+    groups: ['certificates.k8s.io'],
+    resources: ['signers'],
+  },
+  {
+    name: 'ChangeAdmission',
+    why: 'may change or take away what asks stepup, and what changes votes before they are stamped',
+    verbs: write,
+    groups: [admissionGroup],
+    resources: admissionKinds,
+  },
+  {
+    name: 'ChangeAPIServices',
+    why: "may have another server answer for stepup's objects",
+    verbs: write,
+    groups: ['apiregistration.k8s.io'],
+    resources: ['apiservices'],
+  },
+  {
+    name: 'ChangeKinds',
+    why: "may delete or redefine stepup's kinds",
+    verbs: write,
+    groups: ['apiextensions.k8s.io'],
+    resources: ['customresourcedefinitions'],
+  },
+  {
+    name: 'ChangePolicies',
+    why: 'may change whom and what policies gate, or what approvals say of themselves',
+    verbs: write.filter((verb) => verb !== 'create'),
+    groups: ['stepup.dev'],
+    resources: ['stepuppolicies', 'stepuppolicies/status', 'stepupapprovals/status'],
+  },
+  {
+    name: 'WidenRights',
+    why: 'may give itself rights that it does not have',
+    verbs: ['escalate', 'bind'],
+    groups: ['rbac.authorization.k8s.io'],
+    resources: ['clusterroles', 'roles'],
+    namespaces: 'own',
+  },
+];
+
+/** Who can get around the gate and how, one finding for each power and grant, in the order of the names. */
+export function powersIn(grants: Grants, where: Surroundings): readonly Finding[] {
+  const found = grants.bindings.flatMap((binding) => {
+    const rules = rulesOf(binding, grants.roles);
+    const held = powers.filter((power) => reaches(power, binding.namespace, where) && rules.some(gives(power)));
+    const by = `${binding.kind} ${inNamespace(binding)} to ${binding.roleRef.kind} ${binding.roleRef.name}`;
+    return (binding.subjects ?? []).flatMap((subject) => {
+      const who = gatedName(subject, binding.namespace, where);
+      return who === undefined ? [] : held.map(({ name, why }): Finding => ({ who, power: name, why, by }));
+    });
+  });
+  const byKey = new Map(found.map((one) => [JSON.stringify(one), one]));
+  return [...byKey.values()].sort((a, b) => compare(a.who, b.who) || compare(a.power, b.power) || compare(a.by, b.by));
+}
+
+function reaches({ namespaces }: Power, namespace: string | undefined, where: Surroundings): boolean {
+  if (namespace === undefined) return true;
+  if (namespaces === undefined) return false;
+  return namespace === where.namespace || (namespaces === 'own and kube-system' && namespace === 'kube-system');
+}
+
+/** The rights as the API server reads them (plugin/pkg/auth/authorizer/rbac, pkg/apis/rbac/v1/evaluation_helpers.go). */
+function gives({ verbs, groups, resources }: Power): (rule: GrantRule) => boolean {
+  return (rule) =>
+    (rule.apiGroups ?? []).some((one) => one === '*' || groups.includes(one)) &&
+    verbs.some((verb) => rule.verbs.some((one) => one === '*' || one === verb) && mayName(rule, verb)) &&
+    resources.some((resource) => (rule.resources ?? []).some((one) => isResource(one, resource)));
+}
+
+function isResource(given: string, resource: string): boolean {
+  if (given === '*' || given === resource) return true;
+  const [, subresource] = resource.split('/');
+  return subresource !== undefined && given === `*/${subresource}`;
+}
+
+/**
+ * Rights on named objects count where a name may be one that matters: ours, or whatever can be impersonated or signed for.
+ * No name is known when an object is made or a collection is deleted, so those are never given by name.
+ */
+function mayName({ resourceNames = [] }: GrantRule, verb: string): boolean {
+  if (resourceNames.length === 0) return true;
+  if (verb === 'create' || verb === 'deletecollection') return false;
+  if (!write.includes(verb) && !read.includes(verb)) return true;
+  return resourceNames.some((name) => name.includes('stepup'));
+}
+
+/** The name of a subject that is gated, or that gated accounts belong to. */
+function gatedName(subject: Subject, bound: string | undefined, where: Surroundings): string | undefined {
+  const { kind, name } = subject;
+  if (kind === 'Group') return isGatedGroup(name, where) ? `group ${name}` : undefined;
+  const username = kind === 'ServiceAccount' ? `${serviceAccountPrefix}${subject.namespace ?? bound}:${name}` : name;
+  if (where.own.includes(username)) return undefined;
+  return isGatedBySome({ username, groups: [] }, where) ? username : undefined;
+}
+
+const everybody = ['system:authenticated', 'system:unauthenticated', 'system:serviceaccounts'];
+
+/** Groups of people are gated where a policy names them; groups that accounts are in by themselves always. */
+function isGatedGroup(name: string, where: Surroundings): boolean {
+  if (everybody.includes(name) || name.startsWith(`${everybody[2]}:`)) return true;
+  return isGatedBySome({ username: '', groups: [name] }, where);
+}
+
+function isGatedBySome(who: Identity, { gated }: Surroundings): boolean {
+  const subjects = gated.length === 0 ? [undefined] : gated;
+  return subjects.some((one) => isGated(one, who));
+}
+
+function inNamespace({ namespace, name }: { readonly namespace?: string; readonly name: string }): string {
+  return namespace === undefined ? name : `${namespace}/${name}`;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,114 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What a requester may be able to do that would make somebody's vote its own: act as them, make credentials of its own, or
+// put something in front of admission. The API server is asked about each when the vote is made.
+import type { Stamp } from '../model/approval.ts';
+import type { Policy } from '../model/policy.ts';
+import { serviceAccountOf } from '../model/subject.ts';
+import { requirementsOf } from '../votes/eligibility.ts';
+
+/** One right, as a SubjectAccessReview names it. */
+export interface Power {
+  readonly verb: string;
+  readonly group: string;
+  readonly resource: string;
+  readonly subresource?: string;
+  readonly namespace?: string;
+  readonly name?: string;
+}
+
+export const admissionGroup = 'admissionregistration.k8s.io';
+/** What changes what admission does or is asked, for everybody's votes at once. */
+export const admissionKinds = [
+  'mutatingwebhookconfigurations',
+  'mutatingadmissionpolicies',
+  'mutatingadmissionpolicybindings',
+  'validatingwebhookconfigurations',
+  'validatingadmissionpolicies',
+  'validatingadmissionpolicybindings',
+] as const;
+
+/** Where the rights to constrained impersonation are. */
+const constrained = { group: 'authentication.k8s.io' };
+const certificates = 'certificates.k8s.io';
+const writes = ['create', 'update', 'patch', 'delete'];
+
+const ofAdmission: readonly (readonly [group: string, resource: string])[] = [
+  ...admissionKinds.map((kind) => [admissionGroup, kind] as const),
+  ['apiregistration.k8s.io', 'apiservices'],
+];
+
+/** Where stepup's pods are, and the Secret there that keeps its keys. */
+export interface Own {
+  readonly namespace: string;
+  readonly keysSecret: string;
+}
+
+/** Powers over every vote, whoever gives it. */
+export function powersOverAll({ namespace, keysSecret }: Own): readonly Power[] {
+  const own = { group: '', namespace };
+  return [
+    { verb: 'impersonate', group: '', resource: 'groups', name: 'system:masters' },
+    { ...own, verb: 'get', resource: 'secrets', name: keysSecret },
+    { ...own, verb: 'list', resource: 'secrets' },
+    { ...own, verb: 'create', resource: 'pods' },
+    { ...own, verb: 'create', resource: 'pods', subresource: 'exec' },
+    { ...own, verb: 'create', resource: 'serviceaccounts', subresource: 'token' },
+    { verb: 'update', group: certificates, resource: 'certificatesigningrequests', subresource: 'approval' },
+    { verb: 'update', group: certificates, resource: 'certificatesigningrequests', subresource: 'status' },
+    ...ofAdmission.flatMap(([group, resource]) => writes.map((verb) => ({ verb, group, resource }))),
+  ];
+}
+
+/**
+ * Powers over the vote of one voter: to act as them, or as a member of a group that their vote counts by. Since Kubernetes
+ * 1.36 impersonation may be granted for some acts only, by verbs of its own (KEP-5284); which acts is not asked.
+ */
+export function powersOver(voter: Stamp, policy: Policy): readonly Power[] {
+  const account = serviceAccountOf(voter.username);
+  const counting = new Set(requirementsOf(policy).flatMap(({ approvers }) => approvers?.groups ?? []));
+  const groups = (voter.groups ?? []).filter((group) => counting.has(group));
+  return [
+    { verb: 'impersonate', group: '', resource: 'users', name: voter.username },
+    ...groups.map((name) => ({ verb: 'impersonate', group: '', resource: 'groups', name })),
+    ...(account === undefined
+      ? [
+          { ...constrained, verb: 'impersonate:user-info', resource: 'users', name: voter.username },
+          ...groups.map((name) => ({ ...constrained, verb: 'impersonate:user-info', resource: 'groups', name })),
+        ]
+      : [{ ...constrained, verb: 'impersonate:serviceaccount', resource: 'serviceaccounts', ...account }]),
+    ...(account === undefined
+      ? []
+      : [
+          { verb: 'impersonate', group: '', resource: 'serviceaccounts', ...account },
+          { verb: 'create', group: '', resource: 'serviceaccounts', subresource: 'token', ...account },
+          { verb: 'create', group: '', resource: 'pods', namespace: account.namespace },
+        ]),
+  ];
+}
+
+/** The groups that the API server gives a requester of this name. Others than those are not known of users. */
+export function groupsOfRequester(username: string): readonly string[] {
+  if (username === 'system:anonymous') return ['system:unauthenticated'];
+  const account = serviceAccountOf(username);
+  const all = 'system:authenticated';
+  return account === undefined ? [all] : ['system:serviceaccounts', `system:serviceaccounts:${account.namespace}`, all];
+}
+
+const mostNamed = 3;
+
+/** Powers in a few words: "impersonate users ada, get secrets in stepup-system and 4 more"; undefined when there are none. */
+export function powerWords(powers: readonly Power[]): string | undefined {
+  if (powers.length === 0) return undefined;
+  // Whoever has the whole right has the constrained one too, which says less.
+  const isConstrained = ({ verb }: Power) => Number(verb.includes(':'));
+  const tellingFirst = [...powers].sort((a, b) => isConstrained(a) - isConstrained(b));
+  const named = tellingFirst.slice(0, mostNamed).map(wordsOf);
+  const left = powers.length - named.length;
+  return `${named.join(', ')}${left > 0 ? ` and ${left} more` : ''}`.slice(0, 512);
+}
+
+function wordsOf({ verb, resource, subresource, namespace, name }: Power): string {
+  const kind = subresource === undefined ? resource : `${resource}/${subresource}`;
+  return `${verb} ${kind}${name === undefined ? '' : ` ${name}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
+}

@@ -1,0 +1,65 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Has stepup itself seen what an approval is for? What others file is a claim until a request shows the content.
+
+import { type Attempt, targetKeyOf } from '../change/attempt.ts';
+import { namesChange } from '../change/change-digest.ts';
+import type { Preview } from '../filing/preview.ts';
+import type { Approval, ApprovalStatus, Condition } from '../model/approval.ts';
+import { previewStatement, type Seals } from '../seals/seal.ts';
+
+const type = 'ContentVerified';
+
+/**
+ * True when the attempt shows the content that an approval filed by somebody else names, and nothing has shown it yet.
+ * An approval that binds to its target alone has no content before it is used.
+ */
+export function showsContentOf(approval: Approval, attempt: Attempt, { isUse }: { readonly isUse: boolean }): boolean {
+  const { spec } = approval;
+  if (isFiledByUs(approval) || isSeenByUs(approval)) return false;
+  if (spec.policy.name !== attempt.policy || targetKeyOf(spec) !== attempt.targetKey) return false;
+  return spec.change?.digest === undefined ? isUse : namesChange(spec, attempt.change);
+}
+
+/** The status with what was seen in it, sealed, and with nothing else changed. */
+export function statusWithContent(approval: Approval, preview: Preview, seals: Seals, now: Date): ApprovalStatus {
+  const { conditions = [] } = approval.status ?? {};
+  const seen = { ...preview, verifiedAt: now.toISOString() };
+  return {
+    ...approval.status,
+    preview: { ...seen, seal: seals.sign(previewStatement(approval.metadata.uid, seen)) },
+    conditions: [...conditions.filter((condition) => condition.type !== type), contentCondition(approval, true, now)],
+  };
+}
+
+/** Tells people whether the shown content is more than somebody's word. */
+export function contentCondition(approval: Approval, isSeen: boolean, now: Date): Condition {
+  const told = sentenceOn(approval, isSeen);
+  const before = approval.status?.conditions?.find((condition) => condition.type === type);
+  const lastTransitionTime = before?.status === told.status ? before.lastTransitionTime : now.toISOString();
+  return { type, ...told, lastTransitionTime };
+}
+
+function sentenceOn(approval: Approval, isSeen: boolean): Pick<Condition, 'status' | 'reason' | 'message'> {
+  if (isFiledByUs(approval)) {
+    return { status: 'True', reason: 'Filed', message: 'stepup filed it from the request itself' };
+  }
+  if (isSeen) return { status: 'True', reason: 'Seen', message: 'stepup has seen a request with this content' };
+  if (approval.spec.change?.digest === undefined) {
+    const message = 'content not verified: the approval binds to its target, whatever the content';
+    return { status: 'False', reason: 'NoDigest', message };
+  }
+  const message =
+    'content not verified: stepup has not seen a request with this digest yet; a dry run of the change by its requester shows it';
+  return { status: 'False', reason: 'NotSeen', message };
+}
+
+/** By the seal on what was seen: anybody else who may write the status could say so. */
+export function isSeenByUs({ status, seals }: Approval): boolean {
+  return status?.preview !== undefined && seals.preview === 'Sealed';
+}
+
+/** By the sealed stamp: without it, it is what somebody claims who wrote it past admission. */
+export function isFiledByUs({ spec, seals }: Approval): boolean {
+  return (spec.origin === 'Denied' || spec.origin === 'Auto') && seals.creation === 'Sealed';
+}

@@ -1,0 +1,252 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What happens to an approval next? From what was seen and an instant to a status, events, and when to look again.
+
+import { sameJson } from '../../lib/json.ts';
+import { targetKeyOf } from '../change/attempt.ts';
+import {
+  type Abstention,
+  type Approval,
+  type ApprovalStatus,
+  type Decision,
+  type End,
+  isEnded,
+} from '../model/approval.ts';
+import { after, type Life, lifeOf, requestCapSeconds } from '../model/deadlines.ts';
+import { grantOf, type Policy } from '../model/policy.ts';
+import { isUnreviewed, keptFrom, reviewCondition, reviewedStatus } from '../votes/break-glass.ts';
+import { withAbstentions } from '../votes/engine-vote.ts';
+import { type Tally, tally } from '../votes/tally.ts';
+import { type Outcome, statusOf, summaryOf } from './approval-status.ts';
+import { isFiledByUs } from './content-verified.ts';
+import { openUseOf } from './reservation.ts';
+import { type Seen, settle } from './settle.ts';
+import { tamperedEvent } from './tampered-condition.ts';
+
+export interface Situation {
+  readonly approval: Approval;
+  readonly decisions: readonly Decision[];
+  /** What engines were asked and did not decide, as far as this operator knows. */
+  readonly abstentions?: readonly Abstention[];
+  /** The policy as it is now; absent when there is none of that name. */
+  readonly policy?: Policy;
+  readonly policies: readonly Policy[];
+  /** The other approvals on the same target: the live ones, and all where it hangs on its creator's vote. */
+  readonly siblings: readonly Approval[];
+  /** What was seen of the target of an open reservation. */
+  readonly seen: Seen;
+  readonly retentionSeconds: number;
+  readonly now: Date;
+}
+
+export interface Plan {
+  /** The status to write by compare-and-swap; absent when nothing changes. */
+  readonly status?: ApprovalStatus;
+  readonly events: readonly PlannedEvent[];
+  /** Whose votes count, where they were counted. */
+  readonly voters?: readonly string[];
+  /** Look again then, though nothing may have happened. */
+  readonly nextAt?: Date;
+  /** Its time of keeping is over. */
+  readonly isToBeRemoved: boolean;
+  /** An open reservation whose target should be watched. */
+  readonly isToBeWatched: boolean;
+}
+
+export interface PlannedEvent {
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: string;
+  readonly note: string;
+}
+
+export function plan(situation: Situation): Plan {
+  const { approval, now, policy, abstentions = [] } = situation;
+  if (isEnded(approval)) return afterEnd(situation);
+  if (policy === undefined) return withoutPolicy(situation);
+  const engines = withAbstentions(approval.status?.engines ?? [], abstentions);
+  const told = { ...approval, status: { ...approval.status, engines } };
+  const votes = tally(told, situation.decisions, policy, situation.policies, situation.siblings);
+  const life = lifeOf(approval, votes, policy);
+  const outcome = outcomeOf(situation, votes, life);
+  return { ...planned(situation, statusOf(told, outcome, { votes, life, now }), outcome), voters: votes.voters };
+}
+
+/** Nothing leaves an end; only what was bypassed is reviewed then too, and kept until it is. */
+function afterEnd(situation: Situation): Plan {
+  const { approval, decisions, policy, policies, siblings, retentionSeconds, now } = situation;
+  const none = { events: [], isToBeRemoved: false, isToBeWatched: false };
+  const votes = policy === undefined ? undefined : tally(approval, decisions, policy, policies, siblings);
+  const status = votes === undefined ? undefined : reviewedStatus(approval, votes, now);
+  if (status !== undefined) return { ...none, status, events: reviewEvents(approval, status) };
+  if (isUnreviewed(approval)) return none;
+  const removeAt = after(keptFrom(approval), retentionSeconds);
+  return now >= removeAt ? { ...none, isToBeRemoved: true } : { ...none, nextAt: removeAt };
+}
+
+/** Without its policy nobody can say who approves, so nothing is decided; a reservation is still settled. */
+function withoutPolicy(situation: Situation): Plan {
+  const { approval, now } = situation;
+  const message = `policy ${approval.spec.policy.name} does not exist, so nothing can cover a request`;
+  const nothing = { voters: [], decisions: [], exposures: [], tampered: [], missingEngines: [] };
+  const none: Tally = { required: 0, received: 0, missing: message, ...nothing };
+  // Its times are not known either. What they were is good enough to wait for its return, and opens nothing.
+  const waitsUntil = approval.status?.pendingUntil;
+  const pendingUntil =
+    waitsUntil === undefined ? after(new Date(approval.metadata.creationTimestamp), 3600) : new Date(waitsUntil);
+  const usableUntil = new Date(approval.status?.usableUntil ?? pendingUntil);
+  const overAt = usableUntil > pendingUntil ? usableUntil : pendingUntil;
+  const life: Life = { pendingUntil };
+  const open = openUseOf(approval);
+  if (open !== undefined) {
+    const until = new Date(approval.status?.usableUntil ?? open.use.reservedAt);
+    const outcome = settled(situation, open, none, {
+      pendingUntil,
+      usableUntil: until,
+      readmittedUntil: after(until, requestCapSeconds),
+    });
+    return planned(situation, statusOf(approval, outcome, { votes: none, life, now }), outcome);
+  }
+  const isOver = now >= overAt;
+  const outcome: Outcome = isOver ? { phase: 'TimedOut', message } : { phase: 'Pending', message, nextAt: overAt };
+  return planned(situation, statusOf(approval, outcome, { votes: none, life, now }), outcome);
+}
+
+function outcomeOf(situation: Situation, votes: Tally, life: Life): Outcome {
+  const { approval, now } = situation;
+  const open = openUseOf(approval);
+  if (open !== undefined) return settled(situation, open, votes, life);
+  if (votes.stopped !== undefined) return stoppedBy(votes.stopped);
+  if (life.usableUntil !== undefined) {
+    if (now >= life.usableUntil) return { phase: 'Expired', message: 'approved but not used in time' };
+    return { phase: 'Approved', message: 'approved and not used yet', nextAt: life.usableUntil };
+  }
+  if (now >= life.pendingUntil) return { phase: 'TimedOut', message: `not decided in time: ${votes.missing} missing` };
+  const newer = newerContentOf(situation);
+  if (newer !== undefined) return { phase: 'Superseded', message: `replaced by ${newer.metadata.name}` };
+  return { phase: 'Pending', message: `${votes.missing} missing`, nextAt: life.pendingUntil };
+}
+
+function stoppedBy(stopped: NonNullable<Tally['stopped']>): Outcome {
+  const phases = { Deny: 'Denied', Revoke: 'Revoked', Withdraw: 'Withdrawn' } as const;
+  const phase = phases[stopped.verdict];
+  return { phase, message: `${phase.toLowerCase()} by ${stopped.by}` };
+}
+
+/** A newer content for the same requester, policy, operation and target takes the place of one nobody has decided. */
+function newerContentOf({ approval, siblings, policy }: Situation): Approval | undefined {
+  if (approval.spec.origin !== 'Denied') return undefined;
+  const key = targetKeyOf(approval.spec);
+  return siblings.find(
+    (other) =>
+      other.metadata.uid !== approval.metadata.uid &&
+      other.spec.origin === 'Denied' &&
+      isFiledByUs(other) &&
+      !isEnded(other) &&
+      other.spec.policy.name === approval.spec.policy.name &&
+      targetKeyOf(other.spec) === key &&
+      isForSameIdentity(approval, other, policy) &&
+      isNewer(other, approval),
+  );
+}
+
+/** Where approvals bind to pods or credentials, one pod's request takes nothing from another one's. */
+function isForSameIdentity(a: Approval, b: Approval, policy: Policy | undefined): boolean {
+  const bindIdentity = policy === undefined ? 'ServiceAccount' : grantOf(policy).bindIdentity;
+  switch (bindIdentity) {
+    case 'ServiceAccount':
+      return true;
+    case 'Pod':
+      return a.spec.requester.pod?.uid === b.spec.requester.pod?.uid;
+    case 'Credential':
+      return a.spec.requester.credential === b.spec.requester.credential;
+  }
+}
+
+/** Instants of creation are whole seconds: of two filed within one nobody can tell the newer, so both stay. */
+function isNewer(a: Approval, b: Approval): boolean {
+  return a.metadata.creationTimestamp > b.metadata.creationTimestamp;
+}
+
+function settled(
+  situation: Situation,
+  open: NonNullable<ReturnType<typeof openUseOf>>,
+  votes: Tally,
+  life: Life,
+): Outcome {
+  const { approval, now, seen } = situation;
+  const { use, index } = open;
+  const until = life.readmittedUntil ?? after(new Date(use.reservedAt), requestCapSeconds);
+  const isOver = now >= until;
+  switch (settle(use, seen)) {
+    case 'Happened':
+      return { phase: 'Consumed', evidence: 'Observed', message: 'the approved change was seen' };
+    case 'Admitted':
+      return { phase: 'Consumed', evidence: 'Admitted', message: 'the approved request was admitted' };
+    case 'Untold':
+      return {
+        phase: 'Consumed',
+        evidence: 'Unconfirmed',
+        message: 'admitted; whether it happened can no longer be told',
+      };
+    case 'Lost': {
+      const why = 'the next state does not show the change, so its write lost';
+      const release = { use: index, releasedAt: now.toISOString(), why };
+      const releases = [...(approval.status?.releases ?? []), release];
+      return { ...afterRelease(votes, life, now), releases };
+    }
+    case 'Stands':
+      if (!isOver) return { phase: 'Reserved', message: 'reserved for one request', nextAt: until };
+      if (use.base.kind !== 'Creation') {
+        return votes.stopped === undefined
+          ? { phase: 'Expired', message: 'admitted, but the change was not seen to happen' }
+          : stoppedBy(votes.stopped);
+      }
+      return { phase: 'Consumed', evidence: 'Unconfirmed', message: 'admitted; the object was never seen' };
+    case 'Unseen':
+      if (!isOver) return { phase: 'Reserved', message: 'reserved for one request', nextAt: until };
+      return { phase: 'Consumed', evidence: 'Unconfirmed', message: 'admitted; the kind may not be looked at' };
+  }
+}
+
+function afterRelease(votes: Tally, life: Life, now: Date): Outcome {
+  if (votes.stopped !== undefined) return stoppedBy(votes.stopped);
+  if (life.usableUntil === undefined || now >= life.usableUntil) {
+    return { phase: 'Expired', message: 'the admitted change lost to another one, and its time is over' };
+  }
+  return {
+    phase: 'Approved',
+    message: 'approved again: the admitted change lost to another one',
+    nextAt: life.usableUntil,
+  };
+}
+
+const warnings: readonly End[] = ['Denied', 'Revoked', 'TimedOut', 'Expired'];
+
+function planned(situation: Situation, status: ApprovalStatus, outcome: Outcome): Plan {
+  const before = situation.approval.status;
+  const isChanged = !sameJson(JSON.parse(JSON.stringify(before ?? {})), JSON.parse(JSON.stringify(status)));
+  const isMoved = before?.phase !== outcome.phase;
+  const { action, requester } = summaryOf(situation.approval);
+  const note = `${action} by ${requester}: ${outcome.message}`;
+  const type = warnings.some((end) => end === outcome.phase) ? 'Warning' : 'Normal';
+  return {
+    ...(isChanged ? { status } : {}),
+    events: [
+      ...(isMoved ? [{ type, reason: outcome.phase, note } as const] : []),
+      ...reviewEvents(situation.approval, status),
+      ...tamperedEvent(before, status),
+    ],
+    ...(outcome.nextAt === undefined ? {} : { nextAt: outcome.nextAt }),
+    isToBeRemoved: false,
+    isToBeWatched: outcome.phase === 'Reserved',
+  };
+}
+
+/** Breaking the glass is told as loudly as an event can, and so is that somebody has looked at it. */
+function reviewEvents(approval: Approval, status: ApprovalStatus): readonly PlannedEvent[] {
+  const condition = reviewCondition(status);
+  if (condition === undefined || status.review === approval.status?.review) return [];
+  const { action, requester } = summaryOf(approval);
+  const type = condition.status === 'True' ? 'Warning' : 'Normal';
+  return [{ type, reason: condition.reason, note: `${action} by ${requester}: ${condition.message}` }];
+}

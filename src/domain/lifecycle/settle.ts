@@ -1,0 +1,80 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What became of a reserved write, told by evidence and never by elapsed time or by absence (ADR 0003).
+
+import { type JsonObject, textAt } from '../../lib/json.ts';
+import { generationOf } from '../change/base.ts';
+import { showsEffect } from '../change/content.ts';
+import type { Use } from '../model/approval.ts';
+
+/** What was seen of a reservation's target. */
+export type Seen =
+  /** Its kind may not be read, or it has not been looked at yet. */
+  | { readonly kind: 'Nothing' }
+  | { readonly kind: 'Absent' }
+  /** isNext: nothing lies between the state that was reserved on and this one. */
+  | { readonly kind: 'State'; readonly object: JsonObject; readonly isNext: boolean };
+
+export type Settlement =
+  /** The effect is there. */
+  | 'Happened'
+  /** The reserved write lost its compare-and-swap and can never win it. */
+  | 'Lost'
+  /** The state that would tell has passed unseen. */
+  | 'Untold'
+  /** Nothing has happened yet; it still may. */
+  | 'Stands'
+  /** Nothing can be said, now or later, unless something is seen. */
+  | 'Unseen'
+  /** The effect leaves no state to look at; admission itself is the evidence. */
+  | 'Admitted';
+
+export function settle(use: Use, seen: Seen): Settlement {
+  const { base } = use;
+  if (base.kind === 'Request') return 'Admitted';
+  if (seen.kind === 'Nothing') return 'Unseen';
+  switch (base.kind) {
+    case 'Deletion':
+      return isGoneOrGoing(use, seen) ? 'Happened' : 'Stands';
+    case 'Creation':
+      return seen.kind === 'State' && uidOf(seen.object) === base.uid ? 'Happened' : 'Stands';
+    case 'Generation':
+    case 'Scale':
+      return base.generation === undefined
+        ? afterResourceVersion(use, seen)
+        : afterGeneration(use, seen, base.generation);
+    case 'ResourceVersion':
+      return afterResourceVersion(use, seen);
+  }
+}
+
+/** True when nothing that is seen later can say otherwise. */
+export function isConclusive(settlement: Settlement): boolean {
+  return settlement === 'Happened' || settlement === 'Lost' || settlement === 'Untold';
+}
+
+/** That an object is marked proves something only where it was alive before: else the use says what does. */
+function isGoneOrGoing({ base, effect }: Use, seen: Seen): boolean {
+  if (seen.kind !== 'State' || uidOf(seen.object) !== base.uid) return true;
+  if (effect !== undefined) return showsEffect(effect, seen.object);
+  return textAt(seen.object, '/metadata/deletionTimestamp') !== '';
+}
+
+function afterGeneration(use: Use, seen: Seen, generation: number): Settlement {
+  if (seen.kind !== 'State' || uidOf(seen.object) !== use.base.uid) return 'Untold';
+  const now = generationOf(seen.object) ?? 0;
+  if (now <= generation) return 'Stands';
+  if (now > generation + 1 || use.effect === undefined) return 'Untold';
+  return showsEffect(use.effect, seen.object) ? 'Happened' : 'Lost';
+}
+
+function afterResourceVersion(use: Use, seen: Seen): Settlement {
+  if (seen.kind !== 'State' || uidOf(seen.object) !== use.base.uid) return 'Untold';
+  if (textAt(seen.object, '/metadata/resourceVersion') === use.oldResourceVersion) return 'Stands';
+  if (!seen.isNext || use.effect === undefined) return 'Untold';
+  return showsEffect(use.effect, seen.object) ? 'Happened' : 'Lost';
+}
+
+function uidOf(object: JsonObject): string {
+  return textAt(object, '/metadata/uid');
+}

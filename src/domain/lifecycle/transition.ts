@@ -1,0 +1,204 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// One step in the life of an approval as the audit record tells it: which, from where to where, by whom and why.
+
+import { versionOf } from '../change/change-digest.ts';
+import { type Approval, type ApprovalStatus, type Phase, type SeenDecision, usesOf } from '../model/approval.ts';
+
+export interface Transition {
+  readonly approval: { readonly namespace: string; readonly name: string; readonly uid: string };
+  readonly policy: string;
+  readonly requester: string;
+  readonly action: {
+    readonly operation: string;
+    readonly group: string;
+    readonly resource: string;
+    readonly subresource?: string;
+    readonly namespace?: string;
+    readonly name: string;
+  };
+  readonly origin?: string;
+  readonly digest?: string;
+  readonly digestVersion?: string;
+  /** Absent in the first record of an approval. */
+  readonly from?: Phase;
+  readonly to: Phase;
+  readonly reason: TransitionReason;
+  /** Who brought it about. */
+  readonly by: readonly Actor[];
+  /** Whose votes count, in the records of an approval given or used. */
+  readonly approvedBy?: readonly string[];
+  /** Of the admission review that used it. */
+  readonly requestUID?: string;
+}
+
+export interface Actor {
+  readonly kind: 'Requester' | 'Creator' | 'Voter' | 'Delegate' | 'BreakGlass' | 'Engine' | 'Policy' | 'Operator';
+  readonly name: string;
+  /** The account that passed the word on. */
+  readonly via?: string;
+}
+
+/** Why, as one word: the end itself, the evidence of use, or how it came about. */
+export type TransitionReason =
+  | 'Filed'
+  | 'Asked'
+  | 'Applied'
+  | 'AutoApproved'
+  | 'Approved'
+  | 'BrokenGlass'
+  | 'Reviewed'
+  | 'Reserved'
+  | 'ReservedAnew'
+  | 'Released'
+  | 'Observed'
+  | 'Admitted'
+  | 'Unconfirmed'
+  | 'Denied'
+  | 'Revoked'
+  | 'Withdrawn'
+  | 'TimedOut'
+  | 'Expired'
+  | 'Superseded';
+
+/** The first record of an approval that a policy gave by itself: it is made with its use. */
+export function creationOf(approval: Approval): Transition {
+  const { policy } = approval.spec;
+  return {
+    ...about(approval),
+    to: 'Reserved',
+    reason: 'AutoApproved',
+    by: [{ kind: 'Policy', name: policy.name }],
+    ...usedBy(approval, approval.status),
+  };
+}
+
+/**
+ * What a written status changed about the approval as it was before; undefined where it changed nothing that is a step.
+ * `voters`: whose votes count, as the tally told, where there was one.
+ */
+export function transitionOf(
+  approval: Approval,
+  status: ApprovalStatus,
+  voters: readonly string[] = [],
+): Transition | undefined {
+  const { phase: to } = status;
+  if (to === undefined) return undefined;
+  const from = phaseBefore(approval);
+  const isUsedAnew = to === 'Reserved' && usesOf({ ...approval, status }).length > usesOf(approval).length;
+  const isReview = status.review !== undefined && status.review !== approval.status?.review;
+  if (from === to && !isUsedAnew && !isReview) return undefined;
+  const reason = reasonOf(approval, status, { from, to, isUsedAnew });
+  const approvedBy = reason === 'Approved' || reason === 'BrokenGlass' ? { approvedBy: voters } : {};
+  return {
+    ...about(approval),
+    ...(from === undefined ? {} : { from }),
+    to,
+    reason,
+    by: actorsOf(reason, approval, status, voters),
+    ...(isUsedAnew ? usedBy(approval, status) : approvedBy),
+  };
+}
+
+/** One that was made with its use is reserved from the start, whatever has been written about it. */
+function phaseBefore({ spec, status }: Approval): Phase | undefined {
+  return status?.phase ?? (spec.use === undefined ? undefined : 'Reserved');
+}
+
+function reasonOf(
+  { spec, status: before }: Approval,
+  status: ApprovalStatus,
+  { from, to, isUsedAnew }: { readonly from: Phase | undefined; readonly to: Phase; readonly isUsedAnew: boolean },
+): TransitionReason {
+  if (from === to && !isUsedAnew) return status.review === 'Done' ? 'Reviewed' : 'BrokenGlass';
+  switch (to) {
+    case 'Pending':
+      return spec.origin === 'Asked' ? 'Asked' : spec.origin === 'Applied' ? 'Applied' : 'Filed';
+    case 'Approved':
+      if (from === 'Reserved') return 'Released';
+      return status.review !== undefined && before?.review === undefined ? 'BrokenGlass' : 'Approved';
+    case 'Reserved':
+      return from === 'Reserved' ? 'ReservedAnew' : 'Reserved';
+    case 'Consumed':
+      return status.evidence ?? 'Unconfirmed';
+    default:
+      return to;
+  }
+}
+
+function actorsOf(
+  reason: TransitionReason,
+  { spec }: Approval,
+  { decisions = [] }: ApprovalStatus,
+  voters: readonly string[],
+): readonly Actor[] {
+  const said = (verdict: SeenDecision['verdict']) =>
+    decisions.filter((word) => word.counted && word.verdict === verdict).map(actorOf);
+  const requester: Actor = { kind: 'Requester', name: spec.requester.username };
+  const creator: Actor = { kind: 'Creator', name: spec.createdBy?.username ?? '' };
+  switch (reason) {
+    case 'Filed':
+    case 'Reserved':
+    case 'ReservedAnew':
+      return [requester];
+    case 'Asked':
+    case 'Applied':
+      return [creator];
+    case 'Approved':
+    case 'BrokenGlass': {
+      const told = said('Approve');
+      const isCreators = spec.origin === 'Applied' && voters.includes(creator.name);
+      return isCreators && !told.some(({ name }) => name === creator.name) ? [creator, ...told] : told;
+    }
+    case 'Reviewed':
+      return said('Review');
+    case 'Denied':
+      return said('Deny');
+    case 'Revoked':
+      return said('Revoke');
+    case 'Withdrawn':
+      return said('Withdraw');
+    default:
+      return [{ kind: 'Operator', name: 'stepup' }];
+  }
+}
+
+function actorOf({ decidedBy, decidedVia, bypass }: SeenDecision): Actor {
+  if (decidedBy.startsWith('engine ')) return { kind: 'Engine', name: decidedBy.slice('engine '.length) };
+  if (bypass === true) return { kind: 'BreakGlass', name: decidedBy };
+  return decidedVia === undefined
+    ? { kind: 'Voter', name: decidedBy }
+    : { kind: 'Delegate', name: decidedBy, via: decidedVia };
+}
+
+function usedBy(approval: Approval, status: ApprovalStatus | undefined): Pick<Transition, 'approvedBy' | 'requestUID'> {
+  const use = usesOf(status === undefined ? approval : { ...approval, status }).at(-1);
+  return {
+    approvedBy: use?.votes ?? [],
+    ...(use?.requestUID === undefined ? {} : { requestUID: use.requestUID }),
+  };
+}
+
+function about({
+  metadata,
+  spec,
+}: Approval): Pick<Transition, 'approval' | 'policy' | 'requester' | 'action' | 'origin' | 'digest' | 'digestVersion'> {
+  const { namespace, name, uid } = metadata;
+  const { operation, group, resource, subresource, namespace: home, name: target } = spec.action;
+  const digest = spec.change?.digest;
+  return {
+    approval: { namespace, name, uid },
+    policy: spec.policy.name,
+    requester: spec.requester.username,
+    action: {
+      operation,
+      group: group ?? '',
+      resource,
+      ...(subresource ? { subresource } : {}),
+      ...(home ? { namespace: home } : {}),
+      name: target,
+    },
+    ...(spec.origin === undefined ? {} : { origin: spec.origin }),
+    ...(digest === undefined ? {} : { digest, digestVersion: versionOf(spec) }),
+  };
+}

@@ -1,0 +1,256 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// StepUpApproval and StepUpDecision as the domain reads them: the API objects, narrowed to what decisions hang on.
+
+import type { SealCheck } from '../seals/seal.ts';
+import type { Operation } from './request.ts';
+
+export interface Approval {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly uid: string;
+    readonly resourceVersion: string;
+    readonly creationTimestamp: string;
+    readonly deletionTimestamp?: string;
+  };
+  readonly spec: ApprovalSpec;
+  readonly status?: ApprovalStatus;
+  /** What its seals are worth, as whoever read it found. */
+  readonly seals: {
+    readonly creation: SealCheck;
+    /** One for each release. */
+    readonly releases: readonly SealCheck[];
+    /** Of status.preview, where there is one. */
+    readonly preview?: SealCheck;
+  };
+}
+
+export interface ApprovalSpec {
+  readonly policy: { readonly name: string; readonly uid?: string; readonly generation?: number };
+  readonly requester: {
+    readonly username: string;
+    readonly uid?: string;
+    readonly pod?: { readonly name: string; readonly uid: string };
+    /** Where the pod ran when it asked. Told to whoever decides; it binds nothing. */
+    readonly node?: { readonly name: string; readonly uid?: string };
+    readonly credential?: string;
+    /** The usernames that stepup.dev/owner named on the account when it asked. */
+    readonly owners?: readonly string[];
+  };
+  readonly action: ApprovalAction;
+  readonly change?: {
+    readonly digest?: string;
+    readonly digestVersion?: string;
+    readonly fields?: readonly string[];
+    /** Told to whoever decides; it binds nothing. */
+    readonly askedOn?: AskedOn;
+    readonly preview?: { readonly diff?: string; readonly truncated?: boolean };
+  };
+  readonly ttlSeconds?: number;
+  readonly reason?: string;
+  readonly ticket?: string;
+  readonly origin?: 'Denied' | 'Asked' | 'Applied' | 'Auto';
+  /** The reservation that was made in creating the approval (origin Auto): the first of its uses. */
+  readonly use?: Use;
+  readonly createdBy?: CreationStamp;
+}
+
+/** The state that the target was in when it was asked for: of one generation, or of one version where it has none. */
+export interface AskedOn {
+  readonly uid: string;
+  readonly generation?: number;
+  readonly resourceVersion?: string;
+}
+
+export interface ApprovalAction {
+  readonly operation: Operation;
+  readonly group?: string;
+  readonly version: string;
+  readonly resource: string;
+  readonly subresource?: string;
+  readonly namespace?: string;
+  readonly name: string;
+  readonly objectUID?: string;
+}
+
+/** An identity written by admission from the authenticated caller. */
+export interface Stamp {
+  readonly username: string;
+  readonly uid?: string;
+  readonly groups?: readonly string[];
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
+  /** What the requester could do to speak as this identity, when it spoke. */
+  readonly requesterMay?: string;
+}
+
+/** Who created an approval, and for which object that was written: a copy bears the same (creation-vote.ts). */
+export interface CreationStamp extends Stamp {
+  readonly stampedAt?: string;
+  readonly nonce?: string;
+  readonly seal?: string;
+}
+
+export type Phase = 'Pending' | 'Approved' | 'Reserved' | End;
+export type End = 'Consumed' | 'Denied' | 'TimedOut' | 'Expired' | 'Withdrawn' | 'Revoked' | 'Superseded';
+export const ends: readonly End[] = ['Consumed', 'Denied', 'TimedOut', 'Expired', 'Withdrawn', 'Revoked', 'Superseded'];
+
+/** How it is known that an approved effect happened. */
+export type Evidence = 'Observed' | 'Unconfirmed' | 'Admitted';
+
+export interface ApprovalStatus {
+  readonly observedGeneration?: number;
+  readonly phase?: Phase;
+  readonly votes?: string;
+  readonly required?: number;
+  readonly received?: number;
+  readonly missing?: string;
+  readonly summary?: { readonly requester?: string; readonly action?: string };
+  readonly pendingUntil?: string;
+  readonly usableUntil?: string;
+  readonly approvedAt?: string;
+  readonly endedAt?: string;
+  readonly evidence?: Evidence;
+  /** Required since somebody broke the glass; Done when somebody else has reviewed it. */
+  readonly review?: 'Required' | 'Done';
+  /** The change as our own side saw it, for approvals that others filed. */
+  readonly preview?: SeenPreview;
+  readonly approveWith?: string;
+  readonly decisions?: readonly SeenDecision[];
+  readonly engines?: readonly Abstention[];
+  readonly uses?: readonly Use[];
+  readonly releases?: readonly Release[];
+  readonly conditions?: readonly Condition[];
+}
+
+export interface Condition {
+  readonly type: string;
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly observedGeneration?: number;
+  readonly lastTransitionTime: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What a request showed that was for this content. */
+export interface SeenPreview {
+  readonly diff: string;
+  readonly truncated: boolean;
+  readonly verifiedAt: string;
+  readonly seal?: string;
+}
+
+/** A decision as it was seen, copied to the approval for people. */
+export interface SeenDecision {
+  readonly name: string;
+  readonly uid: string;
+  readonly verdict: Verdict;
+  readonly decidedBy: string;
+  readonly decidedVia?: string;
+  readonly decidedAt: string;
+  readonly reason?: string;
+  readonly bypass?: boolean;
+  readonly counted: boolean;
+  readonly why?: string;
+}
+
+/** A policy engine that was asked and has not decided. It is told to people, and opens or closes nothing. */
+export interface Abstention {
+  readonly name: string;
+  /** Why, in a few words. */
+  readonly abstained: string;
+}
+
+/** One reservation. Without a release it is spent (ADR 0003). */
+export interface Use {
+  readonly attemptKey: string;
+  readonly digest: string;
+  /** Of digest and attempt key. */
+  readonly digestVersion?: string;
+  readonly base: Base;
+  readonly effect?: Effect;
+  readonly reservedAt: string;
+  readonly requestUID?: string;
+  readonly objectUID?: string;
+  readonly oldResourceVersion?: string;
+  readonly votes?: readonly string[];
+}
+
+/** The state of the target on which the reserved write can succeed at most once. */
+export interface Base {
+  readonly kind: 'Generation' | 'ResourceVersion' | 'Scale' | 'Deletion' | 'Creation' | 'Request';
+  readonly uid?: string;
+  readonly generation?: number;
+  readonly resourceVersion?: string;
+  readonly requestUID?: string;
+}
+
+/** How to recognise the effect in a later state of the target, whatever has become of the policy since. */
+export interface Effect {
+  readonly content: Content;
+  /** Hash of the old state's content, nothing ignored. */
+  readonly before: string;
+  /** Hash of the new state's content, without what the policy ignores. */
+  readonly after: string;
+}
+
+/** Which part of an object is looked at. */
+export interface Content {
+  readonly kind: 'Object' | 'ObjectAndStatus' | 'Spec' | 'Fields' | 'Labels' | 'Replicas';
+  readonly pointers?: readonly string[];
+  readonly ignore?: readonly string[];
+}
+
+export interface Release {
+  /** Index in uses. */
+  readonly use: number;
+  readonly releasedAt: string;
+  readonly why: string;
+  readonly seal?: string;
+}
+
+export type Verdict = 'Approve' | 'Deny' | 'Revoke' | 'Withdraw' | 'Review';
+
+export interface Decision {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly uid: string;
+    readonly creationTimestamp: string;
+  };
+  readonly spec: {
+    readonly approval: { readonly name: string; readonly uid: string; readonly digest?: string };
+    readonly verdict: Verdict;
+    readonly reason?: string;
+    readonly bypass?: boolean;
+    /** Who decides: the authenticated caller or, with decidedVia, the person that this delegate speaks for. */
+    readonly decidedBy?: Stamp;
+    readonly decidedVia?: Stamp;
+    readonly kind?: 'Human' | 'Delegate' | 'Engine';
+    /** Of kind Engine only. */
+    readonly engine?: { readonly name: string; readonly rule: string };
+    readonly decidedAt?: string;
+    readonly seal?: string;
+  };
+  /** What its seal is worth, as whoever read it found. */
+  readonly seal: SealCheck;
+}
+
+/** All reservations, the oldest first; releases name them by their index. */
+export function usesOf({ spec, status }: Pick<Approval, 'spec' | 'status'>): readonly Use[] {
+  const { uses = [] } = status ?? {};
+  return spec.use === undefined ? uses : [spec.use, ...uses];
+}
+
+/** The oldest first. */
+export function byAge(a: Pick<Approval, 'metadata'>, b: Pick<Approval, 'metadata'>): number {
+  return (
+    a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp) ||
+    a.metadata.uid.localeCompare(b.metadata.uid)
+  );
+}
+
+export function isEnded(approval: Pick<Approval, 'status'>): boolean {
+  const phase = approval.status?.phase;
+  return phase !== undefined && ends.some((end) => end === phase);
+}

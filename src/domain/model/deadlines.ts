@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The instants of an approval's life, computed from votes and policy and never believed from its status.
+
+import type { Tally } from '../votes/tally.ts';
+import type { Approval } from './approval.ts';
+import { grantOf, type Policy, requestRulesOf } from './policy.ts';
+
+/** After this the API server has given up on any request (its cap, measured). */
+export const requestCapSeconds = 34;
+
+export interface Life {
+  /** Undecided until then. */
+  readonly pendingUntil: Date;
+  /** Set once the votes suffice, and sufficed in time. */
+  readonly approvedAt?: Date;
+  /** The end of the use window; a reservation must be made before it. */
+  readonly usableUntil?: Date;
+  /** The end of re-admission of a reservation that was made in time. */
+  readonly readmittedUntil?: Date;
+}
+
+export function lifeOf(approval: Approval, tally: Tally, policy: Policy): Life {
+  const pendingUntil = after(new Date(approval.metadata.creationTimestamp), requestRulesOf(policy).pendingTTLSeconds);
+  const { approvedAt } = tally;
+  if (approvedAt === undefined || approvedAt > pendingUntil) return { pendingUntil };
+  const ttlSeconds = Math.min(grantOf(policy).ttlSeconds, approval.spec.ttlSeconds ?? Number.POSITIVE_INFINITY);
+  const usableUntil = after(approvedAt, ttlSeconds);
+  return { pendingUntil, approvedAt, usableUntil, readmittedUntil: after(usableUntil, requestCapSeconds) };
+}
+
+export function after(instant: Date, seconds: number): Date {
+  return new Date(instant.getTime() + seconds * 1000);
+}

@@ -1,0 +1,92 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// A decision as somebody submits it: is it about the approval that is stored, and who speaks?
+
+import { type Json, type JsonObject, textAt, valueAt } from '../../lib/json.ts';
+import { visibleLine } from '../../lib/visible-text.ts';
+import type { Approval, Decision, Stamp, Verdict } from '../model/approval.ts';
+import type { Policy } from '../model/policy.ts';
+import type { Requester } from '../model/request.ts';
+import { exposedTo, stampOf, unabridged } from '../model/stamp.ts';
+import { bypassersOf, isUnreviewed, objectionToReview } from '../votes/break-glass.ts';
+import { isNamedAccount, objectionToWord } from '../votes/eligibility.ts';
+
+/** Who a decision is by, as it is stored. */
+export interface Speakers {
+  readonly decidedBy: Stamp & JsonObject;
+  readonly decidedVia?: Stamp & JsonObject;
+  readonly kind: 'Human' | 'Delegate';
+}
+
+export interface Submitted {
+  readonly spec: JsonObject;
+  readonly verdict: Verdict;
+  readonly caller: Requester;
+  /** With the owners of the requesting account as they are now. */
+  readonly approval: Approval;
+  readonly decisions: readonly Decision[];
+  readonly policy: Policy;
+  readonly policies: readonly Policy[];
+  readonly requesterMay?: string | undefined;
+}
+
+/** How the decision speaks of another approval than there is, undefined when it does not. */
+export function mismatchOf(spec: JsonObject, namespace: string, approval: Approval | undefined): string | undefined {
+  const name = textAt(spec, '/approval/name');
+  const uid = textAt(spec, '/approval/uid');
+  if (name === '' || uid === '') return 'spec.approval: must carry name and uid of the approval';
+  if (approval === undefined) return `there is no StepUpApproval ${namespace}/${name}`;
+  if (approval.metadata.uid !== uid) {
+    return `the uid differs: ${namespace}/${name} is another approval than the one that was looked at`;
+  }
+  const digest = valueAt(spec, '/approval/digest');
+  const stored = approval.spec.change?.digest;
+  if (digest === stored) return undefined;
+  if (stored === undefined) return 'the digest differs: the approval has none, so the decision must have none';
+  if (digest === undefined) return 'the digest is missing: the decision must carry the one of the approval';
+  return 'the digest differs from the one of the approval, so another change was looked at';
+}
+
+const engineSentence = 'spec.kind: only stepup itself writes what an engine has decided; leave kind and engine out';
+
+/** Who stands behind a decision, or a sentence on why they may not say this. */
+export function speakersOf(submitted: Submitted): Speakers | string {
+  const { spec, verdict, caller, approval, decisions, policy, policies, requesterMay } = submitted;
+  if (spec.kind === 'Engine' || spec.engine !== undefined) return engineSentence;
+  if (spec.bypass !== undefined && typeof spec.bypass !== 'boolean') return 'spec.bypass: must be true or false';
+  const bypass = spec.bypass === true;
+  if (bypass && textAt(spec, '/reason').trim() === '') return 'spec.reason: breaking the glass needs a reason';
+  // With all groups: the stamp keeps only those that policies name.
+  const whole = exposedTo(unabridged(caller), requesterMay);
+  const person = assertedPerson(spec.onBehalfOf);
+  if (typeof person === 'string') return person;
+  const asked = person === undefined ? { decidedBy: whole } : { decidedBy: person, decidedVia: whole };
+  const objection =
+    objectionToWord({ verdict, bypass, ...asked }, approval, policy, policies) ??
+    (verdict === 'Review' ? objectionToReviewing(asked, approval, decisions) : undefined);
+  if (objection !== undefined) return objection;
+  const stamp = exposedTo(stampOf(caller, policies), requesterMay);
+  if (person !== undefined) return { decidedBy: person, decidedVia: stamp, kind: 'Delegate' };
+  return { decidedBy: stamp, kind: isNamedAccount(caller.username, policy) ? 'Delegate' : 'Human' };
+}
+
+/** Whom a delegate speaks for; undefined when for itself, a sentence when the name could be read as another one. */
+function assertedPerson(value: Json | undefined): (Stamp & JsonObject) | string | undefined {
+  if (value === undefined) return undefined;
+  const isPlain =
+    typeof value === 'string' && value !== '' && value === value.trim() && visibleLine(value, 512) === value;
+  return isPlain
+    ? { username: value }
+    : 'spec.onBehalfOf: must be a username, without spaces around it or hidden characters';
+}
+
+function objectionToReviewing(
+  reviewer: Parameters<typeof objectionToReview>[0],
+  approval: Approval,
+  decisions: readonly Decision[],
+): string | undefined {
+  const objection = objectionToReview(reviewer, bypassersOf(approval, decisions));
+  if (objection !== undefined) return objection;
+  const isOver = approval.status?.review !== undefined && !isUnreviewed(approval);
+  return isOver ? 'it has been reviewed already' : undefined;
+}

@@ -1,0 +1,26 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Objects as they are read, and as they are before they are written.
+import type { KubeObject, ObjectMeta } from './kube-object.ts';
+
+export type { KubeObject, ObjectMeta, OwnerReference } from './kube-object.ts';
+
+/** `metadata` of an object that is about to be written: the API server fills in the rest. */
+export type NewObjectMeta = Partial<ObjectMeta> & { readonly generateName?: string };
+
+/** `T` before it is stored; `apiVersion` and `kind` are added from the resource when left out. */
+export type NewObject<T extends KubeObject> = Omit<T, 'apiVersion' | 'kind' | 'metadata' | 'status'> & {
+  readonly apiVersion?: string;
+  readonly kind?: string;
+  readonly metadata: NewObjectMeta;
+};
+
+/** One page of a list, or a whole one when `metadata.continue` is absent or empty. */
+export interface KubeList<T extends KubeObject> {
+  readonly metadata: {
+    readonly resourceVersion: string;
+    readonly continue?: string;
+    readonly remainingItemCount?: number;
+  };
+  readonly items: readonly T[];
+}

@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What reconcilers need of a reflector: its copy, when the copy is whole, and its changes.
+
+import type { KubeObject } from '../objects/objects.ts';
+import type { ObjectView } from './object-store.ts';
+import type { Change } from './reflector.ts';
+
+/** A reflector, also one that has been running for a while: handlers added later see later changes. */
+export interface Watched<T extends KubeObject> {
+  readonly objects: Pick<ObjectView<T>, 'get' | 'values' | 'size'>;
+  readonly synced: Promise<void>;
+  onChange(handler: (change: Change<T>) => void): void;
+}
+
+/** What a work queue offers to those who fill it. */
+export interface Keys {
+  add(key: string): void;
+  addAfter(key: string, delayMs: number): void;
+  addAt(key: string, instant: Date): void;
+}
+
+/** Adds the keys of all objects there are, and of each that changes from now on. */
+export function enqueueChanges<T extends KubeObject>(
+  watched: Watched<T>,
+  signal: AbortSignal,
+  enqueue: (object: T, change?: Change<T>) => void,
+): void {
+  watched.onChange((change) => {
+    // A reflector that outlives the leader's term keeps its handlers.
+    if (!signal.aborted) enqueue(change.object, change);
+  });
+  for (const object of watched.objects.values()) enqueue(object);
+}

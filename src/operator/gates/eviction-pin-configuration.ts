@@ -1,0 +1,49 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The entries by which the API server has governed evictions name their pod's UID before it asks the gate about them.
+import { gatePrefix, type NewConfiguration, type Rule, type Webhook } from '../admission/webhook-configuration.ts';
+
+const pinPrefix = `${gatePrefix}pin-`;
+const eviction = 'pods/eviction';
+
+/** The name of a policy's MutatingWebhookConfiguration. */
+export function pinName(policy: string): string {
+  return `${pinPrefix}${policy}`;
+}
+
+/** The policy whose pin bears the name; undefined for any other name. */
+export function policyPinnedBy(name: string): string | undefined {
+  return name.startsWith(pinPrefix) ? name.slice(pinPrefix.length) : undefined;
+}
+
+/**
+ * For exactly the evictions that a policy's gate is asked about, in the same words; undefined when there are none. It
+ * stands in nobody's way: the gate refuses an eviction that has not been changed.
+ */
+export function pinConfiguration(policy: string, gate: NewConfiguration): NewConfiguration | undefined {
+  const webhooks = (gate.webhooks ?? []).flatMap((webhook): Webhook[] => {
+    const { name, clientConfig, rules } = webhook;
+    const { service } = clientConfig;
+    const evictions = rules.flatMap(aboutEvictions);
+    // A gate that only looks on has nothing changed.
+    if (evictions.length === 0 || !service?.path.startsWith('/gate/')) return [];
+    return [
+      {
+        ...webhook,
+        name: name.replace(/\.gate\.stepup\.dev$/, '.pin.stepup.dev'),
+        clientConfig: { ...clientConfig, service: { ...service, path: '/pin' } },
+        failurePolicy: 'Ignore',
+        reinvocationPolicy: 'Never',
+        rules: evictions,
+        sideEffects: 'None',
+      },
+    ];
+  });
+  return webhooks.length === 0 ? undefined : { metadata: { ...gate.metadata, name: pinName(policy) }, webhooks };
+}
+
+function aboutEvictions(rule: Rule): readonly Rule[] {
+  const { apiGroups, resources, operations } = rule;
+  const isAbout = apiGroups.includes('') && resources.includes(eviction) && operations.includes('CREATE');
+  return isAbout ? [{ ...rule, operations: ['CREATE'], resources: [eviction] }] : [];
+}

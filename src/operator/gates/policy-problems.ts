@@ -1,0 +1,155 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What is wrong with a policy, told from its spec alone: each a sentence with the fix.
+
+import { marksOf } from '../../domain/coverage/condition-marks.ts';
+import { selects } from '../../domain/model/label-selector.ts';
+import { enginesOf, type Policy, type Requirement } from '../../domain/model/policy.ts';
+import { isGated, isPartOfKubernetes, type Subject, serviceAccountPrefix } from '../../domain/model/subject.ts';
+import { unguardedIn } from './unguarded-reads.ts';
+
+export interface Problem {
+  readonly reason:
+    | 'NoRequirement'
+    | 'ImpossibleRequirement'
+    | 'EngineNotConfigured'
+    | 'KindNotServed'
+    | 'Aggregated'
+    | 'NeverGated'
+    | 'NeverMatched'
+    | 'UnguardedCEL'
+    | 'MarkOnNewObject'
+    | 'NobodyReviews'
+    | 'TooManyEntries'
+    | 'NamespaceShapesMissing';
+  /** What is wrong, and what to do. */
+  readonly message: string;
+}
+
+/** Why the policy cannot work at all. engineExists: is an engine of that name configured? */
+export function blockingProblems({ spec }: Policy, engineExists: (name: string) => boolean): readonly Problem[] {
+  const problems: Problem[] = [];
+  const { require = [], auto } = spec.approval;
+  if (require.length === 0 && auto === undefined) {
+    const message = 'nobody can approve; name at least one requirement in spec.approval.require';
+    problems.push({ reason: 'NoRequirement', message });
+  }
+  return [...problems, ...impossibleRequirements(spec), ...engineProblems(spec, engineExists), ...contradictions(spec)];
+}
+
+/** An engine has one word: it fills one seat. */
+function engineProblems(spec: Policy['spec'], engineExists: (name: string) => boolean): readonly Problem[] {
+  const { require = [] } = spec.approval;
+  return enginesOf(spec).flatMap((engine): Problem[] => {
+    if (!engineExists(engine)) {
+      const message = `spec.approval.require names engine ${engine}, which is not configured; add it to the chart's value engines, or correct the name`;
+      return [{ reason: 'EngineNotConfigured', message }];
+    }
+    const seats = seatsOf(require.filter((requirement) => requirement.engine === engine));
+    if (seats === 1) return [];
+    const message = `spec.approval.require asks ${seats} approvals of engine ${engine}, which has one word; name it once, without a count`;
+    return [{ reason: 'ImpossibleRequirement', message }];
+  });
+}
+
+/** One vote fills one seat: several requirements need as many people as they have seats together. */
+function impossibleRequirements({ approval, subjects }: Policy['spec']): readonly Problem[] {
+  const named = (approval.require ?? []).filter(
+    ({ approvers, engine }) => engine === undefined && (approvers?.groups ?? []).length === 0,
+  );
+  const alone = named.filter((one) => seatsOf([one]) > votersOf([one], subjects).size);
+  const sets = alone.length > 0 ? alone.map((one) => [one]) : [named];
+  return sets
+    .filter((set) => seatsOf(set) > votersOf(set, subjects).size)
+    .map((set) => {
+      const names = set.map(({ name }) => name).join(' and ');
+      const voters = votersOf(set, subjects).size;
+      const who = `${voters} of the named approvers may vote (${voters === 0 ? 'those whom the policy gates may not' : 'one vote each, and none of whom the policy gates'})`;
+      const message = `requirement ${names} can never be met: it takes ${seatsOf(set)} and ${who}; name more users, or a group`;
+      return { reason: 'ImpossibleRequirement', message };
+    });
+}
+
+function seatsOf(requirements: readonly Requirement[]): number {
+  return requirements.reduce((sum, { count = 1 }) => sum + count, 0);
+}
+
+/** Gated accounts vote only where they are named as service accounts: as delegates. */
+function votersOf(requirements: readonly Requirement[], subjects: Policy['spec']['subjects']): ReadonlySet<string> {
+  return new Set(
+    requirements.flatMap(({ approvers: { users = [], serviceAccounts = [] } = {} }) => [
+      ...users.filter((username) => !isGated(subjects, { username, groups: [] })),
+      ...serviceAccounts.map(({ namespace, name }) => `${serviceAccountPrefix}${namespace}:${name}`),
+    ]),
+  );
+}
+
+function contradictions({ namespaceSelector, subjects }: Policy['spec']): readonly Problem[] {
+  const { matchLabels = {}, matchExpressions = [] } = namespaceSelector ?? {};
+  const problems: Problem[] = Object.entries(matchLabels)
+    .filter(([key, value]) => {
+      const same = matchExpressions.filter((expression) => expression.key === key);
+      return !selects({ matchExpressions: same }, { [key]: value });
+    })
+    .map(([key, value]) => ({
+      reason: 'NeverMatched',
+      message: `spec.namespaceSelector wants label ${key}=${value} and rules it out as well, so no namespace matches; remove one of the two`,
+    }));
+  const { include = [], exclude = [] } = subjects ?? {};
+  const isExcluded = (subject: Subject) => exclude.some((other) => keyOf(other) === keyOf(subject));
+  if (include.length > 0 && include.every(isExcluded)) {
+    const message = 'spec.subjects.exclude names all whom include names, so nobody is gated; remove some from exclude';
+    problems.push({ reason: 'NeverGated', message });
+  }
+  return problems;
+}
+
+function keyOf({ kind, namespace = '*', name }: Subject): string {
+  return JSON.stringify([kind, kind === 'ServiceAccount' ? namespace : '', name]);
+}
+
+/** What works, but not as whoever wrote the policy may think. */
+export function warnings(policy: Policy, ownUsername: string): readonly Problem[] {
+  return [...subjectProblems(policy, ownUsername), ...conditionProblems(policy), ...reviewProblems(policy)];
+}
+
+/** A review is an approver's word: neither an engine nor the policy itself gives one. */
+function reviewProblems({ spec }: Policy): readonly Problem[] {
+  const isReviewed = (spec.approval.require ?? []).some(({ engine }) => engine === undefined);
+  if (spec.bypass?.enabled !== true || isReviewed) return [];
+  const message =
+    'spec.bypass is enabled and spec.approval.require names no people, so a broken glass stays unreviewed; name approvers, or disable bypass';
+  return [{ reason: 'NobodyReviews', message }];
+}
+
+function subjectProblems(policy: Policy, ownUsername: string): readonly Problem[] {
+  return (policy.spec.subjects?.include ?? [])
+    .map(usernameOf)
+    .filter((name) => name === ownUsername || isPartOfKubernetes(name))
+    .map((name) => ({
+      reason: 'NeverGated',
+      message: `spec.subjects.include names ${name}, which is never gated; remove it`,
+    }));
+}
+
+function usernameOf({ kind, namespace, name }: Subject): string {
+  if (kind === 'ServiceAccount') return `${serviceAccountPrefix}${namespace ?? '*'}:${name}`;
+  return kind === 'User' ? name : '';
+}
+
+function conditionProblems({ spec }: Policy): readonly Problem[] {
+  const operations = [...new Set(spec.actions.flatMap((action) => action.operations))];
+  const unguarded = (spec.conditions ?? []).flatMap(({ name, expression }) =>
+    unguardedIn(expression, operations).map((what): Problem => {
+      const message = `condition ${name} ${what}; until then such requests of gated accounts are refused with an error`;
+      return { reason: 'UnguardedCEL', message };
+    }),
+  );
+  // Where only creation is governed there is no old object to read.
+  const changes = operations.some((operation) => operation === 'UPDATE' || operation === 'DELETE');
+  const blind = (changes ? marksOf(spec).onNewOnly : []).map((name): Problem => {
+    const message = `condition ${name} reads labels or annotations of object only, so whoever takes them away is not asked about; read those of (oldObject == null ? object : oldObject)`;
+    return { reason: 'MarkOnNewObject', message };
+  });
+  return [...unguarded, ...blind];
+}

@@ -1,0 +1,69 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The part of the operator that has the API server trust what the webhook serves, whoever issues that.
+import type { ResourceClient } from '../../kube/objects/resource-client.ts';
+import type { Watched } from '../../kube/watch/watched.ts';
+import { isManaged, stampName, type WebhookConfiguration } from '../admission/webhook-configuration.ts';
+import type { OperatorDependencies } from '../operator.ts';
+import type { StoredCertificates } from './certificate-step.ts';
+import { GivenCertificates } from './external-certificates.ts';
+import { serviceNames } from './issue.ts';
+import { CertificateKeeper, type CertificateLives, type Certificates, type Secret } from './own-certificates.ts';
+
+export interface CertificateSettings {
+  /** Who keeps the Secret: this operator, or somebody else such as cert-manager. */
+  readonly issuer: 'self' | 'external';
+  readonly lives: CertificateLives;
+  /** What this replica serves, and who is trusted to have issued it. */
+  readonly inUse: () => Omit<StoredCertificates, 'authorityKey'> | undefined;
+}
+
+export interface CertifyingParts
+  extends Pick<OperatorDependencies, 'certificates' | 'own' | 'service' | 'tlsSecret' | 'log' | 'clock'> {
+  readonly client: Pick<ResourceClient<Secret>, 'create' | 'replace'>;
+  readonly secrets: Watched<Secret>;
+  readonly gates: Watched<WebhookConfiguration>;
+  readonly stamps: Watched<WebhookConfiguration>;
+  /** The bundle changed: configurations must follow. */
+  readonly onBundle: () => void;
+}
+
+export function createCertificates(parts: CertifyingParts): Certificates {
+  const { certificates, own, service, tlsSecret, client, secrets, gates, stamps, onBundle, log, clock } = parts;
+  const { issuer, lives, inUse } = certificates;
+  const ours = () => [gates, stamps].flatMap(({ objects }) => [...objects.values()].filter(isOurs));
+  const common = {
+    secrets,
+    secret: { namespace: own.namespace, name: tlsSecret },
+    isPublished: (caBundle: string) => ours().every((one) => bundlesOf(one).every((bundle) => bundle === caBundle)),
+    onBundle,
+    log,
+    clock,
+  };
+  const made: Certificates =
+    issuer === 'external'
+      ? new GivenCertificates({
+          ...common,
+          spreadMs: lives.spreadMs,
+          registered: () => new Set(ours().flatMap(bundlesOf)),
+        })
+      : new CertificateKeeper({
+          ...common,
+          client,
+          names: serviceNames(service.name, own.namespace),
+          lives,
+          inUse,
+        });
+  // A rotation goes on as soon as the last configuration carries the new authority.
+  gates.onChange(() => made.check());
+  stamps.onChange(() => made.check());
+  return made;
+}
+
+function isOurs(configuration: WebhookConfiguration): boolean {
+  return configuration.metadata.name === stampName || isManaged(configuration);
+}
+
+function bundlesOf({ webhooks = [] }: WebhookConfiguration): readonly string[] {
+  return webhooks.map(({ clientConfig }) => clientConfig.caBundle ?? '');
+}

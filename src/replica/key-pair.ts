@@ -1,0 +1,40 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// A serving certificate and its key as a Secret of type kubernetes.io/tls holds them.
+import { createPrivateKey, type X509Certificate } from 'node:crypto';
+import type { KubeObject } from '../kube/objects/objects.ts';
+import { certificatesIn } from '../lib/certificate-chain.ts';
+import type { KeyPair } from '../webhook/http/server.ts';
+
+export interface TlsSecret extends KubeObject {
+  readonly type?: string;
+  /** Values in base64. */
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+export interface LoadedPair {
+  readonly pair: KeyPair;
+  readonly leaf: X509Certificate;
+  /** The leaf and its intermediates. */
+  readonly chain: readonly X509Certificate[];
+  /** Those that the Secret names. */
+  readonly authorities: readonly X509Certificate[];
+}
+
+/** Certificate and key of a Secret, or what is wrong with it; never quotes a value. */
+export function loadPair(secret: TlsSecret | undefined): LoadedPair | string {
+  if (secret === undefined) return 'it does not exist';
+  const text = (key: string) => Buffer.from(secret.data?.[key] ?? '', 'base64').toString('utf8');
+  const [cert, key] = [text('tls.crt'), text('tls.key')];
+  if (cert === '') return 'tls.crt is missing';
+  if (key === '') return 'tls.key is missing';
+  const chain = certificatesIn(cert);
+  const [leaf] = chain;
+  if (leaf === undefined) return 'tls.crt or tls.key is not PEM';
+  try {
+    if (!leaf.checkPrivateKey(createPrivateKey(key))) return 'tls.key does not belong to tls.crt';
+    return { pair: { cert, key }, leaf, chain, authorities: certificatesIn(text('ca.crt')) };
+  } catch {
+    return 'tls.crt or tls.key is not PEM';
+  }
+}

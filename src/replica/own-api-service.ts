@@ -1,0 +1,41 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Whether the API server itself answers for our kinds. Whoever registers an APIService for our group and version answers
+// every read and write of approvals in its stead, the gate's own among them.
+
+import type { KubeObject } from '../kube/objects/objects.ts';
+import type { Clock } from '../kube/time/clock.ts';
+import { type ListWatch, Reflector } from '../kube/watch/reflector.ts';
+
+interface APIService extends KubeObject {
+  readonly spec?: { readonly service?: { readonly namespace?: string; readonly name?: string } | null };
+}
+
+/** `<version>.<group>`: the name that the aggregator gives it. */
+export const ownApiServiceName = 'v1alpha1.stepup.dev';
+
+export interface OwnGroup {
+  /** Why our kinds are not to be believed, in a sentence; undefined when they are. */
+  problem(): string | undefined;
+  /** Resolves when the signal aborts. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export function followOwnGroup(options: {
+  readonly source: ListWatch<APIService>;
+  readonly clock: Clock;
+  readonly onError: (error: unknown) => void;
+}): OwnGroup {
+  const reflector = new Reflector<APIService>({ ...options, fieldSelector: `metadata.name=${ownApiServiceName}` });
+  return {
+    problem() {
+      if (!reflector.hasSynced) return `APIService ${ownApiServiceName} has not been read yet`;
+      const found = reflector.objects.get({ name: ownApiServiceName });
+      if (found === undefined) return `APIService ${ownApiServiceName} does not exist: are the CRDs installed?`;
+      const { service } = found.spec ?? {};
+      if (service === undefined || service === null) return undefined;
+      return `stepup.dev is answered for by service ${service.namespace}/${service.name}: delete APIService ${ownApiServiceName}`;
+    },
+    run: (signal) => reflector.run(signal),
+  };
+}

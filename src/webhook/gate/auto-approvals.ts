@@ -1,0 +1,90 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Makes the approvals that a policy gives by itself: created with their use, so that one write records and reserves.
+import type { StepUpApproval } from '../../api/kinds.ts';
+import type { Sealing } from '../../api/sealing.ts';
+import { targetLabel, targetLabelValue } from '../../domain/change/attempt.ts';
+import type { AutoApproval } from '../../domain/decision/decide.ts';
+import type { Approval } from '../../domain/model/approval.ts';
+import type { Policy } from '../../domain/model/policy.ts';
+import { withSealedCreation } from '../../domain/seals/seal.ts';
+import { isAlreadyExists, isUncertain } from '../../kube/http/api-error.ts';
+import type { ResourceClient } from '../../kube/objects/resource-client.ts';
+import type { Clock } from '../../kube/time/clock.ts';
+import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
+import { isNoRoom, specToFile } from '../after-answer/filing.ts';
+import type { AutoRate } from './auto-rate.ts';
+import type { Governed, Limit } from './reserve.ts';
+
+export interface AutoApprovalsDependencies {
+  readonly approvals: Pick<ResourceClient<StepUpApproval>, 'create'>;
+  readonly own: { readonly username: string; readonly namespace: string };
+  readonly previewKey: Uint8Array;
+  readonly sealing: Sealing;
+  readonly rate: AutoRate;
+  readonly clock: Clock;
+  readonly metrics: Pick<WebhookMetrics, 'reservation'>;
+}
+
+export class AutoApprovals {
+  readonly #dependencies: AutoApprovalsDependencies;
+
+  constructor(dependencies: AutoApprovalsDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Which of these policies may approve one more request by themselves. */
+  open(policies: readonly Policy[]): ReadonlySet<string> {
+    return this.#dependencies.rate.open(policies);
+  }
+
+  /**
+   * The approval as it was created in its target's namespace, or in ours where there is no room; undefined when there is
+   * one of that name already, or the rate was spent meanwhile: then it is to be decided again. Rejects when nobody can tell.
+   */
+  async create(decision: AutoApproval, governed: Governed, home: string, limit: Limit): Promise<Approval | undefined> {
+    const { rate, sealing, metrics } = this.#dependencies;
+    const { name } = governed.policy.metadata;
+    if (!rate.take(governed.policy)) return undefined;
+    try {
+      const created = sealing.reader.approval(await this.#create(decision, governed, home, limit));
+      // Somebody between us and the store changed it: what it says is not what was decided.
+      if (created.seals.creation !== 'Sealed') throw new Error(`${created.metadata.name} was changed as it was made`);
+      rate.made(name, created.metadata.uid);
+      metrics.reservation('reserved');
+      return created;
+    } catch (error) {
+      const isLost = isAlreadyExists(error);
+      metrics.reservation(isLost ? 'conflict' : isUncertain(error) ? 'uncertain' : 'failed');
+      // It may be there all the same; then a watch tells, and it is counted as what others made.
+      rate.notMade(name);
+      if (isLost) return undefined;
+      throw error;
+    }
+  }
+
+  async #create(
+    { approvalName, use }: AutoApproval,
+    governed: Governed,
+    home: string,
+    { signal, endsAtMs }: Limit,
+  ): Promise<StepUpApproval> {
+    const { approvals, own, sealing, clock } = this.#dependencies;
+    const labels = { [targetLabel]: targetLabelValue(governed.attempt.targetKey) };
+    const spec = { ...specToFile(governed, this.#dependencies), origin: 'Auto' as const, use };
+    const createIn = (namespace: string) =>
+      approvals.create(
+        {
+          metadata: { name: approvalName, namespace, labels },
+          spec: withSealedCreation(namespace, spec, sealing.seals),
+        },
+        { signal, deadlineMs: Math.max(endsAtMs - clock.monotonicMs(), 1) },
+      );
+    try {
+      return await createIn(home);
+    } catch (error) {
+      if (home === own.namespace || !isNoRoom(error)) throw error;
+      return createIn(own.namespace);
+    }
+  }
+}

@@ -1,0 +1,280 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Turns one attempt into a reservation or a denial: decides on the cache, refuses only on a live view, reserves by one
+// compare-and-swap on exactly the object that was decided on.
+import type { StepUpApproval } from '../../api/kinds.ts';
+import type { Reader } from '../../api/sealed-reader.ts';
+import type { Sealing } from '../../api/sealing.ts';
+import { type Attempt, targetLabelValue } from '../../domain/change/attempt.ts';
+import type { ChangeContext } from '../../domain/change/change-of.ts';
+import type { Question, View } from '../../domain/decision/candidate.ts';
+import { type AutoApproval, type Decision, type Denial, decide } from '../../domain/decision/decide.ts';
+import { creationOf, transitionOf } from '../../domain/lifecycle/transition.ts';
+import type { Approval } from '../../domain/model/approval.ts';
+import type { Policy } from '../../domain/model/policy.ts';
+import type { AdmissionRequest } from '../../domain/model/request.ts';
+import { withSealedReleases } from '../../domain/seals/seal.ts';
+import { isConflict, isNotFound, isUncertain } from '../../kube/http/api-error.ts';
+import type { ResourceClient } from '../../kube/objects/resource-client.ts';
+import type { Clock } from '../../kube/time/clock.ts';
+import type { Audit } from '../../observe/audit.ts';
+import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
+import type { Caches } from '../reads/dependencies.ts';
+import type { LiveViews, TargetView } from '../reads/live-view.ts';
+import type { AutoApprovals } from './auto-approvals.ts';
+import type { Verdict } from './outcome.ts';
+import type { FirstTries } from './suspected-policies.ts';
+import type { UseMemory } from './use-memory.ts';
+
+/** A request that needs an approval under a policy. */
+export interface Governed {
+  readonly request: AdmissionRequest;
+  readonly attempt: Attempt;
+  readonly policy: Policy;
+  readonly policies: readonly Policy[];
+  readonly context: ChangeContext;
+  /** The approvals on its target, ended ones too, once they have been read live. */
+  readonly others?: readonly Approval[];
+}
+
+export interface ConsumptionDependencies {
+  readonly caches: Caches;
+  readonly approvals: Pick<ResourceClient<StepUpApproval>, 'replaceStatus'>;
+  readonly liveViews: Pick<LiveViews, 'read'>;
+  readonly memory: UseMemory;
+  readonly sealing: Sealing;
+  readonly firstTries: FirstTries;
+  readonly auto: Pick<AutoApprovals, 'open' | 'create'>;
+  readonly ownNamespace: string;
+  readonly clock: Clock;
+  readonly metrics: Pick<WebhookMetrics, 'reservation'>;
+  readonly audit: Audit;
+}
+
+export interface Limit {
+  readonly signal: AbortSignal;
+  /** The monotonic instant at which nobody waits for the answer any more. */
+  readonly endsAtMs: number;
+}
+
+type Reserved = Extract<Decision, { reason: 'Reserved' }>;
+
+const mostConflicts = 3;
+/** The operator settles in milliseconds once it sees the target. */
+const settleMs = 1_500;
+
+export class Consumption {
+  readonly #dependencies: ConsumptionDependencies;
+
+  constructor(dependencies: ConsumptionDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Rejects when the limit is reached or the API server cannot be asked; then nothing may be admitted. */
+  async decide(governed: Governed, limit: Limit): Promise<Verdict> {
+    const { policy, attempt } = governed;
+    let view = this.#cachedView(attempt);
+    let conflicts = 0;
+    let settlesAtMs: number | undefined;
+    for (;;) {
+      limit.signal.throwIfAborted();
+      const decision = this.#decideOn(view, governed);
+      if (decision.outcome === 'Allowed' && decision.reason === 'Reserved') {
+        if (await this.#reserve(decision, view, limit)) return allowed(governed, decision);
+        conflicts += 1;
+        if (conflicts > mostConflicts) {
+          return contended(policy);
+        }
+        view = await this.#liveView(attempt);
+        continue;
+      }
+      // Re-admission writes nothing that could fail, so a cached view would go on admitting after a Deny that it has
+      // not seen (ADR 0003: never from memory); a refusal needs a live one anyway.
+      if (!view.isLive) {
+        view = await this.#liveView(attempt);
+        continue;
+      }
+      if (decision.outcome === 'Refused') return { ...decision, policy: policy.metadata.name };
+      if (decision.outcome === 'Allowed') {
+        if (decision.reason === 'Readmitted') return allowed(governed, decision);
+        const approval = await this.#createAuto(decision, this.#withOthers(governed, view), limit);
+        if (approval !== undefined) {
+          const { namespace, name } = approval.metadata;
+          return { outcome: 'Allowed', reason: 'AutoApproved', policy, approval: `${namespace}/${name}` };
+        }
+        conflicts += 1;
+        if (conflicts > mostConflicts) return contended(policy);
+        view = await this.#liveView(attempt);
+        continue;
+      }
+      settlesAtMs ??= this.#dependencies.clock.monotonicMs() + settleMs;
+      const waitsUntilMs = Math.min(settlesAtMs, limit.endsAtMs - settleReserveMs);
+      if (!decision.isSettling || this.#dependencies.clock.monotonicMs() >= waitsUntilMs) {
+        const { firstTries } = this.#dependencies;
+        if (decision.mayGovern !== undefined) firstTries.note(attempt.attemptKey, decision.mayGovern);
+        return denied(this.#withOthers(governed, view), decision, this.#homeOf(attempt));
+      }
+      view = await this.#liveView(attempt);
+    }
+  }
+
+  /** What a request without any approval would be told. Nothing is read, and nothing reserved. */
+  foresee(governed: Governed): Verdict {
+    const view = { approvals: [], decisions: [], isLive: true };
+    const decision = decide(this.#question(governed, view));
+    if (decision.outcome === 'Refused') return { ...decision, policy: governed.policy.metadata.name };
+    if (decision.outcome === 'Allowed') {
+      if (decision.reason === 'AutoApproved')
+        return { outcome: 'Allowed', reason: 'AutoApproved', policy: governed.policy };
+      throw new Error('nothing covers a request where there is no approval');
+    }
+    return denied(governed, decision, this.#homeOf(governed.attempt));
+  }
+
+  #decideOn(view: TargetView, governed: Governed): Decision {
+    const { memory, sealing } = this.#dependencies;
+    const { reader } = sealing;
+    const approvals = view.approvals.map((one) => reader.approval(one));
+    const decisions = view.decisions.map((one) => reader.decision(one));
+    const isBehind = (approval: Approval) => memory.knowsMore(approval, view.beganAtMs);
+    const originals = memory.originalsOf(approvals);
+    const shown = view.isLive
+      ? // What is behind though read live was restored or forged, and serves nobody. So do copies of what is gone: its
+        // use is remembered.
+        [...approvals.map((approval) => (isBehind(approval) ? spent(approval) : approval)), ...originals.map(spent)]
+      : // A cache that is behind is no base for a write that would be refused.
+        approvals.some(isBehind) || originals.length > 0
+        ? []
+        : approvals;
+    const watchedSince = view.isLive ? undefined : this.#watchedSince();
+    return decide(
+      this.#question(governed, {
+        approvals: shown,
+        decisions,
+        isLive: view.isLive,
+        ...(watchedSince === undefined ? {} : { watchedSince }),
+      }),
+    );
+  }
+
+  #withOthers(governed: Governed, { approvals }: TargetView): Governed {
+    const { reader } = this.#dependencies.sealing;
+    return { ...governed, others: approvals.map((one) => reader.approval(one)) };
+  }
+
+  /** Since when the cache, with what is remembered of approvals that it has let go, is complete. */
+  #watchedSince(): Date | undefined {
+    const { caches, memory, clock } = this.#dependencies;
+    const listedAtMs = caches.approvalsUnbrokenSinceMs();
+    if (listedAtMs === undefined) return undefined;
+    const sinceMs = Math.max(listedAtMs, memory.remembersSinceMs);
+    return new Date(clock.now().getTime() - (clock.monotonicMs() - sinceMs));
+  }
+
+  #question(governed: Governed, view: View): Question {
+    const { caches, clock, ownNamespace, firstTries } = this.#dependencies;
+    const { attempt, request } = governed;
+    const namespace = caches.namespaces.get({ name: request.namespace });
+    return {
+      ...governed,
+      view,
+      ownNamespace,
+      ...(namespace === undefined ? {} : { namespaceLabels: namespace.metadata.labels ?? {} }),
+      autoOpen: this.#dependencies.auto.open(governed.policies),
+      refusedFor: firstTries.refusedFor(attempt.attemptKey),
+      now: clock.now(),
+    };
+  }
+
+  #cachedView({ targetKey }: Attempt): TargetView {
+    const { caches } = this.#dependencies;
+    const approvals = caches.approvals.byIndex('target', targetLabelValue(targetKey));
+    const decisions = approvals.flatMap(({ metadata }) => caches.decisions.byIndex('approval', metadata.uid));
+    // Everything known by now counts against a cache.
+    return { approvals, decisions, isLive: false, beganAtMs: Number.POSITIVE_INFINITY };
+  }
+
+  async #liveView(attempt: Attempt): Promise<TargetView> {
+    const { liveViews, memory, sealing, clock, ownNamespace } = this.#dependencies;
+    const namespaces = [...new Set([this.#homeOf(attempt), ownNamespace])];
+    const view = await liveViews.read(targetLabelValue(attempt.targetKey), namespaces);
+    const instant = { now: clock.now(), monotonicMs: clock.monotonicMs() };
+    for (const approval of view.approvals) memory.note(sealing.reader.approval(approval), instant);
+    return view;
+  }
+
+  /** Where approvals of the attempt's target live. */
+  #homeOf({ action }: Attempt): string {
+    return action.namespace || this.#dependencies.ownNamespace;
+  }
+
+  async #createAuto(decision: AutoApproval, governed: Governed, limit: Limit): Promise<Approval | undefined> {
+    const { auto, memory, clock, audit } = this.#dependencies;
+    const created = await auto.create(decision, governed, this.#homeOf(governed.attempt), limit);
+    if (created === undefined) return undefined;
+    memory.note(created, { now: clock.now(), monotonicMs: clock.monotonicMs() });
+    audit(creationOf(created));
+    return created;
+  }
+
+  /** True when the approval is reserved now, false when it was changed meanwhile. Rejects when nobody can tell. */
+  async #reserve(decision: Reserved, view: TargetView, limit: Limit): Promise<boolean> {
+    const { approvals, metrics, memory, sealing, clock, audit } = this.#dependencies;
+    const stored = storedOf(decision.approval, view, sealing.reader);
+    const reserved = { ...stored, status: withSealedReleases(decision.approval, decision.status, sealing.seals) };
+    const deadlineMs = Math.max(limit.endsAtMs - clock.monotonicMs(), 1);
+    try {
+      await approvals.replaceStatus(reserved, { deadlineMs, signal: limit.signal });
+    } catch (error) {
+      const isLost = isConflict(error) || isNotFound(error);
+      metrics.reservation(isLost ? 'conflict' : isUncertain(error) ? 'uncertain' : 'failed');
+      if (isLost) return false;
+      throw error;
+    }
+    metrics.reservation('reserved');
+    const transition = transitionOf(decision.approval, reserved.status);
+    if (transition !== undefined) audit(transition);
+    memory.note(sealing.reader.approval(reserved), { now: clock.now(), monotonicMs: clock.monotonicMs() });
+    return true;
+  }
+}
+
+/** Time kept for the answer after the last look at a reservation that is being settled. */
+const settleReserveMs = 500;
+
+function spent(approval: Approval): Approval {
+  return { ...approval, status: { ...approval.status, phase: 'Consumed' } };
+}
+
+/** The object as it was read, with every field that this release does not know. */
+function storedOf(approval: Approval, view: TargetView, reader: Reader): StepUpApproval {
+  const stored = view.approvals.find((one) => reader.approval(one) === approval);
+  if (stored === undefined) throw new Error('the approval decided on is not of the view');
+  return stored;
+}
+
+function contended({ metadata }: Policy): Verdict {
+  return { outcome: 'Refused', reason: 'Contended', policy: metadata.name };
+}
+
+function allowed(
+  { policy }: Governed,
+  decision: Exclude<Extract<Decision, { outcome: 'Allowed' }>, AutoApproval>,
+): Verdict {
+  const { name, namespace } = decision.approval.metadata;
+  const approval = `${namespace}/${name}`;
+  return { outcome: 'Allowed', reason: decision.reason, policy, approval, granted: decision.approval };
+}
+
+function denied({ policy, attempt, others }: Governed, denial: Denial, home: string): Verdict {
+  const namespace = denial.approval?.metadata.namespace ?? home;
+  return {
+    outcome: 'Denied',
+    reason: denial.reason,
+    policy,
+    attempt,
+    denial,
+    namespace,
+    ...(others === undefined ? {} : { others }),
+  };
+}

@@ -1,0 +1,36 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Remembers for whose sake an attempt was refused on mere suspicion, so that no replica does it twice.
+import type { Clock } from '../../kube/time/clock.ts';
+
+/** So long the other policy's own denial has to file its approval, before the next try counts as its answer. */
+const filedAfterMs = 1_000;
+
+export class FirstTries {
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
+  readonly #most: number;
+  /** Attempt key → policy → the monotonic instant of the refusal. */
+  readonly #seen = new Map<string, ReadonlyMap<string, number>>();
+
+  constructor(clock: Pick<Clock, 'monotonicMs'>, most = 10_000) {
+    this.#clock = clock;
+    this.#most = most;
+  }
+
+  note(attemptKey: string, policy: string): void {
+    const before = this.#seen.get(attemptKey);
+    if (before?.has(policy)) return;
+    // The order of the map is the order in which they were noted: the oldest goes first.
+    this.#seen.delete(attemptKey);
+    this.#seen.set(attemptKey, new Map([...(before ?? []), [policy, this.#clock.monotonicMs()]]));
+    const [oldest] = this.#seen.keys();
+    if (this.#seen.size > this.#most && oldest !== undefined) this.#seen.delete(oldest);
+  }
+
+  /** The policies for whose sake the attempt was refused long enough ago. */
+  refusedFor(attemptKey: string): ReadonlySet<string> {
+    const filedBeforeMs = this.#clock.monotonicMs() - filedAfterMs;
+    const noted = [...(this.#seen.get(attemptKey) ?? [])];
+    return new Set(noted.filter(([, atMs]) => atMs <= filedBeforeMs).map(([policy]) => policy));
+  }
+}

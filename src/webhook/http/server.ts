@@ -1,0 +1,288 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The HTTPS server that the API server calls: HTTP in, parsed reviews to the gate, the stamper and the pinner, answers out.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import express from 'express';
+import { type Answer, parseReview, reviewAnswer } from '../../api/admission-review.ts';
+import { refusalDetails, refusalMessage } from '../../domain/decision/message.ts';
+import type { AdmissionRequest } from '../../domain/model/request.ts';
+import { parseStrictJson } from '../../lib/parse-strict-json.ts';
+import { errorFields, type Log } from '../../observe/log.ts';
+import type { UndecidedReason, WebhookMetrics } from '../../observe/webhook-metrics.ts';
+import { readRequestBody } from './request-body.ts';
+import { answerProbe } from './watchdog-answer.ts';
+
+export interface ServerDependencies {
+  readonly gate: { review(policy: string, request: AdmissionRequest, entry?: 'Enforce' | 'Observe'): Promise<Answer> };
+  readonly stamper: { review(request: AdmissionRequest): Promise<Answer> };
+  readonly pinner: { review(request: AdmissionRequest): Promise<Answer> };
+  readonly metrics: Pick<WebhookMetrics, 'review' | 'undecided'>;
+  readonly log: Log;
+  /** Reviews decided at once; more are refused without being looked at. Default 2,000. */
+  readonly mostReviews?: number;
+  /** How long close goes on serving connections that are in use. Default 3,000. */
+  readonly drainMs?: number;
+}
+
+export interface KeyPair {
+  /** PEM, with intermediates. */
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** A review carries object and old object of up to 3 MiB each (measured). */
+const mostBodyBytes = 8 * 1024 * 1024;
+const drainMs = 3_000;
+const closeMs = 10_000;
+const sweepMs = 50;
+const path = {
+  gate: '/gate/:policy',
+  observe: '/observe/:policy',
+  stamp: '/stamp',
+  pin: '/pin',
+  watchdog: '/watchdog/:policy',
+} as const;
+/** The API server adds its timeout as a query. */
+const plainGate = /^\/gate\/([a-z0-9][a-z0-9.-]*)(?:\?|$)/;
+
+export class WebhookServer {
+  readonly #dependencies: ServerDependencies;
+  readonly #server: Server;
+  readonly #certified = Promise.withResolvers<void>();
+  /** Reviews whose bodies are held. */
+  #held = 0;
+  #deciding = 0;
+  #isCertified = false;
+  #isClosing = false;
+
+  constructor(dependencies: ServerDependencies) {
+    this.#dependencies = dependencies;
+    const options = {
+      minVersion: 'TLSv1.2',
+      handshakeTimeout: 10_000,
+      // Longer than the API server's 90 s, so that it never writes to a connection that is being closed.
+      keepAliveTimeout: 120_000,
+      headersTimeout: 10_000,
+      requestTimeout: 15_000,
+    } as const;
+    this.#server = createServer(options, this.#handler());
+    this.#server.on('tlsClientError', () => undefined);
+  }
+
+  get isListening(): boolean {
+    return this.#server.listening;
+  }
+
+  /** Serves with this certificate from the next handshake on; throws when key and certificate cannot be used. */
+  setCertificate({ cert, key }: KeyPair): void {
+    this.#server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
+    this.#isCertified = true;
+    this.#certified.resolve();
+  }
+
+  /** Waits for the first certificate; resolves with the port once it listens. */
+  async listen({ address, port }: { readonly address: string; readonly port: number }): Promise<number> {
+    await this.#certified.promise;
+    if (this.#isClosing || !this.#isCertified) throw new Error('the webhook is closed');
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#server.once('error', reject);
+    this.#server.listen(port, address, resolve);
+    await promise;
+    this.#server.off('error', reject);
+    this.#server.on('error', (error) => this.#dependencies.log.error(errorFields(error), 'server failed'));
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /**
+   * Resolves when nothing is served any more. The API server goes on sending reviews over the connections it has, and
+   * does not repeat one that meets a connection being closed: the request fails. So each connection in use is first told
+   * with its next answer that it is the last one; only those that stay idle are then cut. Takes 13 s at most.
+   */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#certified.resolve();
+    if (!this.#server.listening) return;
+    await this.#drained(this.#dependencies.drainMs ?? drainMs);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#server.close(() => resolve());
+    const timer = setTimeout(() => this.#server.closeAllConnections(), closeMs);
+    // A connection whose answer went out meanwhile is idle, and is not closed by itself.
+    const sweep = setInterval(() => this.#server.closeIdleConnections(), sweepMs);
+    await promise;
+    clearTimeout(timer);
+    clearInterval(sweep);
+  }
+
+  /** Resolves when no connection is left, or after so long. */
+  async #drained(limitMs: number): Promise<void> {
+    const connections = promisify(this.#server.getConnections.bind(this.#server));
+    const endsAtMs = performance.now() + limitMs;
+    while (performance.now() < endsAtMs && (await connections()) > 0) await sleep(sweepMs);
+  }
+
+  /** Nearly every request is a review for the gate; Express has the rest, for it costs as much as a small decision. */
+  #handler(): (request: IncomingMessage, response: ServerResponse) => void {
+    const app = this.#app();
+    const { gate } = this.#dependencies;
+    return (request, response) => {
+      const policy = request.method === 'POST' ? plainGate.exec(request.url ?? '')?.[1] : undefined;
+      if (policy === undefined) {
+        app(request, response);
+        return;
+      }
+      const decided = this.#serve('gate', request, response, (review) => gate.review(policy, review));
+      // No answer is none that allows.
+      decided.catch(() => response.destroy());
+    };
+  }
+
+  #app() {
+    const app = express();
+    app.disable('x-powered-by');
+    app.disable('etag');
+    app.set('query parser', false);
+    app.set('case sensitive routing', true);
+    app.set('strict routing', true);
+    const { gate, stamper, pinner } = this.#dependencies;
+    app.post(path.gate, (request, response) =>
+      this.#serve('gate', request, response, (review) => gate.review(request.params.policy, review)),
+    );
+    app.post(path.stamp, (request, response) =>
+      this.#serve('stamp', request, response, (review) => stamper.review(review)),
+    );
+    app.post(path.pin, (request, response) => this.#serve('pin', request, response, (review) => pinner.review(review)));
+    // Policies in mode Observe: what cannot be read or decided is an error, which their entries have the API server ignore.
+    app.post(path.observe, (request, response) =>
+      this.#serve('observe', request, response, (review) => gate.review(request.params.policy, review, 'Observe')),
+    );
+    app.post(path.watchdog, (request, response) =>
+      this.#serve('watchdog', request, response, async (review) => answerProbe(request.params.policy, review)),
+    );
+    app.all(Object.values(path), (_request, response) => {
+      response.setHeader('Allow', 'POST');
+      this.#reject(response, 405, 'only POST is answered here');
+    });
+    app.use((_request: IncomingMessage, response: ServerResponse) => {
+      this.#dependencies.metrics.review('other');
+      this.#reject(
+        response,
+        404,
+        'there is nothing here; reviews go to /gate/<policy>, /observe/<policy>, /watchdog/<policy>, /stamp and /pin',
+      );
+    });
+    // Express knows an error handler by its four parameters. It gets paths that cannot be decoded.
+    app.use((_error: unknown, _request: IncomingMessage, response: ServerResponse, _next: unknown) => {
+      this.#reject(response, 400, 'the request cannot be read');
+    });
+    return app;
+  }
+
+  async #serve(
+    name: 'gate' | 'observe' | 'stamp' | 'pin' | 'watchdog',
+    request: IncomingMessage,
+    response: ServerResponse,
+    decide: (review: AdmissionRequest) => Promise<Answer>,
+  ): Promise<void> {
+    const { metrics, log, mostReviews = 2_000 } = this.#dependencies;
+    if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
+      this.#undecided(response, 415, 'a review must be application/json');
+      return;
+    }
+    metrics.review(name);
+    // Bodies of so many reviews would be a lot of memory.
+    if (this.#held >= 2 * mostReviews) {
+      this.#undecided(response, 503, 'too many reviews at once', 'Busy');
+      return;
+    }
+    this.#held += 1;
+    try {
+      const body = await readRequestBody(request, mostBodyBytes);
+      if (body.kind === 'Truncated') {
+        this.#undecided(response, 400, 'the body is not whole');
+      } else if (body.kind === 'TooLarge') {
+        this.#undecided(response, 413, `a review must not be larger than ${mostBodyBytes} bytes`);
+      } else {
+        await this.#answer(body.bytes, response, { decide, mayRefuse: name === 'gate' || name === 'stamp' });
+      }
+    } catch (error) {
+      log.error(errorFields(error), 'review failed');
+      if (!response.headersSent) this.#undecided(response, 500, 'stepup failed; nothing was admitted', 'Failed');
+    } finally {
+      this.#held -= 1;
+    }
+  }
+
+  async #answer(
+    bytes: Buffer,
+    response: ServerResponse,
+    { decide, mayRefuse }: { decide: (review: AdmissionRequest) => Promise<Answer>; mayRefuse: boolean },
+  ): Promise<void> {
+    const json = parseStrictJson(bytes);
+    if (!json.ok) {
+      this.#undecided(response, 400, `the review cannot be read: ${json.problem}`);
+      return;
+    }
+    const review = parseReview(json.value);
+    if (review.ok) {
+      const answer = await this.#decideWithin(() => decide(review.request), mayRefuse ? busy : {});
+      this.#send(response, 200, reviewAnswer(review.request.uid, answer));
+      return;
+    }
+    const problems = review.problems.slice(0, 10).join('; ');
+    if (review.uid === undefined || !mayRefuse) {
+      this.#undecided(response, 400, `the review cannot be read: ${problems}`);
+      return;
+    }
+    this.#dependencies.metrics.undecided('InvalidRequest');
+    const message = refusalMessage('admission review', 'InvalidRequest', problems);
+    const details = refusalDetails(undefined, 'InvalidRequest');
+    const refusal = { code: 400, reason: 'InvalidRequest', message, details };
+    this.#send(response, 200, reviewAnswer(review.uid, { refusal }));
+  }
+
+  async #decideWithin(decide: () => Promise<Answer>, busy: Answer): Promise<Answer> {
+    if (this.#deciding >= (this.#dependencies.mostReviews ?? 2_000)) {
+      this.#dependencies.metrics.undecided('Busy');
+      return busy;
+    }
+    this.#deciding += 1;
+    try {
+      return await decide();
+    } finally {
+      this.#deciding -= 1;
+    }
+  }
+
+  /** Of what came as a review. */
+  #undecided(response: ServerResponse, status: number, message: string, reason: UndecidedReason = 'Unreadable'): void {
+    this.#dependencies.metrics.undecided(reason);
+    this.#reject(response, status, message);
+  }
+
+  /** What is no answer to a review. Node reads the rest of the body and throws it away, or the sender would not see it. */
+  #reject(response: ServerResponse, status: number, message: string): void {
+    this.#send(response, status, JSON.stringify({ message: `stepup: ${message}` }));
+  }
+
+  #send(response: ServerResponse, status: number, body: string): void {
+    if (this.#isClosing) response.setHeader('Connection', 'close');
+    response.writeHead(status, {
+      'Content-Type': 'application/json',
+      'Content-Length': Buffer.byteLength(body),
+    });
+    response.end(body);
+  }
+}
+
+const busy: Answer = {
+  refusal: {
+    code: 403,
+    reason: 'NotReady',
+    message: refusalMessage('webhook', 'NotReady', 'Too many reviews at once; send the request again in a moment'),
+    details: refusalDetails(undefined, 'NotReady'),
+  },
+};

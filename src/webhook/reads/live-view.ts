@@ -1,0 +1,80 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Reads the approvals and decisions of one target from the API server: nothing is refused on less.
+import type { StepUpApproval, StepUpDecision } from '../../api/kinds.ts';
+import { targetLabel } from '../../domain/change/attempt.ts';
+import { isEnded } from '../../domain/model/approval.ts';
+import { approvalLabel } from '../../domain/stamping/stamping.ts';
+import type { ResourceClient } from '../../kube/objects/resource-client.ts';
+import type { Clock } from '../../kube/time/clock.ts';
+import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
+import { SharedReads } from './shared-reads.ts';
+
+/** What was seen of one target, as stored. */
+export interface TargetView {
+  readonly approvals: readonly StepUpApproval[];
+  readonly decisions: readonly StepUpDecision[];
+  readonly isLive: boolean;
+  /** The monotonic instant since which everything that happened may be missing. */
+  readonly beganAtMs: number;
+}
+
+export interface LiveViewSource {
+  readonly approvals: Pick<ResourceClient<StepUpApproval>, 'list'>;
+  readonly decisions: Pick<ResourceClient<StepUpDecision>, 'list'>;
+}
+
+const deadlineMs = 2_500;
+/** UIDs in one selector: the query stays far below what proxies and servers take. */
+const mostUIDs = 50;
+
+export class LiveViews {
+  readonly #source: LiveViewSource;
+  readonly #clock: Clock;
+  readonly #metrics: Pick<WebhookMetrics, 'liveRead'>;
+  readonly #reads: SharedReads<TargetView>;
+
+  constructor(source: LiveViewSource, clock: Clock, metrics: Pick<WebhookMetrics, 'liveRead'>) {
+    this.#source = source;
+    this.#clock = clock;
+    this.#metrics = metrics;
+    this.#reads = new SharedReads(clock);
+  }
+
+  /**
+   * Approvals with the target label, in all phases, and the decisions about those that have not ended. The read begins
+   * after the call and is shared with everybody who asks for the same label before it begins.
+   */
+  read(label: string, namespaces: readonly string[]): Promise<TargetView> {
+    return this.#reads.read(`${label} ${namespaces.join(' ')}`, () => {
+      this.#metrics.liveRead();
+      return this.#read(label, namespaces);
+    });
+  }
+
+  async #read(label: string, namespaces: readonly string[]): Promise<TargetView> {
+    const beganAtMs = this.#clock.monotonicMs();
+    const labelSelector = `${targetLabel}=${label}`;
+    // Without a resourceVersion the API server answers with the newest state.
+    const lists = await Promise.all(
+      namespaces.map((namespace) => this.#source.approvals.list({ namespace, labelSelector, deadlineMs })),
+    );
+    const approvals = lists.flatMap(({ items }) => items);
+    const live = approvals.filter((approval) => !isEnded(approval));
+    const decisions = await Promise.all(namespaces.map((namespace) => this.#decisionsOn(live, namespace)));
+    return { approvals, decisions: decisions.flat(), isLive: true, beganAtMs };
+  }
+
+  async #decisionsOn(approvals: readonly StepUpApproval[], namespace: string): Promise<readonly StepUpDecision[]> {
+    const uids = approvals
+      .filter(({ metadata }) => metadata.namespace === namespace)
+      .map(({ metadata }) => metadata.uid);
+    const found: StepUpDecision[] = [];
+    for (let at = 0; at < uids.length; at += mostUIDs) {
+      const labelSelector = `${approvalLabel} in (${uids.slice(at, at + mostUIDs).join(',')})`;
+      const { items } = await this.#source.decisions.list({ namespace, labelSelector, deadlineMs });
+      found.push(...items);
+    }
+    return found;
+  }
+}

@@ -1,0 +1,70 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Asks the API server what a requester could do to give a vote itself, a few questions at a time.
+
+import {
+  groupsOfRequester,
+  type Own,
+  type Power,
+  powersOver,
+  powersOverAll,
+  powerWords,
+} from '../../domain/integrity/vote-powers.ts';
+import type { ApprovalSpec, Stamp } from '../../domain/model/approval.ts';
+import type { Policy } from '../../domain/model/policy.ts';
+import type { RestClient } from '../../kube/http/rest.ts';
+import type { Clock } from '../../kube/time/clock.ts';
+import { type AccessLimit, isAllowed } from '../reads/access-review.ts';
+
+type Requester = ApprovalSpec['requester'];
+
+/** Reservations share the connections and go first. */
+const mostAtOnce = 4;
+/** What an account may do for all votes is asked once in so long a time. */
+const freshMs = 60_000;
+const mostRemembered = 1_000;
+
+export class Powers {
+  readonly #rest: Pick<RestClient, 'request'>;
+  readonly #own: Own;
+  readonly #clock: Clock;
+  readonly #known = new Map<string, { readonly atMs: number; readonly powers: readonly Power[] }>();
+
+  constructor(rest: Pick<RestClient, 'request'>, own: Own, clock: Clock) {
+    this.#rest = rest;
+    this.#own = own;
+    this.#clock = clock;
+  }
+
+  /** In words, what the requester may do so that the voter's vote could be its own. Rejects when it cannot be told. */
+  async overVote(requester: Requester, voter: Stamp, policy: Policy, limit: AccessLimit): Promise<string | undefined> {
+    const overOne = await this.#had(requester, powersOver(voter, policy), limit);
+    return powerWords([...overOne, ...(await this.#overAll(requester, limit))]);
+  }
+
+  async #overAll(requester: Requester, limit: AccessLimit): Promise<readonly Power[]> {
+    const key = `${requester.username} ${requester.uid ?? ''}`;
+    const nowMs = this.#clock.monotonicMs();
+    const known = this.#known.get(key);
+    if (known !== undefined && nowMs - known.atMs < freshMs) return known.powers;
+    const powers = await this.#had(requester, powersOverAll(this.#own), limit);
+    this.#known.delete(key);
+    this.#known.set(key, { atMs: nowMs, powers });
+    for (const oldest of this.#known.keys()) {
+      if (this.#known.size <= mostRemembered) break;
+      this.#known.delete(oldest);
+    }
+    return powers;
+  }
+
+  async #had({ username, uid }: Requester, powers: readonly Power[], limit: AccessLimit): Promise<readonly Power[]> {
+    const who = { user: username, groups: groupsOfRequester(username), ...(uid === undefined ? {} : { uid }) };
+    const had: Power[] = [];
+    for (let at = 0; at < powers.length; at += mostAtOnce) {
+      const some = powers.slice(at, at + mostAtOnce);
+      const answers = await Promise.all(some.map((power) => isAllowed(this.#rest, who, { ...power }, limit)));
+      had.push(...some.filter((_, index) => answers[index] === true));
+    }
+    return had;
+  }
+}

@@ -1,0 +1,513 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Who is let through, and for each who is, a neighbour that differs in one thing and is not.
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { approvalNameOf } from '../../../../src/domain/change/attempt.ts';
+import { describe as describeRequest } from '../../../../src/domain/change/describe.ts';
+import { type ApprovalStatus, ends } from '../../../../src/domain/model/approval.ts';
+import {
+  answer,
+  approval,
+  at,
+  attempt,
+  byHand,
+  type Case,
+  context,
+  creation,
+  decided,
+  deletion,
+  deployer,
+  deployment,
+  deploys,
+  policy,
+  question,
+  request,
+  reserved,
+  sealed,
+  set,
+  word,
+} from '../../../support/builders/domain.ts';
+
+const filed = approval();
+const approved: Case = { approvals: [filed], words: [word(filed)] };
+const held: Case = { approvals: [reserved(approved)], words: [word(filed)] };
+const two = { require: [{ name: 'approvers', count: 2, approvers: { groups: ['approvers'] } }] };
+const target = policy({ grant: { binding: 'Target' } });
+const byPod = policy({ grant: { bindIdentity: 'Pod' } });
+const pod = { name: 'runner', uid: 'uid-runner' };
+const fromPod = request({ requester: { ...deployer, pod } });
+const podFiled = approval(fromPod, byPod);
+const scaled = request({ object: set(deployment('web:1', 2), ['spec', 'replicas'], 9) });
+const gone = set(deployment(), ['metadata', 'uid'], 'uid-other');
+
+describe('decide', () => {
+  const rows: readonly (readonly [string, string, Case])[] = [
+    ['an approval with its vote covers the request', 'Allowed Reserved', approved],
+    ['an approval without a vote does not', 'Denied ApprovalRequired', { approvals: [filed] }],
+    ['no approval, no request', 'Denied ApprovalRequired', {}],
+    ['the last instant of the use window allows', 'Allowed Reserved', { ...approved, seconds: 959.999 }],
+    ['an expired approval does not cover the request', 'Denied ApprovalRequired', { ...approved, seconds: 960 }],
+    [
+      'a vote at the end of the pending time counts',
+      'Allowed Reserved',
+      { approvals: [filed], words: [word(filed, { decidedAt: at(3600).toISOString() })], seconds: 3601 },
+    ],
+    [
+      'a vote after it does not',
+      'Denied ApprovalRequired',
+      { approvals: [filed], words: [word(filed, { decidedAt: at(3600.001).toISOString() })], seconds: 3601 },
+    ],
+    [
+      'another image is not covered',
+      'Denied ApprovalRequired',
+      { ...approved, request: request({ object: deployment('web:3', 2) }) },
+    ],
+    ['replicas are not covered by an image', 'Denied ApprovalRequired', { ...approved, request: scaled }],
+    [
+      'an autoscaler in between does not matter',
+      'Allowed Reserved',
+      {
+        ...approved,
+        request: request({
+          oldObject: set(deployment('web:1', 7), ['spec', 'replicas'], 9),
+          object: set(deployment('web:2', 8), ['spec', 'replicas'], 9),
+        }),
+      },
+    ],
+    [
+      'another account is not covered',
+      'Denied ApprovalRequired',
+      { ...approved, request: request({ requester: { ...deployer, username: 'system:serviceaccount:ci:other' } }) },
+    ],
+    [
+      'the account made anew is not covered',
+      'Denied ApprovalRequired',
+      { ...approved, request: request({ requester: { ...deployer, uid: 'uid-new' } }) },
+    ],
+    [
+      'the object made anew is not covered',
+      'Denied ApprovalRequired',
+      { ...approved, request: request({ oldObject: gone }) },
+    ],
+    [
+      'another namespace is not covered',
+      'Denied ApprovalRequired',
+      { ...approved, request: request({ namespace: 'dev' }) },
+    ],
+    ['one vote of two does not suffice', 'Denied ApprovalRequired', { ...approved, policy: policy({ approval: two }) }],
+    [
+      'two votes of two suffice',
+      'Allowed Reserved',
+      {
+        approvals: [filed],
+        policy: policy({ approval: two }),
+        words: [word(filed), word(filed, { decidedBy: { username: 'bob', groups: ['approvers'] } }, 'uid-word-2')],
+      },
+    ],
+    [
+      'a Deny stops an approved one',
+      'Denied ApprovalRequired',
+      { approvals: [filed], words: [word(filed), word(filed, { verdict: 'Deny' }, 'uid-word-2')] },
+    ],
+    [
+      'the Deny of somebody who may not approve does not',
+      'Allowed Reserved',
+      {
+        approvals: [filed],
+        words: [word(filed), word(filed, { verdict: 'Deny', decidedBy: { username: 'eve' } }, 'uid-word-2')],
+      },
+    ],
+    [
+      'the same pod is covered where approvals bind to pods',
+      'Allowed Reserved',
+      { policy: byPod, request: fromPod, approvals: [podFiled], words: [word(podFiled)] },
+    ],
+    [
+      'another pod is not',
+      'Denied ApprovalRequired',
+      {
+        policy: byPod,
+        request: request({ requester: { ...deployer, pod: { ...pod, uid: 'uid-two' } } }),
+        approvals: [podFiled],
+        words: [word(podFiled)],
+      },
+    ],
+    [
+      'a request without a pod is not',
+      'Denied ApprovalRequired',
+      { policy: byPod, approvals: [podFiled], words: [word(podFiled)] },
+    ],
+    [
+      'an approval bound to the target covers another image',
+      'Allowed Reserved',
+      { ...approved, policy: target, request: request({ object: deployment('web:3', 2) }) },
+    ],
+    [
+      'an approval bound to the target does not cover its deletion',
+      'Denied ApprovalRequired',
+      { ...approved, policy: target, request: deletion(deployment()) },
+    ],
+    [
+      'an approval that is being deleted covers nothing',
+      'Denied ApprovalRequired',
+      {
+        ...approved,
+        approvals: [{ ...filed, metadata: { ...filed.metadata, deletionTimestamp: at(1).toISOString() } }],
+      },
+    ],
+    [
+      'an approval that names another API version covers nothing',
+      'Denied ApprovalRequired',
+      {
+        ...approved,
+        approvals: [approval(request(), policy(), { spec: { action: { ...filed.spec.action, version: 'v2' } } })],
+      },
+    ],
+    [
+      'a digest of another version covers nothing',
+      'Denied ApprovalRequired',
+      {
+        ...approved,
+        approvals: [approval(request(), policy(), { spec: { change: { ...filed.spec.change, digestVersion: 'v9' } } })],
+      },
+    ],
+    [
+      'the reserved attempt is admitted again on its base',
+      'Allowed Readmitted',
+      { ...held, request: request({ uid: 'review-2' }) },
+    ],
+    [
+      'also after a status write',
+      'Allowed Readmitted',
+      { ...held, request: request({ oldObject: set(deployment('web:1', 1), ['metadata', 'resourceVersion'], '999') }) },
+    ],
+    ['also until 34 seconds after the window', 'Allowed Readmitted', { ...held, seconds: 993.999 }],
+    ['not later', 'Denied AlreadyUsed', { ...held, seconds: 994 }],
+    [
+      'not once it is denied',
+      'Denied ApprovalRequired',
+      { ...held, words: [word(filed), word(filed, { verdict: 'Deny' }, 'uid-word-2')] },
+    ],
+    [
+      'not at another base',
+      'Denied AlreadyUsed',
+      { ...held, request: request({ oldObject: deployment('web:1', 4), object: deployment('web:2', 5) }) },
+    ],
+    [
+      'the next generation without the change proves the loss',
+      'Allowed Reserved',
+      { ...held, request: request({ oldObject: deployment('web:9', 2), object: deployment('web:2', 3) }) },
+    ],
+    [
+      'the next generation with it does not',
+      'Denied ApprovalRequired',
+      { ...held, request: request({ oldObject: deployment('web:2', 2), object: deployment('web:3', 3) }) },
+    ],
+    [
+      'a spent approval covers nothing',
+      'Denied ApprovalRequired',
+      { ...held, approvals: [{ ...filed, status: { phase: 'Consumed' } }] },
+    ],
+  ];
+  test.each(rows)('%s', (_, want, given) => {
+    expect(answer(given)).toBe(want);
+  });
+
+  test('reserving appends one use that says what was admitted', () => {
+    const { attemptKey, change } = attempt();
+    expect(reserved(approved).status).toEqual({
+      phase: 'Reserved',
+      approvedAt: at(60).toISOString(),
+      usableUntil: at(960).toISOString(),
+      uses: [
+        {
+          attemptKey,
+          digest: change.digest,
+          digestVersion: 'v2',
+          base: { kind: 'Generation', uid: 'uid-web', generation: 1 },
+          effect: change.effect,
+          reservedAt: at(120).toISOString(),
+          requestUID: 'review-1',
+          objectUID: 'uid-web',
+          oldResourceVersion: '101',
+          votes: ['alice'],
+        },
+      ],
+    });
+  });
+
+  test('a proven loss is released in the write that reserves anew', () => {
+    const again = reserved({
+      ...held,
+      request: request({ oldObject: deployment('web:9', 2), object: deployment('web:2', 3) }),
+    });
+    expect(again.status?.releases).toEqual([
+      {
+        use: 0,
+        releasedAt: at(120).toISOString(),
+        why: 'the next generation does not show the change, so its write lost',
+      },
+    ]);
+    expect(again.status?.uses).toHaveLength(2);
+  });
+
+  test('an approval that has been reserved sixteen times serves no more', () => {
+    const use = reserved(approved).status?.uses?.[0];
+    if (use === undefined) throw new Error('no use');
+    const uses = Array.from({ length: 16 }, () => use);
+    const releases = uses.map((_, index) => ({ use: index, releasedAt: at(1).toISOString(), why: 'lost' }));
+    const full = sealed({ ...filed, status: { uses, releases } });
+    expect(answer({ ...approved, approvals: [full] })).toBe('Denied ApprovalRequired');
+    const room = sealed({ ...filed, status: { uses: uses.slice(1), releases: releases.slice(0, 15) } });
+    expect(answer({ ...approved, approvals: [room] })).toBe('Allowed Reserved');
+  });
+});
+
+describe('a CREATE', () => {
+  const made = (uid: string) => creation(set(deployment(), ['metadata', 'uid'], uid));
+  const on = approval(made('uid-a'));
+  test('is admitted again with the same new object, and not with another one', () => {
+    const taken = reserved({ request: made('uid-b'), approvals: [on], words: [word(on)] });
+    const again = (uid: string) => answer({ request: made(uid), approvals: [taken], words: [word(on)] });
+    expect([again('uid-b'), again('uid-c')]).toEqual(['Allowed Readmitted', 'Denied AlreadyUsed']);
+    const other = decided({ request: made('uid-c'), approvals: [taken], words: [word(on)] });
+    expect(other, 'no wait for a settlement: the next try has yet another UID').toMatchObject({ isSettling: false });
+  });
+});
+
+describe('a DELETE', () => {
+  const on = approval(deletion(deployment()));
+  const taken = reserved({ request: deletion(deployment()), approvals: [on], words: [word(on)] });
+  const again = (old = deployment()) => answer({ request: deletion(old), approvals: [taken], words: [word(on)] });
+  test('of one incarnation is one effect, of the next another', () => {
+    expect([again(set(deployment(), ['metadata', 'resourceVersion'], '7')), again(gone)]).toEqual([
+      'Allowed Readmitted',
+      'Denied ApprovalRequired',
+    ]);
+  });
+  test('by deletecollection carries no name and is the same attempt', () => {
+    expect(attempt(deletion(deployment(), { name: '' }))).toEqual(attempt(deletion(deployment())));
+  });
+});
+
+describe('several policies on one request', () => {
+  const [a, b] = [policy(), policy({}, 'second')];
+  const [onA, onB] = [approval(), approval(request(), b, { name: 'second-1', uid: 'uid-approval-2' })];
+  const given: Case = { policy: a, policies: [a, b], approvals: [onA, onB] };
+  test('reserve nothing while one is missing its vote', () => {
+    expect(answer({ ...given, words: [word(onA)] })).toBe('Denied WaitingForOthers');
+  });
+  test('reserve when all are approved', () => {
+    expect(answer({ ...given, words: [word(onA), word(onB, {}, 'uid-word-2')] })).toBe('Allowed Reserved');
+  });
+  test('reserve nothing while one has no approval at all', () => {
+    const decision = decided({ ...given, approvals: [onA], words: [word(onA)] });
+    expect(decision).toMatchObject({
+      reason: 'WaitingForOthers',
+      missing: 'policy second is not satisfied: 1 of 1 approval by group approvers missing',
+    });
+  });
+  test('do not wait for a policy that does not gate the requester', () => {
+    const other = policy(
+      { subjects: { include: [{ kind: 'ServiceAccount', namespace: 'elsewhere', name: '*' }] } },
+      'second',
+    );
+    expect(answer({ ...given, policies: [a, other], words: [word(onA)] })).toBe('Allowed Reserved');
+  });
+  test('wait for a policy that selects namespaces where the labels say so, and nowhere else', () => {
+    const other = policy({ namespaceSelector: { matchLabels: { environment: 'production' } } }, 'second');
+    const labelled = (namespaceLabels?: Record<string, string>) =>
+      answer({
+        ...given,
+        policies: [a, other],
+        approvals: [onA],
+        words: [word(onA)],
+        ...(namespaceLabels === undefined ? {} : { namespaceLabels }),
+      });
+    expect([labelled({ environment: 'production' }), labelled({}), labelled()]).toEqual([
+      'Denied WaitingForOthers',
+      'Allowed Reserved',
+      'Allowed Reserved',
+    ]);
+  });
+});
+
+describe('a CREATE that a policy with CEL of its own may govern', () => {
+  const first = policy();
+  const second = policy({ conditions: [{ name: 'x', expression: 'true' }] }, 'second');
+  const made = creation(set(deployment(), ['metadata', 'uid'], 'uid-a'));
+  const applied = approval(made, first, { spec: byHand() });
+  const onDenial = approval(made, first);
+  const ofSecond = (status: ApprovalStatus) => approval(made, second, { name: 'second-1', uid: 'uid-2', status });
+  const rows: readonly (readonly [string, string, Case])[] = [
+    ['is refused once where the approval was made by hand', 'Denied WaitingForOthers', { approvals: [applied] }],
+    ['passes after that', 'Allowed Reserved', { approvals: [applied], refusedFor: ['second'] }],
+    [
+      'passes where the approval was filed by a denied try',
+      'Allowed Reserved',
+      { approvals: [onDenial], words: [word(onDenial)] },
+    ],
+    [
+      'is not let pass on a cache, which holds no ended approvals',
+      'Denied WaitingForOthers',
+      { approvals: [onDenial], words: [word(onDenial)], isLive: false },
+    ],
+    [
+      'waits for the second where an approval of it has ended since',
+      'Denied WaitingForOthers',
+      {
+        approvals: [onDenial, ofSecond({ phase: 'TimedOut', endedAt: at(30).toISOString() })],
+        words: [word(onDenial)],
+      },
+    ],
+    [
+      'does not where it ended before',
+      'Allowed Reserved',
+      {
+        approvals: [onDenial, ofSecond({ phase: 'TimedOut', endedAt: at(-30).toISOString() })],
+        words: [word(onDenial)],
+      },
+    ],
+    [
+      'waits for the live approval of the second, also the second time',
+      'Denied WaitingForOthers',
+      { approvals: [applied, ofSecond({})], refusedFor: ['second'] },
+    ],
+  ];
+  test.each(rows)('%s: %s', (_, want, given) => {
+    expect(answer({ request: made, policy: first, policies: [first, second], ...given })).toBe(want);
+  });
+  test('names the policy for whose sake it is refused', () => {
+    expect(decided({ request: made, policies: [first, second], approvals: [applied] })).toMatchObject({
+      missing: 'policy second may govern the request too and has not been asked yet; send it again',
+      mayGovern: 'second',
+    });
+  });
+  test('is none of an UPDATE, whose reservation stands until its next try', () => {
+    const filedByHand = approval(request(), first, { spec: byHand() });
+    expect(answer({ policies: [first, second], approvals: [filedByHand] })).toBe('Allowed Reserved');
+  });
+});
+
+describe('an approval', () => {
+  const elsewhere = { ...filed, metadata: { ...filed.metadata, namespace: 'dev' } };
+  const ours = { ...filed, metadata: { ...filed.metadata, namespace: 'stepup-system' } };
+  test('covers nothing from a namespace where approvals of its target do not live', () => {
+    expect(answer({ approvals: [elsewhere], words: [word(elsewhere)] })).toBe('Denied ApprovalRequired');
+  });
+  test('covers from the namespace of stepup, where those go that find no room', () => {
+    expect(answer({ approvals: [ours], words: [word(ours)] })).toBe('Allowed Reserved');
+  });
+});
+
+describe('the name of the approval to wait for', () => {
+  const { attemptKey } = attempt();
+  const nameAfter = (uid: string) => approvalNameOf('production-deploys', attemptKey, uid);
+  const spent = (uid: string, name: string) =>
+    approval(request(), policy(), { uid, name, status: { phase: 'Consumed' } });
+  const asked = (...approvals: readonly ReturnType<typeof approval>[]) => {
+    const decision = decided({ approvals });
+    return decision.outcome === 'Denied' ? decision.approvalName : '';
+  };
+  const first = spent('uid-z', nameAfter(''));
+  const second = spent('uid-a', nameAfter('uid-z'));
+  test('is the same for all who see the same', () => {
+    expect(asked()).toBe(nameAfter(''));
+  });
+  test('is another one once the last is spent', () => {
+    expect(asked(first)).toBe(nameAfter('uid-z'));
+  });
+  test('is never that of a spent one, though both were filed in one second', () => {
+    expect([asked(first, second), asked(second, first)]).toEqual([nameAfter('uid-a'), nameAfter('uid-a')]);
+  });
+});
+
+describe('one request', () => {
+  test('that changes a field and the life of the object at once is refused', () => {
+    const owned = set(deployment('web:2', 2), ['metadata', 'ownerReferences'], [{ kind: 'X', name: 'x', uid: 'u' }]);
+    expect(describeRequest(request({ object: owned }), policy(), context)).toEqual({
+      kind: 'Refused',
+      reason: 'SeveralEffects',
+    });
+  });
+  test('without the object it is about is refused', () => {
+    expect(describeRequest(deletion({}), policy(), context)).toEqual({ kind: 'Refused', reason: 'Undescribable' });
+  });
+  test('that no row of the policy names is refused', () => {
+    expect(describeRequest(request({ resource: 'daemonsets' }), policy(), context)).toEqual({
+      kind: 'Refused',
+      reason: 'NotReady',
+    });
+  });
+  test('by the door a policy names itself is one effect', () => {
+    const both = policy({ actions: [{ ...deploys, resources: ['deployments', 'deployments/scale'] }] });
+    const scale = (replicas: number) => ({
+      kind: 'Scale',
+      metadata: { uid: 'uid-web', resourceVersion: '101' },
+      spec: { replicas },
+    });
+    const asked = request({ subresource: 'scale', oldObject: scale(3), object: scale(5) });
+    expect(describeRequest(asked, both, { ...context, live: deployment() }).kind).toBe('Attempt');
+  });
+});
+
+describe('properties', () => {
+  const others = [
+    approval(request({ object: deployment('web:3', 2) }), policy(), { name: 'b', uid: 'uid-b' }),
+    approval(request(), policy(), { name: 'c', uid: 'uid-c', created: at(5) }),
+  ];
+  const words = [
+    word(filed),
+    word(filed, { decidedBy: { username: 'bob', groups: ['approvers'] } }, 'uid-word-2'),
+    word(filed, { decidedBy: { username: 'eve' } }, 'uid-word-3'),
+  ];
+  const policies = [policy(), policy({}, 'second'), policy({ approval: two }, 'third')];
+  const shuffled = <T>(items: readonly T[]) => fc.shuffledSubarray([...items], { minLength: items.length });
+
+  test('the order of policies, approvals and decisions never matters', () => {
+    const want = decided({ approvals: [filed, ...others], words, policies });
+    fc.assert(
+      fc.property(shuffled([filed, ...others]), shuffled(words), shuffled(policies), (approvals, said, known) => {
+        expect(decided({ approvals, words: said, policies: known })).toEqual(want);
+      }),
+    );
+  });
+  test('a later now never turns Denied into Allowed', () => {
+    const verdict = fc.constantFrom('Approve' as const, 'Deny' as const, 'Withdraw' as const);
+    const said = fc.array(fc.tuple(verdict, fc.integer({ min: 0, max: 4000 }), fc.constantFrom('alice', 'bob')), {
+      maxLength: 4,
+    });
+    const seen = fc.constantFrom(filed, reserved(approved));
+    fc.assert(
+      fc.property(said, seen, fc.nat(6000), fc.nat(6000), (list, on, seconds, more) => {
+        const wordsNow = list.map(([one, when, who], i) =>
+          word(
+            on,
+            { verdict: one, decidedAt: at(when).toISOString(), decidedBy: { username: who, groups: ['approvers'] } },
+            `uid-${i}`,
+          ),
+        );
+        const given = { approvals: [on], words: wordsNow };
+        if (answer({ ...given, seconds }).startsWith('Denied')) {
+          expect(answer({ ...given, seconds: seconds + more })).toMatch(/^Denied/);
+        }
+      }),
+    );
+  });
+  test('an ended approval never allows again', () => {
+    const ended = fc.constantFrom(...ends);
+    fc.assert(
+      fc.property(ended, fc.boolean(), fc.nat(2000), (phase, wasUsed, seconds) => {
+        const on = { ...filed, status: { ...(wasUsed ? reserved(approved).status : {}), phase } };
+        expect(answer({ approvals: [on], words: [word(filed)], seconds })).toMatch(/^Denied/);
+      }),
+    );
+  });
+  test('a decision never changes what it was asked about', () => {
+    const asked = question(held);
+    const before = structuredClone(asked);
+    decided(held);
+    expect(asked).toEqual(before);
+  });
+});
