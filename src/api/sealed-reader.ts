@@ -2,13 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // API objects as the domain reads them: with what their seals are worth.
 import { type Approval, type Decision, usesOf } from '../domain/model/approval.ts';
-import {
-  creationStatement,
-  decisionStatement,
-  previewStatement,
-  releaseStatement,
-  type Seals,
-} from '../domain/seals/seal.ts';
+import type { Seals } from '../domain/model/seal-check.ts';
+import { creationStatement, decisionStatement, previewStatement, releaseStatement } from '../domain/seals/seal.ts';
 import type { StepUpApproval, StepUpDecision } from './kinds.ts';
 
 /** Where the domain's approvals and decisions come from. The same object gives the same result. */

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The keyring of this process at a moment, with what reads and seals by it.
-import type { Seals } from '../domain/seals/seal.ts';
+
+import type { Seals } from '../domain/model/seal-check.ts';
 import { type Reader, SealedReader } from './sealed-reader.ts';
 
 /** Ask for each member anew whenever it is needed: keys come and go. */

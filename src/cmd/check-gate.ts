@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // stepup check-gate: proves that the API server asks the gate of every policy. The chart's helm test is this command.
 import type { StepUpPolicy } from '../api/kinds.ts';
+import { stepUpPolicies } from '../api/own-resources.ts';
 import { isReady } from '../domain/model/policy.ts';
 import { ResourceClient } from '../kube/objects/resource-client.ts';
-import { leases, stepUpPolicies } from '../kube/objects/resources.ts';
+import { leases } from '../kube/objects/resources.ts';
 import { type Clock, sleep, systemClock } from '../kube/time/clock.ts';
 import { errorFields } from '../observe/log.ts';
 import { gatesInPath } from '../operator/integrity/send-probe.ts';

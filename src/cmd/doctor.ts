@@ -1,7 +1,9 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // stepup doctor: names the accounts and grants that can get around the gate, as whoever asks may read them.
+
 import type { StepUpPolicy } from '../api/kinds.ts';
+import { stepUpPolicies } from '../api/own-resources.ts';
 import type { Binding, Grants, Role } from '../domain/integrity/rbac.ts';
 import { type Finding, powersIn } from '../domain/integrity/rbac-findings.ts';
 import { serviceAccountPrefix } from '../domain/model/subject.ts';
@@ -76,7 +78,7 @@ function nameOf({ name, namespace }: KubeObject['metadata']): { readonly name: s
 /** Whom the policies gate; also before stepup is installed it can be asked who would be a danger. */
 async function readGated(rest: RestClient) {
   try {
-    const { items } = await new ResourceClient<StepUpPolicy>(rest, resources.stepUpPolicies).list();
+    const { items } = await new ResourceClient<StepUpPolicy>(rest, stepUpPolicies).list();
     return items.map(({ spec }) => spec.subjects);
   } catch (error) {
     if (isNotFound(error)) return [];

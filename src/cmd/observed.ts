@@ -2,12 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // stepup observed: what policies in mode Observe would have blocked, as their status tells.
 import type { StepUpPolicy } from '../api/kinds.ts';
+import { stepUpPolicies } from '../api/own-resources.ts';
 import { isEnforced } from '../domain/model/policy.ts';
 import { type DeniedReason, deniedReasons } from '../domain/model/reason.ts';
 import { isForbidden, isNotFound } from '../kube/http/api-error.ts';
 import type { RestClient } from '../kube/http/rest.ts';
 import { ResourceClient } from '../kube/objects/resource-client.ts';
-import { stepUpPolicies } from '../kube/objects/resources.ts';
 import { visibleLine } from '../lib/visible-text.ts';
 import { connectAsUser } from './connect.ts';
 

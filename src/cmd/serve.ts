@@ -27,7 +27,6 @@ import { followKeyring, type KeyringSecret } from '../replica/keyring-secret.ts'
 import { followOwnGroup } from '../replica/own-api-service.ts';
 import { type CallingConfiguration, followRegisteredBundles } from '../replica/registered-bundles.ts';
 import { ServingCertificate } from '../replica/serving-certificate.ts';
-import { Mutators } from '../webhook/stamp/foreign-mutators.ts';
 import { createWebhook } from '../webhook/webhook.ts';
 import { connect, ownUsername } from './connect.ts';
 import { registerProcessMetrics } from './process-metrics.ts';
@@ -75,7 +74,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     caches: views,
     clients: caches.clients,
     rest,
-    own,
+    own: { ...own, service: options.serviceName },
     keysSecret: options.keysSecret,
     clock,
     log,
@@ -83,11 +82,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     registry,
     previewKey,
     sealing: keyring.sealing,
-    mutators: new Mutators({
-      client: (resource) => new ResourceClient(rest, resource),
-      service: { namespace: options.namespace, name: options.serviceName },
-      trusted: options.trustedMutators,
-    }),
+    trustedMutators: options.trustedMutators,
   });
   caches.approvals.onChange(({ type, object }) => webhook.saw(object, type === 'delete'));
   const registered = followRegisteredBundles({

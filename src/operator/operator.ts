@@ -1,12 +1,14 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The operator: what the leader of the replicas does besides serving the webhook.
+
 import type { Registry } from 'prom-client';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../api/kinds.ts';
+import { stepUpApprovals, stepUpDecisions, stepUpPolicies } from '../api/own-resources.ts';
 import type { RestClient } from '../kube/http/rest.ts';
 import { DiscoveryPoller } from '../kube/objects/discovery.ts';
 import type { EventRecorder } from '../kube/objects/events.ts';
-import type { KubeObject } from '../kube/objects/objects.ts';
+import type { ConfigMap, KubeObject } from '../kube/objects/objects.ts';
 import type { ObjectKey, Resource } from '../kube/objects/resource.ts';
 import { ResourceClient } from '../kube/objects/resource-client.ts';
 import * as resources from '../kube/objects/resources.ts';
@@ -35,7 +37,7 @@ import { servedKinds } from './integrity/served-kinds.ts';
 import { type CertificateSettings, createCertificates } from './keys/certificates.ts';
 import { KeyringKeeper } from './keys/keyring-keeper.ts';
 import type { Certificates, Secret } from './keys/own-certificates.ts';
-import { type ConfigMap, PackReconciler } from './packs/pack-reconciler.ts';
+import { PackReconciler } from './packs/pack-reconciler.ts';
 
 export interface OperatorDependencies {
   readonly rest: RestClient;
@@ -118,7 +120,7 @@ async function work(
   const secrets = reflect<Secret>(resources.secrets, inOwnNamespace(dependencies.tlsSecret));
   const configMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.packsConfigMap));
   const engineMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.enginesConfigMap));
-  countUnreviewed(reflect<StepUpApproval>(resources.stepUpApprovals, unreviewedOnly), metrics);
+  countUnreviewed(reflect<StepUpApproval>(stepUpApprovals, unreviewedOnly), metrics);
   const guarding = createGuarding({
     ...dependencies,
     configurations: gates,
@@ -182,7 +184,7 @@ async function work(
   const engineExists = (name: string) => engineConfiguration.engines.has(name);
   const policyReconciler: PolicyReconciler = new PolicyReconciler({
     policies,
-    client: client<StepUpPolicy>(resources.stepUpPolicies),
+    client: client<StepUpPolicy>(stepUpPolicies),
     kind: guarding.policyKind,
     configurations: gates,
     keeper: new ConfigurationKeeper({
@@ -202,7 +204,7 @@ async function work(
     clock,
   });
 
-  const approvalClient = client<StepUpApproval>(resources.stepUpApprovals);
+  const approvalClient = client<StepUpApproval>(stepUpApprovals);
   const targets = new TargetWatch(
     {
       rest,
@@ -225,7 +227,7 @@ async function work(
     sealing: dependencies.keyring.sealing,
     approvalClient,
     targets,
-    decisionClient: client<StepUpDecision>(resources.stepUpDecisions),
+    decisionClient: client<StepUpDecision>(stepUpDecisions),
     onAbstained: (approval) => approvalReconciler.enqueue(approval),
     metrics,
   });
@@ -242,7 +244,7 @@ async function work(
     configMaps,
     configMap: { namespace: own.namespace, name: dependencies.packsConfigMap },
     policies,
-    client: client<StepUpPolicy>(resources.stepUpPolicies),
+    client: client<StepUpPolicy>(stepUpPolicies),
     events,
     tampering,
     log,

@@ -1,7 +1,9 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What must go before the pods do: a webhook configuration without a webhook behind it refuses everything it governs.
+
 import type { StepUpPolicy } from '../api/kinds.ts';
+import { stepUpPolicies } from '../api/own-resources.ts';
 import { isConflict, isNotFound } from '../kube/http/api-error.ts';
 import type { RestClient } from '../kube/http/rest.ts';
 import type { Lease } from '../kube/objects/lease.ts';
@@ -141,7 +143,7 @@ async function removeAll<T extends KubeObject>(
 }
 
 async function removePacks(rest: RestClient, log: Log, signal: AbortSignal): Promise<void> {
-  const policies = new ResourceClient<StepUpPolicy>(rest, resources.stepUpPolicies);
+  const policies = new ResourceClient<StepUpPolicy>(rest, stepUpPolicies);
   try {
     const { items } = await policies.list({ labelSelector: packLabel, signal });
     for (const { kind, metadata } of items) {

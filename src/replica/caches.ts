@@ -2,17 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The copies that every replica keeps: all policies, live approvals, all decisions, and the labels of namespaces.
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../api/kinds.ts';
-import { targetLabel } from '../domain/change/attempt.ts';
+import { stepUpApprovals, stepUpDecisions, stepUpPolicies } from '../api/own-resources.ts';
 import { ends } from '../domain/model/approval.ts';
+import { targetLabel } from '../domain/model/labels.ts';
 import type { RestClient } from '../kube/http/rest.ts';
 import type { KubeObject } from '../kube/objects/objects.ts';
 import { ResourceClient } from '../kube/objects/resource-client.ts';
-import {
-  namespaces as namespaceResource,
-  stepUpApprovals,
-  stepUpDecisions,
-  stepUpPolicies,
-} from '../kube/objects/resources.ts';
+import { namespaces as namespaceResource } from '../kube/objects/resources.ts';
 import { Reflector } from '../kube/watch/reflector.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { delayedSource } from './delayed-source.ts';

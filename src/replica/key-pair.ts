@@ -4,7 +4,6 @@
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
 import type { KubeObject } from '../kube/objects/objects.ts';
 import { certificatesIn } from '../lib/certificate-chain.ts';
-import type { KeyPair } from '../webhook/http/server.ts';
 
 export interface TlsSecret extends KubeObject {
   readonly type?: string;
@@ -37,4 +36,10 @@ export function loadPair(secret: TlsSecret | undefined): LoadedPair | string {
   } catch {
     return 'tls.crt or tls.key is not PEM';
   }
+}
+
+export interface KeyPair {
+  /** PEM, with intermediates. */
+  readonly cert: string;
+  readonly key: string;
 }

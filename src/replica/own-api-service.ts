@@ -3,6 +3,7 @@
 // Whether the API server itself answers for our kinds. Whoever registers an APIService for our group and version answers
 // every read and write of approvals in its stead, the gate's own among them.
 
+import { ownApiServiceName } from '../domain/model/labels.ts';
 import type { KubeObject } from '../kube/objects/objects.ts';
 import type { Clock } from '../kube/time/clock.ts';
 import { type ListWatch, Reflector } from '../kube/watch/reflector.ts';
@@ -10,9 +11,6 @@ import { type ListWatch, Reflector } from '../kube/watch/reflector.ts';
 interface APIService extends KubeObject {
   readonly spec?: { readonly service?: { readonly namespace?: string; readonly name?: string } | null };
 }
-
-/** `<version>.<group>`: the name that the aggregator gives it. */
-export const ownApiServiceName = 'v1alpha1.stepup.dev';
 
 export interface OwnGroup {
   /** Why our kinds are not to be believed, in a sentence; undefined when they are. */

@@ -2,15 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the API server is told to trust when it calls us: the bundles of authorities in our webhook configurations.
 import type { X509Certificate } from 'node:crypto';
+import { configurationPrefix, managedLabel } from '../domain/model/labels.ts';
 import type { KubeObject } from '../kube/objects/objects.ts';
 import type { Clock } from '../kube/time/clock.ts';
 import { type ListWatch, Reflector } from '../kube/watch/reflector.ts';
 import { certificatesIn } from '../lib/certificate-chain.ts';
-
-/** Every webhook configuration that is ours carries it, with the value true. */
-export const managedLabel = 'stepup.dev/managed';
-/** And its name begins so: the guard keeps service accounts from making one of such a name, while anybody may use the label. */
-export const configurationPrefix = 'stepup-';
 
 export interface CallingConfiguration extends KubeObject {
   readonly webhooks?: readonly {

@@ -7,8 +7,7 @@ import type { Clock } from '../kube/time/clock.ts';
 import { type ListWatch, Reflector } from '../kube/watch/reflector.ts';
 import { authorityOf, isValidAt, serves } from '../lib/certificate-chain.ts';
 import { errorFields, type Log } from '../observe/log.ts';
-import type { KeyPair } from '../webhook/http/server.ts';
-import { type LoadedPair, loadPair, type TlsSecret } from './key-pair.ts';
+import { type KeyPair, type LoadedPair, loadPair, type TlsSecret } from './key-pair.ts';
 import type { RegisteredBundle, RegisteredBundles } from './registered-bundles.ts';
 
 export interface ServingCertificateOptions {

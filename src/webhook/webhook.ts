@@ -2,8 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Puts the webhook together: the one thing that the composition root calls.
 import { X509Certificate } from 'node:crypto';
+import type { Registry } from 'prom-client';
 import type { StepUpApproval } from '../api/kinds.ts';
+import type { Sealing } from '../api/sealing.ts';
+import type { RestClient } from '../kube/http/rest.ts';
+import { ResourceClient } from '../kube/objects/resource-client.ts';
+import type { Clock } from '../kube/time/clock.ts';
+import type { Audit } from '../observe/audit.ts';
+import type { Log } from '../observe/log.ts';
 import { WebhookMetrics } from '../observe/webhook-metrics.ts';
+import type { KeyPair } from '../replica/key-pair.ts';
 import { Verifications } from './after-answer/content-verifier.ts';
 import { Filings } from './after-answer/filing.ts';
 import { Observations } from './after-answer/observations.ts';
@@ -15,10 +23,12 @@ import { RequesterLimit } from './gate/requester-limit.ts';
 import { Consumption } from './gate/reserve.ts';
 import { FirstTries } from './gate/suspected-policies.ts';
 import { UseMemory } from './gate/use-memory.ts';
-import { type KeyPair, WebhookServer } from './http/server.ts';
-import type { WebhookDependencies } from './reads/dependencies.ts';
+import { WebhookServer } from './http/server.ts';
+import { AccountOwners } from './reads/account-owners.ts';
+import type { Caches, Clients } from './reads/dependencies.ts';
 import { LiveViews } from './reads/live-view.ts';
 import { Policies } from './reads/policies.ts';
+import { Mutators } from './stamp/foreign-mutators.ts';
 import { Powers } from './stamp/power-reader.ts';
 import { Rights } from './stamp/rights.ts';
 import { Stamper } from './stamp/stamp-handler.ts';
@@ -40,12 +50,12 @@ export interface Webhook {
 const filingsCloseMs = 5_000;
 
 export function createWebhook(dependencies: WebhookDependencies): Webhook {
-  const { caches, clients, rest, own, keysSecret, clock, log, audit, registry, previewKey, sealing, mutators } =
+  const { caches, clients, rest, own, keysSecret, clock, log, audit, registry, previewKey, sealing, trustedMutators } =
     dependencies;
   const metrics = new WebhookMetrics(registry);
   const policies = new Policies(caches.policies, clients.policies, clock);
-  const rights = new Rights({ rest, log });
-  const filings = new Filings({ approvals: clients.approvals, rights, own, previewKey, sealing, clock, log, metrics });
+  const owners = new AccountOwners(rest);
+  const filings = new Filings({ approvals: clients.approvals, owners, own, previewKey, sealing, clock, log, metrics });
   const verifications = new Verifications({
     approvals: clients.approvals,
     ownNamespace: own.namespace,
@@ -99,10 +109,15 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     policies,
     rest,
     approvals: clients.approvals,
-    rights,
+    rights: new Rights({ rest, log }),
+    owners,
     powers: new Powers(rest, { namespace: own.namespace, keysSecret }, clock),
     sealing,
-    mutators,
+    mutators: new Mutators({
+      client: (resource) => new ResourceClient(rest, resource),
+      service: { namespace: own.namespace, name: own.service },
+      trusted: trustedMutators,
+    }),
     ownNamespace: own.namespace,
     clock,
     log,
@@ -137,4 +152,25 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
       cancel();
     },
   };
+}
+
+export interface WebhookDependencies {
+  readonly caches: Caches;
+  readonly clients: Clients;
+  /** For targets whose review does not carry them: the parent of a scale, the pod of an eviction. */
+  readonly rest: Pick<RestClient, 'request' | 'stream'>;
+  /** Our own identity, as SelfSubjectReview tells it, the namespace we run in, and the Service that leads to us. */
+  readonly own: { readonly username: string; readonly namespace: string; readonly service: string };
+  /** The keys that votes and releases are sealed with. */
+  readonly sealing: Sealing;
+  /** The Secret in our namespace that keeps the keys of seals. */
+  readonly keysSecret: string;
+  /** Names of configurations and policies that may change approvals and decisions. */
+  readonly trustedMutators: readonly string[];
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly audit: Audit;
+  readonly registry: Registry;
+  /** Keys the hashes that stand for secret values in previews. */
+  readonly previewKey: Uint8Array;
 }

@@ -81,7 +81,11 @@ describe('repository', () => {
     const lost = texts
       .filter((path) => /^(src|test|scripts|demo)\/.*\.ts$/.test(path))
       .flatMap((path) =>
-        [...textOf(path).matchAll(/\b(?:[\w-]+\/)*[\w-]+\.md\b|\b(?:src|test|scripts|demo)(?:\/[\w-]+)+(?:\.[\w-]+)*\.ts\b/g)]
+        [
+          ...textOf(path).matchAll(
+            /\b(?:[\w-]+\/)*[\w-]+\.md\b|\b(?:src|test|scripts|demo)(?:\/[\w-]+)+(?:\.[\w-]+)*\.ts\b/g,
+          ),
+        ]
           .map(([named]) => named)
           .filter((named) => !files.some((file) => file === named || file.endsWith(`/${named}`)))
           .map((named) => `${path}: ${named}`),

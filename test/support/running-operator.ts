@@ -1,8 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The operator in this process, against a real control plane, in a namespace of its own.
+
 import { Registry } from 'prom-client';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../src/api/kinds.ts';
+import { stepUpApprovals, stepUpDecisions, stepUpPolicies } from '../../src/api/own-resources.ts';
 import type { RestClient } from '../../src/kube/http/rest.ts';
 import { EventRecorder } from '../../src/kube/objects/events.ts';
 import type { KubeObject } from '../../src/kube/objects/objects.ts';
@@ -30,16 +32,16 @@ export function startOperator(rest: RestClient, options: Partial<OperatorDepende
   };
   const log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
   const client = <T extends KubeObject>(resource: (typeof resources)['pods']) => new ResourceClient<T>(rest, resource);
-  const policies = new Reflector<StepUpPolicy>({ source: client(resources.stepUpPolicies) });
+  const policies = new Reflector<StepUpPolicy>({ source: client(stepUpPolicies) });
   const approvals = new Reflector<StepUpApproval, 'target'>({
-    source: client(resources.stepUpApprovals),
+    source: client(stepUpApprovals),
     fieldSelector: ['Consumed', 'Denied', 'TimedOut', 'Expired', 'Withdrawn', 'Revoked', 'Superseded']
       .map((phase) => `status.phase!=${phase}`)
       .join(','),
     indexBy: { target: ({ metadata }) => [metadata.labels?.['stepup.dev/target'] ?? ''] },
   });
   const decisions = new Reflector<StepUpDecision, 'approval'>({
-    source: client(resources.stepUpDecisions),
+    source: client(stepUpDecisions),
     indexBy: { approval: ({ metadata, spec }) => [`${metadata.namespace}/${spec.approval.name}`] },
   });
   // Decisions are written past admission here, so every one counts as if it were sealed.

@@ -5,8 +5,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { StepUpApproval, StepUpDecision } from '../../src/api/kinds.ts';
 import { CurrentSealing } from '../../src/api/sealing.ts';
 import type { Approval, Decision } from '../../src/domain/model/approval.ts';
+import type { Seals } from '../../src/domain/model/seal-check.ts';
 import { type KeptKey, Keyring } from '../../src/domain/seals/keyring.ts';
-import type { Seals } from '../../src/domain/seals/seal.ts';
 
 export function keptKey(createdAt = new Date('2026-01-01T00:00:00Z')): KeptKey {
   const { privateKey } = generateKeyPairSync('ed25519');

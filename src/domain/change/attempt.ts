@@ -6,8 +6,8 @@ import { digestOf } from '../../lib/digest.ts';
 import { once } from '../../lib/lazy.ts';
 import type { ApprovalAction, ApprovalSpec } from '../model/approval.ts';
 import type { AdmissionRequest, Requester } from '../model/request.ts';
+import type { Change } from './change.ts';
 import { type DigestVersion, digestVersion } from './change-digest.ts';
-import type { Change } from './change-of.ts';
 import { nameOf } from './normalise.ts';
 
 export interface Attempt {
@@ -78,8 +78,6 @@ export function targetKeyOf(of: {
   const { operation, group = '', resource, subresource = '', namespace = '', name } = of.action;
   return digestOf([of.requester.username, operation, group, resource, subresource, namespace, name]);
 }
-
-export const targetLabel = 'stepup.dev/target';
 
 /** The target key as a label's value: label values have at most 63 characters, so the hash is cut, never trusted. */
 export function targetLabelValue(key: string): string {

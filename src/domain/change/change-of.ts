@@ -2,42 +2,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a request changes: is it privileged, what is its digest, and on which state of the target can it succeed.
 
-import { type Json, type JsonObject, textAt, valueAt, without } from '../../lib/json.ts';
+import { type Json, textAt, valueAt, without } from '../../lib/json.ts';
 import type { CoverageRow } from '../coverage/coverage.ts';
-import type { Base, Effect } from '../model/approval.ts';
-import type { AdmissionRequest, Operation } from '../model/request.ts';
-import { type ChangeDigests, changeDigests } from './change-digest.ts';
+import type { AdmissionRequest } from '../model/request.ts';
+import type { Change, ChangeContext, Harmless } from './change.ts';
+import { changeDigests } from './change-digest.ts';
 import { partOf } from './content.ts';
-import { type Deletion, deletion, isDeletionByUpdate } from './deletion.ts';
+import { deletion, isDeletionByUpdate } from './deletion.ts';
 import { isEviction } from './eviction.ts';
 import { isMisleadingApply, lastApplied } from './last-applied.ts';
 import { normalisedCreation } from './normalise.ts';
 import { scaleChange } from './scale.ts';
 import { isTokenSecret, tokenOwners } from './token-secret.ts';
 import { labelChange, updateOfFields, updateOfObject } from './update.ts';
-
-/** A privileged change, described so that another try of the same change describes itself the same. */
-export interface Change extends ChangeDigests {
-  /** What the change amounts to: an eviction is the DELETE of its pod. */
-  readonly operation: Operation;
-  readonly subresource: string;
-  readonly fields?: readonly string[];
-  readonly deletion?: Deletion;
-  readonly objectUID?: string;
-  readonly oldResourceVersion?: string;
-  readonly base: Base;
-  readonly effect?: Effect | undefined;
-}
-
-/** Why a governed request is let through unspent. */
-export type Harmless = 'NoChange' | 'OutsideFields' | 'AlreadyDeleting';
-
-export interface ChangeContext {
-  /** Read live where the review does not carry it: the pod of an eviction, the parent of a scale. */
-  readonly live?: JsonObject;
-  /** Label keys by which the policies that share a namespace's approval select it. */
-  readonly selectorKeys: readonly string[];
-}
 
 /** What the request does in the light of one coverage row. */
 export function changeOf(row: CoverageRow, request: AdmissionRequest, context: ChangeContext): Change | Harmless {

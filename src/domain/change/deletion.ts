@@ -5,17 +5,9 @@
 import { type Json, type JsonObject, sameJson, textAt, valueAt } from '../../lib/json.ts';
 import type { Effect } from '../model/approval.ts';
 import type { AdmissionRequest } from '../model/request.ts';
+import type { Change, Harmless } from './change.ts';
 import { changeDigests } from './change-digest.ts';
-import type { Change, Harmless } from './change-of.ts';
 import { effectOf } from './content.ts';
-
-/** How an object is ended. */
-export interface Deletion {
-  /** What becomes of the dependents. */
-  readonly propagation: string;
-  /** Without the grace period. */
-  readonly immediate: boolean;
-}
 
 /** The end of an object: by DELETE, by eviction, or by an update that amounts to one. */
 export function deletion(

@@ -8,7 +8,8 @@ import type { Policy } from '../model/policy.ts';
 import type { DeniedReason } from '../model/reason.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 import { type Attempt, attemptOf } from './attempt.ts';
-import { type ChangeContext, changeOf, type Harmless } from './change-of.ts';
+import type { ChangeContext, Harmless } from './change.ts';
+import { changeOf } from './change-of.ts';
 import { isTokenTooLong } from './token-lifetime.ts';
 
 /** What a request is under a policy, before any approval is looked at. */

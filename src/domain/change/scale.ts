@@ -6,8 +6,8 @@ import { type JsonObject, textAt, valueAt } from '../../lib/json.ts';
 import type { Content } from '../model/approval.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 import { generationOf } from './base.ts';
+import type { Change, Harmless } from './change.ts';
 import { changeDigests } from './change-digest.ts';
-import type { Change, Harmless } from './change-of.ts';
 import { differs, effectOf, partOf } from './content.ts';
 import { isOnlyPlaceOf, scalesInPlace } from './replicas-path.ts';
 

@@ -16,8 +16,8 @@ import { once } from '../../lib/lazy.ts';
 import type { Content } from '../model/approval.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 import { settledBy } from './base.ts';
+import type { Change, Harmless } from './change.ts';
 import { changeDigests } from './change-digest.ts';
-import type { Change, Harmless } from './change-of.ts';
 import { partOf } from './content.ts';
 import { approvalPlain, isApprovalOfCertificate, ofControllers } from './normalise.ts';
 

@@ -4,8 +4,8 @@
 
 import { digestOf } from '../../lib/digest.ts';
 import { type Attempt, approvalNameOf, targetKeyOf } from '../change/attempt.ts';
+import type { ChangeContext } from '../change/change.ts';
 import { namesChange, versionOf } from '../change/change-digest.ts';
-import type { ChangeContext } from '../change/change-of.ts';
 import { hasRoomForUse, isSameBase, isUseOf, openUseOf, provesLoss } from '../lifecycle/reservation.ts';
 import { type Approval, byAge, isEnded, usesOf, type Decision as Word } from '../model/approval.ts';
 import { type Life, lifeOf } from '../model/deadlines.ts';
@@ -13,7 +13,8 @@ import type { Labels } from '../model/label-selector.ts';
 import { grantOf, type Policy } from '../model/policy.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 import { isStampedAfter } from '../votes/creation-vote.ts';
-import { type Tally, tally } from '../votes/tally.ts';
+import { tally } from '../votes/tally.ts';
+import type { Tally } from '../votes/vote.ts';
 
 /** Approvals and decisions on one target, as they were seen; live when read after the request arrived. */
 export interface View {

@@ -7,11 +7,11 @@ import { visibleLine } from '../../lib/visible-text.ts';
 import { targetKeyOf } from '../change/attempt.ts';
 import { isFiledByUs, isSeenByUs } from '../lifecycle/content-verified.ts';
 import { isFirstTime, type PastUse, pastUses } from '../lifecycle/history.ts';
-import type { Seen } from '../lifecycle/settle.ts';
 import { hasTargetChanged } from '../lifecycle/target-drift.ts';
 import { type Approval, type ApprovalAction, type Decision, isEnded, type SeenDecision } from '../model/approval.ts';
 import { lifeOf } from '../model/deadlines.ts';
 import type { Policy } from '../model/policy.ts';
+import type { Seen } from '../model/seen.ts';
 import { serviceAccountOf } from '../model/subject.ts';
 import { tally } from '../votes/tally.ts';
 

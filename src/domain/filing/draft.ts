@@ -6,11 +6,10 @@ import type { Attempt } from '../change/attempt.ts';
 import { digestVersion } from '../change/change-digest.ts';
 import { statedOn } from '../change/describe.ts';
 import { askedOnOf } from '../lifecycle/target-drift.ts';
-import type { ApprovalSpec } from '../model/approval.ts';
+import type { ApprovalSpec, Preview } from '../model/approval.ts';
 import { recordedOwners } from '../model/owners.ts';
 import { grantOf, type Policy } from '../model/policy.ts';
 import type { AdmissionRequest } from '../model/request.ts';
-import type { Preview } from './preview.ts';
 
 /** The spec to file for an attempt; stamped as made by us because a request was denied. */
 export function draftOf(

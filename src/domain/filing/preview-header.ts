@@ -4,7 +4,7 @@
 
 import { visibleLine } from '../../lib/visible-text.ts';
 import type { Attempt } from '../change/attempt.ts';
-import type { Deletion } from '../change/deletion.ts';
+import type { Deletion } from '../change/change.ts';
 import { actionWords } from '../decision/message.ts';
 import { historyLine, type PastUse } from '../lifecycle/history.ts';
 import type { Policy } from '../model/policy.ts';

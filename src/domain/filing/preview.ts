@@ -8,6 +8,7 @@ import { isObject, type Json, type JsonObject, sameJson, textAt, without } from 
 import { visibleLines } from '../../lib/visible-text.ts';
 import { partOf } from '../change/content.ts';
 import { lastApplied } from '../change/last-applied.ts';
+import type { Preview } from '../model/approval.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 
 /** Bytes of a diff that are kept. */
@@ -16,11 +17,6 @@ export const mostPreviewBytes = 32 * 1024;
 /** Changed lines up to which a diff is searched for: the search is quadratic in them, and whoever is gated chooses them
  *  (8,000 changed lines held the process for 10 s). */
 const mostChangedLines = 500;
-
-export interface Preview {
-  readonly diff: string;
-  readonly truncated: boolean;
-}
 
 /**
  * The header and below it the difference a request makes. Values of Secrets appear as HMAC-SHA-256 under the key, so

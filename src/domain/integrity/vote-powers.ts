@@ -3,9 +3,8 @@
 // What a requester may be able to do that would make somebody's vote its own: act as them, make credentials of its own, or
 // put something in front of admission. The API server is asked about each when the vote is made.
 import type { Stamp } from '../model/approval.ts';
-import type { Policy } from '../model/policy.ts';
+import { type Policy, requirementsOf } from '../model/policy.ts';
 import { serviceAccountOf } from '../model/subject.ts';
-import { requirementsOf } from '../votes/eligibility.ts';
 
 /** One right, as a SubjectAccessReview names it. */
 export interface Power {

@@ -13,7 +13,7 @@ import type { Life } from '../model/deadlines.ts';
 import { serviceAccountOf } from '../model/subject.ts';
 import { reviewOf, votesText } from '../votes/break-glass.ts';
 import { exposedCondition } from '../votes/exposure.ts';
-import type { Tally } from '../votes/tally.ts';
+import type { Tally } from '../votes/vote.ts';
 import { contentCondition, isSeenByUs } from './content-verified.ts';
 import { tamperedCondition } from './tampered-condition.ts';
 

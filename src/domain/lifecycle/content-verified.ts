@@ -4,9 +4,9 @@
 
 import { type Attempt, targetKeyOf } from '../change/attempt.ts';
 import { namesChange } from '../change/change-digest.ts';
-import type { Preview } from '../filing/preview.ts';
-import type { Approval, ApprovalStatus, Condition } from '../model/approval.ts';
-import { previewStatement, type Seals } from '../seals/seal.ts';
+import type { Approval, ApprovalStatus, Condition, Preview } from '../model/approval.ts';
+import type { Seals } from '../model/seal-check.ts';
+import { previewStatement } from '../seals/seal.ts';
 
 const type = 'ContentVerified';
 

@@ -14,13 +14,15 @@ import {
 } from '../model/approval.ts';
 import { after, type Life, lifeOf, requestCapSeconds } from '../model/deadlines.ts';
 import { grantOf, type Policy } from '../model/policy.ts';
+import type { Seen } from '../model/seen.ts';
 import { isUnreviewed, keptFrom, reviewCondition, reviewedStatus } from '../votes/break-glass.ts';
 import { withAbstentions } from '../votes/engine-vote.ts';
-import { type Tally, tally } from '../votes/tally.ts';
+import { tally } from '../votes/tally.ts';
+import type { Tally } from '../votes/vote.ts';
 import { type Outcome, statusOf, summaryOf } from './approval-status.ts';
 import { isFiledByUs } from './content-verified.ts';
 import { openUseOf } from './reservation.ts';
-import { type Seen, settle } from './settle.ts';
+import { settle } from './settle.ts';
 import { tamperedEvent } from './tampered-condition.ts';
 
 export interface Situation {

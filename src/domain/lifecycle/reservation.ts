@@ -9,7 +9,7 @@ import { type DigestVersion, isKnownVersion, versionOf, versionOfUse } from '../
 import { showsEffect } from '../change/content.ts';
 import { type Approval, type ApprovalStatus, type Base, type Release, type Use, usesOf } from '../model/approval.ts';
 import type { Life } from '../model/deadlines.ts';
-import type { Tally } from '../votes/tally.ts';
+import type { Tally } from '../votes/vote.ts';
 
 /** The schema's bound on uses and releases; an approval that has reached it serves no more. */
 const mostUses = 16;

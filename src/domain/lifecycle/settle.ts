@@ -6,14 +6,7 @@ import { type JsonObject, textAt } from '../../lib/json.ts';
 import { generationOf } from '../change/base.ts';
 import { showsEffect } from '../change/content.ts';
 import type { Use } from '../model/approval.ts';
-
-/** What was seen of a reservation's target. */
-export type Seen =
-  /** Its kind may not be read, or it has not been looked at yet. */
-  | { readonly kind: 'Nothing' }
-  | { readonly kind: 'Absent' }
-  /** isNext: nothing lies between the state that was reserved on and this one. */
-  | { readonly kind: 'State'; readonly object: JsonObject; readonly isNext: boolean };
+import type { Seen } from '../model/seen.ts';
 
 export type Settlement =
   /** The effect is there. */

@@ -4,10 +4,10 @@
 
 import { textAt } from '../../lib/json.ts';
 import { generationOf } from '../change/base.ts';
-import type { Change } from '../change/change-of.ts';
+import type { Change } from '../change/change.ts';
 import type { Approval, AskedOn } from '../model/approval.ts';
 import type { AdmissionRequest } from '../model/request.ts';
-import type { Seen } from './settle.ts';
+import type { Seen } from '../model/seen.ts';
 
 /**
  * The state of the target that a request starts from; undefined where there is none to look at again: what is created,

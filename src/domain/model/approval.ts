@@ -1,9 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // StepUpApproval and StepUpDecision as the domain reads them: the API objects, narrowed to what decisions hang on.
-
-import type { SealCheck } from '../seals/seal.ts';
 import type { Operation } from './request.ts';
+import type { SealCheck } from './seal-check.ts';
 
 export interface Approval {
   readonly metadata: {
@@ -253,4 +252,9 @@ export function byAge(a: Pick<Approval, 'metadata'>, b: Pick<Approval, 'metadata
 export function isEnded(approval: Pick<Approval, 'status'>): boolean {
   const phase = approval.status?.phase;
   return phase !== undefined && ends.some((end) => end === phase);
+}
+
+export interface Preview {
+  readonly diff: string;
+  readonly truncated: boolean;
 }

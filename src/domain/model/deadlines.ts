@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The instants of an approval's life, computed from votes and policy and never believed from its status.
 
-import type { Tally } from '../votes/tally.ts';
 import type { Approval } from './approval.ts';
 import { grantOf, type Policy, requestRulesOf } from './policy.ts';
 
@@ -20,9 +19,10 @@ export interface Life {
   readonly readmittedUntil?: Date;
 }
 
-export function lifeOf(approval: Approval, tally: Tally, policy: Policy): Life {
+/** votes: the instant at which they sufficed, absent while one is missing. */
+export function lifeOf(approval: Approval, votes: { readonly approvedAt?: Date }, policy: Policy): Life {
   const pendingUntil = after(new Date(approval.metadata.creationTimestamp), requestRulesOf(policy).pendingTTLSeconds);
-  const { approvedAt } = tally;
+  const { approvedAt } = votes;
   if (approvedAt === undefined || approvedAt > pendingUntil) return { pendingUntil };
   const ttlSeconds = Math.min(grantOf(policy).ttlSeconds, approval.spec.ttlSeconds ?? Number.POSITIVE_INFINITY);
   const usableUntil = after(approvedAt, ttlSeconds);

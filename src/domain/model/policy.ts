@@ -117,3 +117,7 @@ export function isReady(policy: Policy): boolean {
       condition.observedGeneration === policy.metadata.generation,
   );
 }
+
+export function requirementsOf(policy: Policy): readonly Requirement[] {
+  return policy.spec.approval.require ?? [];
+}

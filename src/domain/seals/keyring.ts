@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The keys that stepup seals with: Ed25519 (RFC 8032), several at a time, so that one may replace another.
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
-import type { SealCheck, Seals } from './seal.ts';
+import type { SealCheck, Seals } from '../model/seal-check.ts';
 
 /** A key as it is kept. */
 export interface KeptKey {

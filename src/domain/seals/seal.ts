@@ -15,26 +15,7 @@ import {
   type Use,
   usesOf,
 } from '../model/approval.ts';
-
-/** What looking at a seal found. Only Sealed counts. */
-export type SealCheck = 'Sealed' | 'Missing' | 'Broken' | 'UnknownKey';
-
-/** Makes seals and looks at them. */
-export interface Seals {
-  sign(statement: string): string;
-  check(statement: string, seal: string | undefined): SealCheck;
-}
-
-const sentences: Readonly<Record<Exclude<SealCheck, 'Sealed'>, string>> = {
-  Missing: 'it bears no seal of stepup',
-  Broken: 'its seal does not fit what it says',
-  UnknownKey: 'its seal is by a key that stepup does not have',
-};
-
-/** Why what bears this seal does not count; undefined when it does. */
-export function objectionToSeal(check: SealCheck): string | undefined {
-  return check === 'Sealed' ? undefined : sentences[check];
-}
+import type { Seals } from '../model/seal-check.ts';
 
 /** A decision with all it says, bound to the approval's UID by what it says. */
 export function decisionStatement(namespace: string, spec: Decision['spec']): string {

@@ -3,20 +3,22 @@
 // What admission writes on approvals and decisions that people create, and what it refuses to let in.
 
 import { isObject, type Json, type JsonObject, textAt, valueAt } from '../../lib/json.ts';
-import { isNameOfAttempt, targetLabel, targetLabelOf } from '../change/attempt.ts';
+import { isNameOfAttempt, targetLabelOf } from '../change/attempt.ts';
 import { digestVersion, isKnownVersion, previousDigestVersion } from '../change/change-digest.ts';
-import type { Seen } from '../lifecycle/settle.ts';
 import { hasTargetChanged } from '../lifecycle/target-drift.ts';
 import { type Approval, type ApprovalAction, type Decision, isEnded, type Verdict } from '../model/approval.ts';
 import { after } from '../model/deadlines.ts';
+import { approvalLabel, targetLabel } from '../model/labels.ts';
 import { ownedBy } from '../model/owners.ts';
 import { grantOf, type Policy, requestRulesOf } from '../model/policy.ts';
 import { deniedReasons } from '../model/reason.ts';
 import type { Operation, Requester } from '../model/request.ts';
+import type { Seen } from '../model/seen.ts';
 import { exposedTo, requesterOf, stampOf, unabridged } from '../model/stamp.ts';
 import { objectionTo } from '../votes/eligibility.ts';
 import { objectionToExposure } from '../votes/exposure.ts';
-import { type Tally, tally } from '../votes/tally.ts';
+import { tally } from '../votes/tally.ts';
+import type { Tally } from '../votes/vote.ts';
 import type { Right } from './rbac-verb.ts';
 import { mismatchOf, type Speakers, speakersOf } from './speakers.ts';
 import { changeToStore, requesterToStore, ttlToStore } from './submitted-spec.ts';
@@ -78,8 +80,6 @@ export interface SubmittedDecision {
   /** What was seen of the approval's target just now. */
   readonly seen: Seen;
 }
-
-export const approvalLabel = 'stepup.dev/approval';
 
 const copySentence = 'this is a copy of an approval that lived elsewhere; leave status, createdBy and origin out';
 const nameSentence = 'metadata.name: such names are for the approvals of refused requests; choose another one';

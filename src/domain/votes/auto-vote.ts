@@ -3,9 +3,9 @@
 // What it takes for an approval that a policy gave by itself to stand.
 import type { Approval } from '../model/approval.ts';
 import type { Policy } from '../model/policy.ts';
-import { objectionToSeal } from '../seals/seal.ts';
+import { objectionToSeal } from '../model/seal-check.ts';
 import { isOfAnother } from './creation-vote.ts';
-import type { Tally } from './tally.ts';
+import type { Tally } from './vote.ts';
 
 /** The tally of what was approved by policy: no votes are needed, as long as the policy still says so. */
 export function tallyByPolicy(

@@ -3,20 +3,7 @@
 // Break glass: one person's word in place of all, and the review that somebody else owes it.
 import type { Approval, ApprovalStatus, Condition, Decision, SeenDecision, Stamp } from '../model/approval.ts';
 import { isSamePerson, type Person, personOf } from './same-person.ts';
-
-/** A counted word: whose, and when. */
-export interface Told {
-  readonly by: string;
-  readonly at: Date;
-  readonly reason?: string | undefined;
-}
-
-export interface Glass {
-  /** The first bypass that counts. */
-  readonly bypassed?: Told;
-  /** The review after the last one. */
-  readonly reviewed?: Told;
-}
+import type { Glass, Told } from './vote.ts';
 
 /** True when the approval was given by a bypass that nobody else has looked at yet. */
 export function isUnreviewed({ status }: Pick<Approval, 'status'>): boolean {

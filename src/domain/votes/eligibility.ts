@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may speak about an approval, and what for: the policy's side of it. What RBAC says is asked when a word is made.
 import type { Approval, ApprovalSpec, Stamp, Verdict } from '../model/approval.ts';
-import type { Policy, Requirement } from '../model/policy.ts';
+import { type Policy, requirementsOf } from '../model/policy.ts';
 import { type Identity, isGated } from '../model/subject.ts';
 import { objectionToExposure } from './exposure.ts';
 import { isApprover, namesServiceAccount } from './quorum.ts';
@@ -111,10 +111,6 @@ function isGatedByAny(who: Identity, policy: Policy, gatekeepers: readonly Polic
 
 export function identityOf(stamp: Stamp): Identity {
   return { username: stamp.username, groups: stamp.groups ?? [] };
-}
-
-export function requirementsOf(policy: Policy): readonly Requirement[] {
-  return policy.spec.approval.require ?? [];
 }
 
 /** True when some requirement of the policy names the service account as an approver: a delegate. */

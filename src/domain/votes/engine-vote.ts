@@ -4,12 +4,7 @@
 import type { Abstention, Decision, Verdict } from '../model/approval.ts';
 import { enginesOf, type Policy, type PolicySpec } from '../model/policy.ts';
 import type { Identity } from '../model/subject.ts';
-import type { Tally } from './tally.ts';
-
-/** A person or a delegate; or, with `engine`, a policy engine. */
-export interface Voter extends Identity {
-  readonly engine?: string;
-}
+import type { Tally, Voter } from './vote.ts';
 
 /** Who speaks in a decision. Of kind Engine are only those that stepup makes: what others send is stamped with another. */
 export function voterOf({ kind, engine }: Decision['spec'], decidedBy: Identity): Voter {

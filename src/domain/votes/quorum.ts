@@ -4,16 +4,9 @@
 import type { Abstention } from '../model/approval.ts';
 import type { Requirement } from '../model/policy.ts';
 import { serviceAccountOf } from '../model/subject.ts';
-import { missingEngine, type Voter } from './engine-vote.ts';
-import { isSamePerson, type Person } from './same-person.ts';
-
-export interface Vote {
-  /** Who may sit: for a delegate's vote the delegate. */
-  readonly voter: Voter;
-  /** Whose vote it is: each has one. */
-  readonly person: Person;
-  readonly at: Date;
-}
+import { missingEngine } from './engine-vote.ts';
+import { isSamePerson } from './same-person.ts';
+import type { Vote, Voter } from './vote.ts';
 
 /** abstentions: why engines have not voted, to be told with what is missing. */
 export function countVotes(

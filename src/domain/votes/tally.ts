@@ -2,36 +2,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whose votes count for what, and whether they suffice.
 import type { Approval, Decision, SeenDecision, Stamp } from '../model/approval.ts';
-import type { Policy } from '../model/policy.ts';
-import { objectionToSeal, type SealCheck } from '../seals/seal.ts';
+import { type Policy, requirementsOf } from '../model/policy.ts';
+import { objectionToSeal, type SealCheck } from '../model/seal-check.ts';
 import { tallyByPolicy } from './auto-vote.ts';
-import { bypassersOf, type Glass, objectionToReview } from './break-glass.ts';
+import { bypassersOf, objectionToReview } from './break-glass.ts';
 import { objectionToStamp } from './creation-vote.ts';
-import { identityOf, objectionTo, objectionToWord, requirementsOf } from './eligibility.ts';
+import { identityOf, objectionTo, objectionToWord } from './eligibility.ts';
 import { missingEnginesOf, objectionToEngine, voterOf } from './engine-vote.ts';
 import { exposureOf, objectionToExposure } from './exposure.ts';
-import { countVotes, cut, mostEntries, type Vote } from './quorum.ts';
+import { countVotes, cut, mostEntries } from './quorum.ts';
 import { type Person, personOf } from './same-person.ts';
-
-export interface Tally extends Glass {
-  readonly required: number;
-  readonly received: number;
-  /** One sentence naming what is missing; empty when nothing is. */
-  readonly missing: string;
-  /** The instant at which the last vote that was needed came in; absent while votes are missing. */
-  readonly approvedAt?: Date;
-  /** The voters counted, sorted. */
-  readonly voters: readonly string[];
-  /** The first word that ended the approval, if any. */
-  readonly stopped?: { readonly verdict: 'Deny' | 'Revoke' | 'Withdraw'; readonly by: string; readonly at: Date };
-  readonly decisions: readonly SeenDecision[];
-  /** Votes that count though the requester could have given them itself, each a sentence. */
-  readonly exposures: readonly string[];
-  /** What bears no seal of ours, each a sentence. */
-  readonly tampered: readonly string[];
-  /** Engines whose approval is missing. */
-  readonly missingEngines: readonly string[];
-}
+import type { Glass, Tally, Vote } from './vote.ts';
 
 /**
  * Counts the votes for an approval under the policy as it is now. `others`: all approvals on its target, read live; the

@@ -24,3 +24,7 @@ export interface KubeList<T extends KubeObject> {
   };
   readonly items: readonly T[];
 }
+
+export interface ConfigMap extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>;
+}

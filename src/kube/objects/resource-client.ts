@@ -62,9 +62,9 @@ const APPLY_PATCH = 'application/apply-patch+yaml';
 
 export class ResourceClient<T extends KubeObject> {
   readonly resource: Resource;
-  readonly #rest: RestClient;
+  readonly #rest: Pick<RestClient, 'request' | 'stream'>;
 
-  constructor(rest: RestClient, resource: Resource) {
+  constructor(rest: Pick<RestClient, 'request' | 'stream'>, resource: Resource) {
     this.#rest = rest;
     this.resource = resource;
   }

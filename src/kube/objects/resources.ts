@@ -4,15 +4,9 @@
 
 import type { Resource } from './resource.ts';
 
-const STEPUP = { group: 'stepup.dev', version: 'v1alpha1' } as const;
 const CORE = { group: '', version: 'v1' } as const;
 const RBAC = { group: 'rbac.authorization.k8s.io', version: 'v1' } as const;
 const ADMISSION = { group: 'admissionregistration.k8s.io', version: 'v1' } as const;
-
-export const stepUpPolicies = cluster(STEPUP, 'stepuppolicies', 'StepUpPolicy');
-export const stepUpApprovals = namespaced(STEPUP, 'stepupapprovals', 'StepUpApproval');
-export const stepUpDecisions = namespaced(STEPUP, 'stepupdecisions', 'StepUpDecision');
-
 export const namespaces = cluster(CORE, 'namespaces', 'Namespace');
 export const secrets = namespaced(CORE, 'secrets', 'Secret');
 export const configMaps = namespaced(CORE, 'configmaps', 'ConfigMap');
@@ -71,10 +65,10 @@ export const subjectAccessReviews = cluster(
 
 type GroupVersion = Pick<Resource, 'group' | 'version'>;
 
-function cluster(groupVersion: GroupVersion, plural: string, kind: string): Resource {
+export function cluster(groupVersion: GroupVersion, plural: string, kind: string): Resource {
   return { ...groupVersion, plural, kind, namespaced: false };
 }
 
-function namespaced(groupVersion: GroupVersion, plural: string, kind: string): Resource {
+export function namespaced(groupVersion: GroupVersion, plural: string, kind: string): Resource {
   return { ...groupVersion, plural, kind, namespaced: true };
 }

@@ -3,9 +3,9 @@
 // Webhook configurations as the API server stores them: every field is written out, so that nothing is defaulted
 // and drift is plain inequality.
 
+import { configurationPrefix, managedLabel } from '../../domain/model/labels.ts';
 import type { KubeObject, NewObject } from '../../kube/objects/objects.ts';
 import { sameJson } from '../../lib/json.ts';
-import { configurationPrefix, managedLabel } from '../../replica/registered-bundles.ts';
 import type { Form } from './object-keeper.ts';
 
 export interface WebhookConfiguration extends KubeObject {

@@ -3,14 +3,15 @@
 // Moves approvals through their phases: gathers what there is to know, asks plan, and does what it says.
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
-import { targetLabel } from '../../domain/change/attempt.ts';
 import { type Plan, plan } from '../../domain/lifecycle/plan.ts';
 import { openUseOf } from '../../domain/lifecycle/reservation.ts';
-import { type Seen, settle } from '../../domain/lifecycle/settle.ts';
+import { settle } from '../../domain/lifecycle/settle.ts';
 import { tamperedType } from '../../domain/lifecycle/tampered-condition.ts';
 import { transitionOf } from '../../domain/lifecycle/transition.ts';
 import { type Abstention, type Approval, isEnded } from '../../domain/model/approval.ts';
 import { after } from '../../domain/model/deadlines.ts';
+import { targetLabel } from '../../domain/model/labels.ts';
+import type { Seen } from '../../domain/model/seen.ts';
 import { withSealedReleases } from '../../domain/seals/seal.ts';
 import { keptFrom } from '../../domain/votes/break-glass.ts';
 import { isVotedByCreation } from '../../domain/votes/creation-vote.ts';

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Follows one object by name and offers each of its states in order, without a gap from the state it starts at.
 
-import type { Seen } from '../../domain/lifecycle/settle.ts';
+import type { Seen } from '../../domain/model/seen.ts';
 import { isGone, statusError } from '../../kube/http/api-error.ts';
 import type { KubeObject } from '../../kube/objects/objects.ts';
 import type { ObjectKey } from '../../kube/objects/resource.ts';

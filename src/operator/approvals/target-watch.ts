@@ -3,8 +3,9 @@
 // Looks at the targets of reserved approvals until it can be told what became of each admitted write.
 
 import { openUseOf } from '../../domain/lifecycle/reservation.ts';
-import { isConclusive, type Seen, type Settlement, settle } from '../../domain/lifecycle/settle.ts';
+import { isConclusive, type Settlement, settle } from '../../domain/lifecycle/settle.ts';
 import type { Approval, ApprovalAction, Use } from '../../domain/model/approval.ts';
+import type { Seen } from '../../domain/model/seen.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import type { Discovery } from '../../kube/objects/discovery.ts';
 import type { KubeObject } from '../../kube/objects/objects.ts';

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engines as the ConfigMap names them now, and events about those that cannot be used.
 import type { EventRecorder } from '../../kube/objects/events.ts';
+import type { ConfigMap } from '../../kube/objects/objects.ts';
 import type { Watched } from '../../kube/watch/watched.ts';
 import type { Log } from '../../observe/log.ts';
-import type { ConfigMap } from '../packs/pack-reconciler.ts';
 import { type Engine, readEngines } from './engine-settings.ts';
 
 export interface EngineConfigurationOptions {

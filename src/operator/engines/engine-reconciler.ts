@@ -3,7 +3,7 @@
 // Has pending approvals decided by the engines that their policies require, and records what these say as decisions.
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
-import { targetKeyOf, targetLabel, targetLabelOf } from '../../domain/change/attempt.ts';
+import { targetKeyOf, targetLabelOf } from '../../domain/change/attempt.ts';
 import {
   type Considered,
   type EngineAnswer,
@@ -11,11 +11,11 @@ import {
   engineReview,
   enginesToAsk,
 } from '../../domain/engines/engine.ts';
-import type { Seen } from '../../domain/lifecycle/settle.ts';
 import type { Abstention, Approval } from '../../domain/model/approval.ts';
+import { approvalLabel, targetLabel } from '../../domain/model/labels.ts';
 import { enginesOf } from '../../domain/model/policy.ts';
+import type { Seen } from '../../domain/model/seen.ts';
 import { withSealedDecision } from '../../domain/seals/seal.ts';
-import { approvalLabel } from '../../domain/stamping/stamping.ts';
 import type { EventRecorder } from '../../kube/objects/events.ts';
 import type { ObjectKey } from '../../kube/objects/resource.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';

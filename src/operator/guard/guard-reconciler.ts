@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the guard in place. Nothing else can: neither webhooks nor policies are called for policies and bindings.
+
+import { managedLabel } from '../../domain/model/labels.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
-import { managedLabel } from '../../replica/registered-bundles.ts';
 import type { ConfigurationKeeper } from '../admission/object-keeper.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
 import { type Guard, type GuardObject, guardNames } from './guard.ts';

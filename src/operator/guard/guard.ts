@@ -3,10 +3,10 @@
 // The guard: what gated accounts may not do to the gate, as policies that the API server evaluates by itself. Webhooks are
 // never called for webhook configurations, policies are; neither is called for policies (docs/attacks.md).
 
+import { managedLabel } from '../../domain/model/labels.ts';
 import { kubernetesControllers, serviceAccountPrefix } from '../../domain/model/subject.ts';
 import type { KubeObject } from '../../kube/objects/objects.ts';
 import { sameJson } from '../../lib/json.ts';
-import { managedLabel } from '../../replica/registered-bundles.ts';
 import { celText, celTexts } from '../admission/cel.ts';
 import type { Form, Wanted } from '../admission/object-keeper.ts';
 import { accountGuard } from './accounts.ts';

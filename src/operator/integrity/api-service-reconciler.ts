@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whoever serves our group answers for our objects: approvals that were never given, and uses that were never written.
 // Where it is not the API server itself, its registration is removed, and the API server registers itself anew.
+
+import { ownApiServiceName } from '../../domain/model/labels.ts';
 import { isConflict, isNotFound } from '../../kube/http/api-error.ts';
 import type { KubeObject } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
@@ -9,7 +11,6 @@ import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
-import { ownApiServiceName } from '../../replica/own-api-service.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
 
 export interface APIService extends KubeObject {

@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of the operator that looks after what the gate stands on: the guard, the registration of our group, our kinds, and
 // whether the API server asks at all.
+
 import type { StepUpPolicy } from '../../api/kinds.ts';
+import { stepUpPolicies } from '../../api/own-resources.ts';
+import { ownApiServiceName } from '../../domain/model/labels.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import type { EventRecorder } from '../../kube/objects/events.ts';
 import type { KubeObject } from '../../kube/objects/objects.ts';
@@ -14,7 +17,6 @@ import type { Reflector, ReflectorOptions } from '../../kube/watch/reflector.ts'
 import type { Watched } from '../../kube/watch/watched.ts';
 import type { Log } from '../../observe/log.ts';
 import type { OperatorMetrics } from '../../observe/operator-metrics.ts';
-import { ownApiServiceName } from '../../replica/own-api-service.ts';
 import { ConfigurationKeeper } from '../admission/object-keeper.ts';
 import { TamperingReporter } from '../admission/tampering-reporter.ts';
 import type { WebhookConfiguration } from '../admission/webhook-configuration.ts';
@@ -107,7 +109,7 @@ export function createGuarding(dependencies: GuardingDependencies): Guarding {
   const watchdog = createGateWatchdog(dependencies);
   return {
     tampering,
-    policyKind: new PolicyKind({ definitions, policies: new ResourceClient(rest, resources.stepUpPolicies) }),
+    policyKind: new PolicyKind({ definitions, policies: new ResourceClient(rest, stepUpPolicies) }),
     copies: [policies, bindings, ...watched],
     run: async () => {
       await Promise.all([guard.run(signal), apiService.run(signal), definition.run(signal), watchdog.run(signal)]);

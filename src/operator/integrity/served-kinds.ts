@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The first thing that a leader waits for: the API server must serve what it works on.
 
+import { stepUpApprovals, stepUpDecisions, stepUpPolicies } from '../../api/own-resources.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import { type Discovery, discover } from '../../kube/objects/discovery.ts';
-import * as resources from '../../kube/objects/resources.ts';
 import { type Clock, sleep } from '../../kube/time/clock.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 
@@ -21,7 +21,7 @@ export async function servedKinds(
   { rest, log, clock }: ServedKindsDependencies,
   signal: AbortSignal,
 ): Promise<Discovery | undefined> {
-  const own = [resources.stepUpPolicies, resources.stepUpApprovals, resources.stepUpDecisions];
+  const own = [stepUpPolicies, stepUpApprovals, stepUpDecisions];
   while (!signal.aborted) {
     try {
       const discovery = await discover(rest, signal);

@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of the operator that has the API server trust what the webhook serves, whoever issues that.
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
+import type { Clock } from '../../kube/time/clock.ts';
 import type { Watched } from '../../kube/watch/watched.ts';
+import type { Log } from '../../observe/log.ts';
 import { isManaged, stampName, type WebhookConfiguration } from '../admission/webhook-configuration.ts';
-import type { OperatorDependencies } from '../operator.ts';
 import type { StoredCertificates } from './certificate-step.ts';
 import { GivenCertificates } from './external-certificates.ts';
 import { serviceNames } from './issue.ts';
@@ -18,17 +19,22 @@ export interface CertificateSettings {
   readonly inUse: () => Omit<StoredCertificates, 'authorityKey'> | undefined;
 }
 
-export interface CertifyingParts
-  extends Pick<OperatorDependencies, 'certificates' | 'own' | 'service' | 'tlsSecret' | 'log' | 'clock'> {
+export interface CertificateParts {
+  readonly certificates: CertificateSettings;
+  readonly own: { readonly namespace: string };
+  readonly service: { readonly name: string };
+  readonly tlsSecret: string;
   readonly client: Pick<ResourceClient<Secret>, 'create' | 'replace'>;
   readonly secrets: Watched<Secret>;
   readonly gates: Watched<WebhookConfiguration>;
   readonly stamps: Watched<WebhookConfiguration>;
   /** The bundle changed: configurations must follow. */
   readonly onBundle: () => void;
+  readonly log: Log;
+  readonly clock: Clock;
 }
 
-export function createCertificates(parts: CertifyingParts): Certificates {
+export function createCertificates(parts: CertificateParts): Certificates {
   const { certificates, own, service, tlsSecret, client, secrets, gates, stamps, onBundle, log, clock } = parts;
   const { issuer, lives, inUse } = certificates;
   const ours = () => [gates, stamps].flatMap(({ objects }) => [...objects.values()].filter(isOurs));

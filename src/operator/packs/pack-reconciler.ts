@@ -4,7 +4,7 @@
 import type { StepUpPolicy } from '../../api/kinds.ts';
 import { isConflict, isInvalid, isNotFound } from '../../kube/http/api-error.ts';
 import type { EventRecorder } from '../../kube/objects/events.ts';
-import type { KubeObject } from '../../kube/objects/objects.ts';
+import type { ConfigMap, KubeObject } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
@@ -13,10 +13,6 @@ import { sameJson } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
 import { type Applied, type Pack, packChanges, packLabel, readPacks, textOf } from './pack.ts';
-
-export interface ConfigMap extends KubeObject {
-  readonly data?: Readonly<Record<string, string>>;
-}
 
 export interface PackReconcilerOptions {
   readonly configMaps: Watched<ConfigMap>;

@@ -3,12 +3,13 @@
 // Writes what a request really contains onto the approvals that others filed for it, after the answer has gone out.
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
-import { type Attempt, targetLabel, targetLabelValue } from '../../domain/change/attempt.ts';
+import { type Attempt, targetLabelValue } from '../../domain/change/attempt.ts';
 import { previewOf } from '../../domain/filing/preview.ts';
 import { previewHeader } from '../../domain/filing/preview-header.ts';
 import { showsContentOf, statusWithContent } from '../../domain/lifecycle/content-verified.ts';
 import { type PastUse, pastUses } from '../../domain/lifecycle/history.ts';
 import type { Approval } from '../../domain/model/approval.ts';
+import { targetLabel } from '../../domain/model/labels.ts';
 import type { Policy } from '../../domain/model/policy.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
 import { isConflict, isNotFound } from '../../kube/http/api-error.ts';

@@ -3,13 +3,14 @@
 // Files the approval that a refused request asks for, after the answer has gone out.
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
-import { type Attempt, targetLabel, targetLabelValue } from '../../domain/change/attempt.ts';
+import { type Attempt, targetLabelValue } from '../../domain/change/attempt.ts';
 import { statedOn } from '../../domain/change/describe.ts';
 import { draftOf } from '../../domain/filing/draft.ts';
 import { previewOf } from '../../domain/filing/preview.ts';
 import { previewHeader } from '../../domain/filing/preview-header.ts';
 import { pastUses } from '../../domain/lifecycle/history.ts';
 import type { Approval, ApprovalSpec } from '../../domain/model/approval.ts';
+import { targetLabel } from '../../domain/model/labels.ts';
 import type { Policy } from '../../domain/model/policy.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
 import { withSealedCreation } from '../../domain/seals/seal.ts';
@@ -19,11 +20,11 @@ import { backoffMs } from '../../kube/time/backoff.ts';
 import { type Clock, sleep } from '../../kube/time/clock.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
-import type { Rights } from '../stamp/rights.ts';
+import type { AccountOwners } from '../reads/account-owners.ts';
 
 export interface FilingDependencies {
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'create'>;
-  readonly rights: Pick<Rights, 'ownersOf'>;
+  readonly owners: Pick<AccountOwners, 'of'>;
   readonly own: { readonly username: string; readonly namespace: string };
   readonly previewKey: Uint8Array;
   readonly sealing: Sealing;
@@ -149,7 +150,7 @@ export class Filings {
   /** Where they cannot be read it is filed without: whoever votes is held against the account itself. */
   async #ownersOf({ requester }: Attempt): Promise<readonly string[]> {
     try {
-      return await this.#dependencies.rights.ownersOf(requester.username, { deadlineMs: ownersDeadlineMs });
+      return await this.#dependencies.owners.of(requester.username, { deadlineMs: ownersDeadlineMs });
     } catch (error) {
       this.#dependencies.log.warn({ requester: requester.username, ...errorFields(error) }, 'reading owners failed');
       return [];

@@ -3,9 +3,10 @@
 // Makes the approvals that a policy gives by itself: created with their use, so that one write records and reserves.
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
-import { targetLabel, targetLabelValue } from '../../domain/change/attempt.ts';
+import { targetLabelValue } from '../../domain/change/attempt.ts';
 import type { AutoApproval } from '../../domain/decision/decide.ts';
 import type { Approval } from '../../domain/model/approval.ts';
+import { targetLabel } from '../../domain/model/labels.ts';
 import type { Policy } from '../../domain/model/policy.ts';
 import { withSealedCreation } from '../../domain/seals/seal.ts';
 import { isAlreadyExists, isUncertain } from '../../kube/http/api-error.ts';
@@ -14,7 +15,7 @@ import type { Clock } from '../../kube/time/clock.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
 import { isNoRoom, specToFile } from '../after-answer/filing.ts';
 import type { AutoRate } from './auto-rate.ts';
-import type { Governed, Limit } from './reserve.ts';
+import type { Governed, Limit } from './governed.ts';
 
 export interface AutoApprovalsDependencies {
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'create'>;

@@ -24,9 +24,10 @@ import type { Caches } from '../reads/dependencies.ts';
 import { type LiveTarget, needsLiveTarget, readLiveTarget } from '../reads/live-target.ts';
 import { pendingOf } from '../reads/pending-count.ts';
 import type { Policies } from '../reads/policies.ts';
+import type { Governed } from './governed.ts';
 import { answerOf, lookedOn, type Refused, type Verdict } from './outcome.ts';
 import type { RequesterLimit } from './requester-limit.ts';
-import type { Consumption, Governed } from './reserve.ts';
+import type { Consumption } from './reserve.ts';
 
 export interface GateDependencies {
   readonly caches: Caches;

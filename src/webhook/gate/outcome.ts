@@ -3,7 +3,7 @@
 // What the gate came to, and how the API server and the requester are told.
 import type { Answer } from '../../api/admission-review.ts';
 import type { Attempt } from '../../domain/change/attempt.ts';
-import type { Harmless } from '../../domain/change/change-of.ts';
+import type { Harmless } from '../../domain/change/change.ts';
 import type { Denial } from '../../domain/decision/decide.ts';
 import {
   denialDetails,

@@ -6,13 +6,11 @@ import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Reader } from '../../api/sealed-reader.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { type Attempt, targetLabelValue } from '../../domain/change/attempt.ts';
-import type { ChangeContext } from '../../domain/change/change-of.ts';
 import type { Question, View } from '../../domain/decision/candidate.ts';
 import { type AutoApproval, type Decision, type Denial, decide } from '../../domain/decision/decide.ts';
 import { creationOf, transitionOf } from '../../domain/lifecycle/transition.ts';
 import type { Approval } from '../../domain/model/approval.ts';
 import type { Policy } from '../../domain/model/policy.ts';
-import type { AdmissionRequest } from '../../domain/model/request.ts';
 import { withSealedReleases } from '../../domain/seals/seal.ts';
 import { isConflict, isNotFound, isUncertain } from '../../kube/http/api-error.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
@@ -22,20 +20,10 @@ import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
 import type { Caches } from '../reads/dependencies.ts';
 import type { LiveViews, TargetView } from '../reads/live-view.ts';
 import type { AutoApprovals } from './auto-approvals.ts';
+import type { Governed, Limit } from './governed.ts';
 import type { Verdict } from './outcome.ts';
 import type { FirstTries } from './suspected-policies.ts';
 import type { UseMemory } from './use-memory.ts';
-
-/** A request that needs an approval under a policy. */
-export interface Governed {
-  readonly request: AdmissionRequest;
-  readonly attempt: Attempt;
-  readonly policy: Policy;
-  readonly policies: readonly Policy[];
-  readonly context: ChangeContext;
-  /** The approvals on its target, ended ones too, once they have been read live. */
-  readonly others?: readonly Approval[];
-}
 
 export interface ConsumptionDependencies {
   readonly caches: Caches;
@@ -49,12 +37,6 @@ export interface ConsumptionDependencies {
   readonly clock: Clock;
   readonly metrics: Pick<WebhookMetrics, 'reservation'>;
   readonly audit: Audit;
-}
-
-export interface Limit {
-  readonly signal: AbortSignal;
-  /** The monotonic instant at which nobody waits for the answer any more. */
-  readonly endsAtMs: number;
 }
 
 type Reserved = Extract<Decision, { reason: 'Reserved' }>;

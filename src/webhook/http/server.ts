@@ -13,6 +13,7 @@ import type { AdmissionRequest } from '../../domain/model/request.ts';
 import { parseStrictJson } from '../../lib/parse-strict-json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { UndecidedReason, WebhookMetrics } from '../../observe/webhook-metrics.ts';
+import type { KeyPair } from '../../replica/key-pair.ts';
 import { readRequestBody } from './request-body.ts';
 import { answerProbe } from './watchdog-answer.ts';
 
@@ -26,12 +27,6 @@ export interface ServerDependencies {
   readonly mostReviews?: number;
   /** How long close goes on serving connections that are in use. Default 3,000. */
   readonly drainMs?: number;
-}
-
-export interface KeyPair {
-  /** PEM, with intermediates. */
-  readonly cert: string;
-  readonly key: string;
 }
 
 /** A review carries object and old object of up to 3 MiB each (measured). */

@@ -5,10 +5,10 @@
 
 import { isJudgedOnLive } from '../../domain/change/change-of.ts';
 import { rowsFor } from '../../domain/coverage/coverage.ts';
-import type { Seen } from '../../domain/lifecycle/settle.ts';
 import type { Approval } from '../../domain/model/approval.ts';
 import type { Policy } from '../../domain/model/policy.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
+import type { Seen } from '../../domain/model/seen.ts';
 import { isForbidden, isNotFound } from '../../kube/http/api-error.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import { objectPath } from '../../kube/objects/resource.ts';

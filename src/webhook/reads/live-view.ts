@@ -2,9 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the approvals and decisions of one target from the API server: nothing is refused on less.
 import type { StepUpApproval, StepUpDecision } from '../../api/kinds.ts';
-import { targetLabel } from '../../domain/change/attempt.ts';
 import { isEnded } from '../../domain/model/approval.ts';
-import { approvalLabel } from '../../domain/stamping/stamping.ts';
+import { approvalLabel, targetLabel } from '../../domain/model/labels.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';

@@ -1,16 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Asks the API server what RBAC lets the caller of a vote do, and who owns the account that a vote is about.
+// Asks the API server what RBAC lets the caller of a vote do.
 
-import { ownerAnnotation, ownersNamedBy } from '../../domain/model/owners.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
-import { serviceAccountOf } from '../../domain/model/subject.ts';
 import { lackSentence, type Right, type RightVerb } from '../../domain/stamping/rbac-verb.ts';
-import { isNotFound } from '../../kube/http/api-error.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
-import { objectPath } from '../../kube/objects/resource.ts';
-import { serviceAccounts } from '../../kube/objects/resources.ts';
-import { isObject, type Json, type JsonObject, valueAt } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import { type AccessLimit, isAllowed } from '../reads/access-review.ts';
 
@@ -48,23 +42,4 @@ export class Rights {
       return { isGranted: false, why };
     }
   }
-
-  /** The usernames that a requester's ServiceAccount names as its owners, read live. Rejects when it cannot be read. */
-  async ownersOf(username: string, limit: AccessLimit): Promise<readonly string[]> {
-    const account = serviceAccountOf(username);
-    if (account === undefined) return [];
-    try {
-      const found = await this.#rest.request({ method: 'GET', path: objectPath(serviceAccounts, account), ...limit });
-      // The API server's JSON, of which one annotation is read.
-      const annotations = valueAt(found as JsonObject, '/metadata/annotations');
-      return ownersNamedBy(isObject(annotations) ? textOf(annotations[ownerAnnotation]) : undefined);
-    } catch (error) {
-      if (isNotFound(error)) return [];
-      throw error;
-    }
-  }
-}
-
-function textOf(value: Json | undefined): string | undefined {
-  return typeof value === 'string' ? value : undefined;
 }

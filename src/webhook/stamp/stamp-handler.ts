@@ -6,11 +6,11 @@ import type { Answer } from '../../api/admission-review.ts';
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { sentenceOn } from '../../domain/integrity/foreign-mutator.ts';
-import type { Seen } from '../../domain/lifecycle/settle.ts';
 import type { Approval, ApprovalSpec, Decision } from '../../domain/model/approval.ts';
 import type { Policy } from '../../domain/model/policy.ts';
 import { type DeniedReason, deniedReasons } from '../../domain/model/reason.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
+import type { Seen } from '../../domain/model/seen.ts';
 import { stampOf } from '../../domain/model/stamp.ts';
 import { withSealedCreation, withSealedDecision } from '../../domain/seals/seal.ts';
 import { type RightVerb, verbFor } from '../../domain/stamping/rbac-verb.ts';
@@ -23,6 +23,7 @@ import type { Clock } from '../../kube/time/clock.ts';
 import { isObject, type JsonObject, textAt, valueAt } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
+import type { AccountOwners } from '../reads/account-owners.ts';
 import type { Caches } from '../reads/dependencies.ts';
 import { lookAtTarget } from '../reads/live-target.ts';
 import { pendingOf } from '../reads/pending-count.ts';
@@ -37,6 +38,7 @@ export interface StamperDependencies {
   readonly rest: Pick<RestClient, 'request'>;
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'get'>;
   readonly rights: Rights;
+  readonly owners: Pick<AccountOwners, 'of'>;
   readonly powers: Powers;
   readonly sealing: Sealing;
   readonly mutators: Pick<Mutators, 'foreign'>;
@@ -172,14 +174,14 @@ export class Stamper {
     const exposure = isYes ? powers.overVote(requester, voter, policy, limit) : undefined;
     const [right, owners, requesterMay] = await Promise.all([
       verb === undefined ? ({ isGranted: true } as const) : rights.ask(request, verb, policy.metadata.name, limit),
-      rights.ownersOf(requester.username, limit),
+      this.#dependencies.owners.of(requester.username, limit),
       exposure?.catch((error: unknown) => {
         if (policy.spec.approval.requesterTooPowerful === 'Refuse') throw error;
         log.warn({ policy: policy.metadata.name, ...errorFields(error) }, 'asking what a requester may do failed');
         return undefined;
       }),
     ]);
-    return { right, owners, ...(requesterMay === undefined ? {} : { requesterMay }) };
+    return { right, owners: owners, ...(requesterMay === undefined ? {} : { requesterMay }) };
   }
 
   async #stored(namespace: string, name: string, signal: AbortSignal): Promise<StepUpApproval | undefined> {

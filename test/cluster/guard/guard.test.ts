@@ -1,13 +1,14 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The guard on a real API server: what it refuses to service accounts, and to nobody else; what puts it back; and what is said of it.
+
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepUpPolicy } from '../../../src/api/kinds.ts';
+import { stepUpPolicies } from '../../../src/api/own-resources.ts';
 import { loadCredentials } from '../../../src/kube/http/credentials.ts';
 import { RestClient } from '../../../src/kube/http/rest.ts';
 import { ResourceClient } from '../../../src/kube/objects/resource-client.ts';
-import * as resources from '../../../src/kube/objects/resources.ts';
 import { type ControlPlane, startControlPlane } from '../../support/control-plane/controlplane.ts';
 import { foreignCrds } from '../../support/control-plane/foreign-crds.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -399,7 +400,7 @@ describe('the guard', () => {
 });
 
 describe('what is tampered with', () => {
-  const policies = () => new ResourceClient<StepUpPolicy>(rest, resources.stepUpPolicies);
+  const policies = () => new ResourceClient<StepUpPolicy>(rest, stepUpPolicies);
   const tampered = async () =>
     (await policies().get({ name: 'kept' })).status?.conditions?.find(({ type }) => type === 'Tampered');
   const clear = () =>

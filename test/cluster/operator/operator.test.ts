@@ -1,24 +1,25 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The operator against a real API server: what it puts in place, puts back, moves, settles and removes.
+
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../../src/api/kinds.ts';
+import { stepUpApprovals, stepUpDecisions, stepUpPolicies } from '../../../src/api/own-resources.ts';
 import { effectOf } from '../../../src/domain/change/content.ts';
 import type { Use } from '../../../src/domain/model/approval.ts';
 import { isNotFound } from '../../../src/kube/http/api-error.ts';
 import { loadCredentials } from '../../../src/kube/http/credentials.ts';
 import { RestClient } from '../../../src/kube/http/rest.ts';
 import { LeaderElector, type Lease } from '../../../src/kube/objects/lease.ts';
-import type { KubeObject, NewObject } from '../../../src/kube/objects/objects.ts';
+import type { ConfigMap, KubeObject, NewObject } from '../../../src/kube/objects/objects.ts';
 import { ResourceClient } from '../../../src/kube/objects/resource-client.ts';
 import * as resources from '../../../src/kube/objects/resources.ts';
 import { systemClock } from '../../../src/kube/time/clock.ts';
 import type { JsonObject } from '../../../src/lib/json.ts';
 import type { WebhookConfiguration } from '../../../src/operator/admission/webhook-configuration.ts';
 import type { Secret } from '../../../src/operator/keys/own-certificates.ts';
-import type { ConfigMap } from '../../../src/operator/packs/pack-reconciler.ts';
 import { uninstall } from '../../../src/operator/removal.ts';
 import { samplePolicies } from '../../support/builders/sample-policies.ts';
 import { type ControlPlane, startControlPlane } from '../../support/control-plane/controlplane.ts';
@@ -50,8 +51,8 @@ const deploymentResource = {
 beforeAll(async () => {
   plane = await startControlPlane({ controllerManager: false });
   rest = new RestClient({ credentials: await loadCredentials({ kind: 'kubeconfig', paths: [plane.adminKubeconfig] }) });
-  policies = new ResourceClient(rest, resources.stepUpPolicies);
-  approvals = new ResourceClient(rest, resources.stepUpApprovals);
+  policies = new ResourceClient(rest, stepUpPolicies);
+  approvals = new ResourceClient(rest, stepUpApprovals);
   gates = new ResourceClient(rest, resources.validatingWebhookConfigurations);
   stamps = new ResourceClient(rest, resources.mutatingWebhookConfigurations);
   secrets = new ResourceClient(rest, resources.secrets);
@@ -817,12 +818,12 @@ async function createApproval(policy: string, target: Target): Promise<StepUpApp
   const requester = { username: 'system:serviceaccount:ci:deployer' };
   const metadata = { namespace: target.namespace, name: freshName('approval') };
   const spec = { policy: { name: policy }, requester, action, change: {}, origin: 'Asked' };
-  return asOperator<StepUpApproval>(resources.stepUpApprovals.plural, metadata.namespace, { metadata, spec });
+  return asOperator<StepUpApproval>(stepUpApprovals.plural, metadata.namespace, { metadata, spec });
 }
 
 async function approve({ metadata }: StepUpApproval): Promise<void> {
   const approval = { name: metadata.name, uid: metadata.uid };
-  await asOperator<StepUpDecision>(resources.stepUpDecisions.plural, metadata.namespace, {
+  await asOperator<StepUpDecision>(stepUpDecisions.plural, metadata.namespace, {
     metadata: { namespace: metadata.namespace, name: freshName('decision') },
     spec: {
       approval,

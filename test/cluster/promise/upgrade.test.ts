@@ -4,10 +4,11 @@
 // again and settled by this one, and never twice.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { policyOf, type StepUpApproval, type StepUpPolicy } from '../../../src/api/kinds.ts';
-import { type Attempt, approvalNameOf, targetLabel, targetLabelOf } from '../../../src/domain/change/attempt.ts';
+import { type Attempt, approvalNameOf, targetLabelOf } from '../../../src/domain/change/attempt.ts';
 import { describe as described } from '../../../src/domain/change/describe.ts';
 import { draftOf } from '../../../src/domain/filing/draft.ts';
 import type { ApprovalSpec, Use } from '../../../src/domain/model/approval.ts';
+import { targetLabel } from '../../../src/domain/model/labels.ts';
 import type { AdmissionRequest } from '../../../src/domain/model/request.ts';
 import type { JsonObject } from '../../../src/lib/json.ts';
 import { eventually } from '../../support/eventually.ts';

@@ -4,7 +4,7 @@
 import { policyOf, type StepUpApproval, type StepUpPolicy } from '../../../src/api/kinds.ts';
 import { after } from '../../../src/domain/model/deadlines.ts';
 import { grantOf, type Policy } from '../../../src/domain/model/policy.ts';
-import type { Seals } from '../../../src/domain/seals/seal.ts';
+import type { Seals } from '../../../src/domain/model/seal-check.ts';
 import { createAdminClient } from '../../support/control-plane/admin-client.ts';
 import { clusterKeyring } from '../../support/control-plane/cluster-keyring.ts';
 import { eventually } from '../../support/eventually.ts';

@@ -5,8 +5,9 @@
 import { policyOf, type StepUpApproval } from '../../../src/api/kinds.ts';
 import { plan } from '../../../src/domain/lifecycle/plan.ts';
 import { openUseOf } from '../../../src/domain/lifecycle/reservation.ts';
-import { isConclusive, type Seen, settle } from '../../../src/domain/lifecycle/settle.ts';
+import { isConclusive, settle } from '../../../src/domain/lifecycle/settle.ts';
 import { isEnded, type Use } from '../../../src/domain/model/approval.ts';
+import type { Seen } from '../../../src/domain/model/seen.ts';
 import { isAtRest } from '../../../src/operator/approvals/approval-reconciler.ts';
 import { at } from '../../support/builders/domain.ts';
 import { approvalOf, decisionOf } from '../../support/seals.ts';

@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a scenario fixes: who may do what how often. Everything else is free.
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../../src/api/kinds.ts';
-import { targetLabel, targetLabelOf } from '../../../src/domain/change/attempt.ts';
+import { targetLabelOf } from '../../../src/domain/change/attempt.ts';
 import { plan } from '../../../src/domain/lifecycle/plan.ts';
 import type { Decision as Word } from '../../../src/domain/model/approval.ts';
+import { targetLabel } from '../../../src/domain/model/labels.ts';
 import type { Action, Policy, PolicySpec } from '../../../src/domain/model/policy.ts';
 import { approval, at, deploys, policy, situation, word } from '../../support/builders/domain.ts';
 import { approvalOf } from '../../support/seals.ts';

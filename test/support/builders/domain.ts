@@ -3,7 +3,7 @@
 // Valid objects of the domain; a test overrides only what it is about.
 
 import type { Attempt } from '../../../src/domain/change/attempt.ts';
-import type { Change, ChangeContext } from '../../../src/domain/change/change-of.ts';
+import type { Change, ChangeContext } from '../../../src/domain/change/change.ts';
 import { changeOf } from '../../../src/domain/change/change-of.ts';
 import { describe } from '../../../src/domain/change/describe.ts';
 import { type CoverageRow, rowsFor } from '../../../src/domain/coverage/coverage.ts';

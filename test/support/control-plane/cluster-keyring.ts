@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The keyring of an installation: for fixtures that are written past it and must count.
+
+import type { Seals } from '../../../src/domain/model/seal-check.ts';
 import { Keyring } from '../../../src/domain/seals/keyring.ts';
-import type { Seals } from '../../../src/domain/seals/seal.ts';
 import { type KeyringSecret, readKeyring } from '../../../src/replica/keyring-secret.ts';
 import { eventually } from '../eventually.ts';
 import type { AdminClient } from './admin-client.ts';

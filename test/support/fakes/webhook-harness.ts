@@ -5,7 +5,6 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { Registry } from 'prom-client';
 import { expect } from 'vitest';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../../src/api/kinds.ts';
-import type { Mutator } from '../../../src/domain/integrity/foreign-mutator.ts';
 import type { Transition } from '../../../src/domain/lifecycle/transition.ts';
 import { releaseStatement, withSealedCreation, withSealedDecision } from '../../../src/domain/seals/seal.ts';
 import type { ApiRequest } from '../../../src/kube/http/rest.ts';
@@ -72,7 +71,8 @@ export interface Harness extends ReturnType<typeof fakeKinds> {
   /** What was written down of steps. */
   readonly audited: Transition[];
   /** Who else may change what is said. */
-  foreign: Mutator | undefined;
+  /** Mutating admission policies that the API server lists. */
+  foreign: readonly KubeObject[];
   /** Since when the cache of approvals has missed nothing; undefined: it cannot tell. */
   unbrokenSinceMs: number | undefined;
   /** Moves the wall clock, not the monotonic one. */
@@ -130,11 +130,14 @@ export async function startWebhook(): Promise<Harness> {
   const rest = {
     async request({ path, body }: ApiRequest): Promise<unknown> {
       if (path.endsWith('/subjectaccessreviews')) return rights.answer(body as AccessReview);
+      if (path.includes('/mutatingwebhookconfigurations')) return { metadata: {}, items: [] };
+      if (path.includes('/mutatingadmissionpolicies')) return { metadata: {}, items: harness.foreign };
       if (!path.includes('/serviceaccounts/')) targetReads.push(path);
       const found = targets.get(path) ?? status(404, 'NotFound');
       if (found instanceof Error) throw found;
       return found;
     },
+    stream: () => Promise.reject(new Error('nothing is watched here')),
   };
   const { policies, approvals, decisions } = kinds;
   const namespaces = new ObjectStore<KubeObject>({});
@@ -150,7 +153,7 @@ export async function startWebhook(): Promise<Harness> {
     },
     clients: kinds,
     rest,
-    own: { username: ownUsername, namespace: ownNamespace },
+    own: { username: ownUsername, namespace: ownNamespace, service: 'stepup' },
     keysSecret: 'stepup-keys',
     clock,
     log: silent,
@@ -158,7 +161,7 @@ export async function startWebhook(): Promise<Harness> {
     registry,
     previewKey: new Uint8Array(32),
     sealing: sealingOf(keyring),
-    mutators: { foreign: async () => harness.foreign },
+    trustedMutators: [],
   });
   webhook.setCertificate(leaf);
   const port = await webhook.listen({ address: '127.0.0.1', port: 0 });
@@ -194,7 +197,7 @@ export async function startWebhook(): Promise<Harness> {
     namespaces,
     hasSynced: true,
     audited: [],
-    foreign: undefined,
+    foreign: [],
     unbrokenSinceMs: undefined,
     aheadMs: 0,
     post,

@@ -3,6 +3,7 @@
 // The small pure parts of src/kube: instants, waits, paths, failures.
 
 import { describe, expect, test } from 'vitest';
+import { stepUpApprovals, stepUpPolicies } from '../../../src/api/own-resources.ts';
 import {
   isAlreadyExists,
   isConflict,
@@ -15,7 +16,7 @@ import {
 import { cutToBytes } from '../../../src/kube/objects/events.ts';
 import { formatMicroTime } from '../../../src/kube/objects/microtime.ts';
 import { collectionPath, creationPath, objectPath } from '../../../src/kube/objects/resource.ts';
-import { namespaces, pods, stepUpApprovals, stepUpPolicies } from '../../../src/kube/objects/resources.ts';
+import { namespaces, pods } from '../../../src/kube/objects/resources.ts';
 import { backoffMs } from '../../../src/kube/time/backoff.ts';
 
 describe('MicroTime', () => {

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Digests are stored and outlive releases: each version is fixed by examples, and the one before is served like ours.
 import { describe, expect, test } from 'vitest';
+import type { Change } from '../../../../src/domain/change/change.ts';
 import { digestVersion, previousDigestVersion } from '../../../../src/domain/change/change-digest.ts';
-import type { Change } from '../../../../src/domain/change/change-of.ts';
 import { decide } from '../../../../src/domain/decision/decide.ts';
 import { showsContentOf } from '../../../../src/domain/lifecycle/content-verified.ts';
 import type { Approval, Use } from '../../../../src/domain/model/approval.ts';

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The container name that kubectl debug draws on every try does not bind; all else about the container does.
 import { expect, test } from 'vitest';
-import { type Change, changeOf } from '../../../../src/domain/change/change-of.ts';
+import type { Change } from '../../../../src/domain/change/change.ts';
+import { changeOf } from '../../../../src/domain/change/change-of.ts';
 import type { CoverageRow } from '../../../../src/domain/coverage/coverage.ts';
 import type { AdmissionRequest } from '../../../../src/domain/model/request.ts';
 import type { Json, JsonObject } from '../../../../src/lib/json.ts';

@@ -4,9 +4,9 @@
 import { describe, expect, test } from 'vitest';
 import { targetKeyOf } from '../../../../src/domain/change/attempt.ts';
 import { historyLine, isFirstTime, pastUses } from '../../../../src/domain/lifecycle/history.ts';
-import type { Seen } from '../../../../src/domain/lifecycle/settle.ts';
 import { askedOnOf, hasChangedSince } from '../../../../src/domain/lifecycle/target-drift.ts';
 import type { Approval, AskedOn } from '../../../../src/domain/model/approval.ts';
+import type { Seen } from '../../../../src/domain/model/seen.ts';
 import type { JsonObject } from '../../../../src/lib/json.ts';
 import {
   answer,

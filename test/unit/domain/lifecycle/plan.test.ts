@@ -4,8 +4,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Plan, Situation } from '../../../../src/domain/lifecycle/plan.ts';
-import type { Seen } from '../../../../src/domain/lifecycle/settle.ts';
 import type { Approval } from '../../../../src/domain/model/approval.ts';
+import type { Seen } from '../../../../src/domain/model/seen.ts';
 import {
   approval,
   at,

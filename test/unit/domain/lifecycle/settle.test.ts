@@ -2,11 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What becomes of a reserved write: what was written is never taken for lost.
 import { describe, expect, test } from 'vitest';
-import { type Change, changeOf } from '../../../../src/domain/change/change-of.ts';
-import { type Seen, settle } from '../../../../src/domain/lifecycle/settle.ts';
+import type { Change } from '../../../../src/domain/change/change.ts';
+import { changeOf } from '../../../../src/domain/change/change-of.ts';
+import { settle } from '../../../../src/domain/lifecycle/settle.ts';
 import type { Use } from '../../../../src/domain/model/approval.ts';
 import type { Action } from '../../../../src/domain/model/policy.ts';
 import type { AdmissionRequest } from '../../../../src/domain/model/request.ts';
+import type { Seen } from '../../../../src/domain/model/seen.ts';
 import type { JsonObject } from '../../../../src/lib/json.ts';
 import {
   context,

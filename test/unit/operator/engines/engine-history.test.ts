@@ -3,8 +3,9 @@
 // Which history an engine is told: that of the target which the approval names, whatever labels say.
 import { expect, test } from 'vitest';
 import type { StepUpApproval, StepUpPolicy } from '../../../../src/api/kinds.ts';
-import { targetLabel, targetLabelOf } from '../../../../src/domain/change/attempt.ts';
+import { targetLabelOf } from '../../../../src/domain/change/attempt.ts';
 import type { EngineReview } from '../../../../src/domain/engines/engine.ts';
+import { targetLabel } from '../../../../src/domain/model/labels.ts';
 import { EngineReconciler, type EngineReconcilerOptions } from '../../../../src/operator/engines/engine-reconciler.ts';
 import { approval, policy, request } from '../../../support/builders/domain.ts';
 import { fakeClock } from '../../../support/fakes/fake-clock.ts';

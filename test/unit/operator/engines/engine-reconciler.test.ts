@@ -4,7 +4,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { StepUpApproval, StepUpPolicy } from '../../../../src/api/kinds.ts';
 import type { EngineReview } from '../../../../src/domain/engines/engine.ts';
-import type { Seen } from '../../../../src/domain/lifecycle/settle.ts';
+import type { Seen } from '../../../../src/domain/model/seen.ts';
 import type { KubeObject } from '../../../../src/kube/objects/objects.ts';
 import type { Change } from '../../../../src/kube/watch/reflector.ts';
 import type { Watched } from '../../../../src/kube/watch/watched.ts';

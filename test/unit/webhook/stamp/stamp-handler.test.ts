@@ -1,8 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Stamping over real HTTPS: what is written on approvals and decisions that people create, and what is not let in.
+
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { StepUpApproval } from '../../../../src/api/kinds.ts';
+import type { KubeObject } from '../../../../src/kube/objects/kube-object.ts';
 import { deployer, ownNamespace, ownUsername, review } from '../../../support/builders/reviews.ts';
 import { status, uncertain } from '../../../support/fakes/fake-kinds.ts';
 import {
@@ -323,11 +325,17 @@ describe('an approval is refused', () => {
 
 describe('while somebody else may change what is said', () => {
   test('nothing is stamped, and it says whose fault it is', async () => {
-    webhook.foreign = { kind: 'MutatingAdmissionPolicy', name: 'swap', isOurs: false };
+    webhook.foreign = [
+      {
+        apiVersion: 'admissionregistration.k8s.io/v1',
+        kind: 'MutatingAdmissionPolicy',
+        metadata: { name: 'swap' },
+      } as KubeObject,
+    ];
     const refused = await webhook.stamp(approval());
     expect(refused).toMatchObject({ allowed: false, status: { code: 403, reason: 'Forbidden' } });
     expect(refused.status?.message).toContain('MutatingAdmissionPolicy swap may change what you say');
-    webhook.foreign = undefined;
+    webhook.foreign = [];
     expect((await webhook.stamp(approval())).allowed).toBe(true);
   });
 });

@@ -1,0 +1,10 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// The resources of our three kinds.
+import { cluster, namespaced } from '../kube/objects/resources.ts';
+
+const ownGroup = { group: 'stepup.dev', version: 'v1alpha1' } as const;
+
+export const stepUpPolicies = cluster(ownGroup, 'stepuppolicies', 'StepUpPolicy');
+export const stepUpApprovals = namespaced(ownGroup, 'stepupapprovals', 'StepUpApproval');
+export const stepUpDecisions = namespaced(ownGroup, 'stepupdecisions', 'StepUpDecision');

@@ -1,0 +1,22 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// What looking at a seal found, and who makes seals and looks at them.
+/** What looking at a seal found. Only Sealed counts. */
+export type SealCheck = 'Sealed' | 'Missing' | 'Broken' | 'UnknownKey';
+
+/** Makes seals and looks at them. */
+export interface Seals {
+  sign(statement: string): string;
+  check(statement: string, seal: string | undefined): SealCheck;
+}
+
+const sentences: Readonly<Record<Exclude<SealCheck, 'Sealed'>, string>> = {
+  Missing: 'it bears no seal of stepup',
+  Broken: 'its seal does not fit what it says',
+  UnknownKey: 'its seal is by a key that stepup does not have',
+};
+
+/** Why what bears this seal does not count; undefined when it does. */
+export function objectionToSeal(check: SealCheck): string | undefined {
+  return check === 'Sealed' ? undefined : sentences[check];
+}

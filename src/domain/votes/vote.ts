@@ -1,0 +1,53 @@
+// SPDX-FileCopyrightText: The stepup authors
+// SPDX-License-Identifier: Apache-2.0
+// Votes, those who cast them, and what they come to.
+import type { SeenDecision } from '../model/approval.ts';
+import type { Identity } from '../model/subject.ts';
+import type { Person } from './same-person.ts';
+
+/** A person or a delegate; or, with `engine`, a policy engine. */
+export interface Voter extends Identity {
+  readonly engine?: string;
+}
+
+export interface Vote {
+  /** Who may sit: for a delegate's vote the delegate. */
+  readonly voter: Voter;
+  /** Whose vote it is: each has one. */
+  readonly person: Person;
+  readonly at: Date;
+}
+
+/** A counted word: whose, and when. */
+export interface Told {
+  readonly by: string;
+  readonly at: Date;
+  readonly reason?: string | undefined;
+}
+
+export interface Glass {
+  /** The first bypass that counts. */
+  readonly bypassed?: Told;
+  /** The review after the last one. */
+  readonly reviewed?: Told;
+}
+
+export interface Tally extends Glass {
+  readonly required: number;
+  readonly received: number;
+  /** One sentence naming what is missing; empty when nothing is. */
+  readonly missing: string;
+  /** The instant at which the last vote that was needed came in; absent while votes are missing. */
+  readonly approvedAt?: Date;
+  /** The voters counted, sorted. */
+  readonly voters: readonly string[];
+  /** The first word that ended the approval, if any. */
+  readonly stopped?: { readonly verdict: 'Deny' | 'Revoke' | 'Withdraw'; readonly by: string; readonly at: Date };
+  readonly decisions: readonly SeenDecision[];
+  /** Votes that count though the requester could have given them itself, each a sentence. */
+  readonly exposures: readonly string[];
+  /** What bears no seal of ours, each a sentence. */
+  readonly tampered: readonly string[];
+  /** Engines whose approval is missing. */
+  readonly missingEngines: readonly string[];
+}
