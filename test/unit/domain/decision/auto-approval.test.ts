@@ -133,7 +133,9 @@ describe('what a policy has approved', () => {
     expect(next.status.uses).toHaveLength(1);
     const again = { ...released, status: next.status };
     expect(answer({ policy: auto, request: another(2), approvals: [again] })).toBe('Allowed Readmitted');
-    expect(answer({ policy: auto, request: another(7), approvals: [again] }), 'it is reserved').toMatch(/^NeedsApproval/);
+    expect(answer({ policy: auto, request: another(7), approvals: [again] }), 'it is reserved').toMatch(
+      /^NeedsApproval/,
+    );
   });
 
   test('is worth nothing without a seal of ours', () => {
