@@ -57,13 +57,13 @@ describe('repository', () => {
 
   test('the docs name every reason and every option', () => {
     const reasons = textOf('docs/reasons.md');
-    const operations = textOf('docs/operations.md');
+    const configuration = textOf('docs/configuration.md');
     const missingReasons = [...Object.keys(allowedReasons), ...Object.keys(deniedReasons)].filter(
       (reason) => !reasons.includes(`\x60${reason}\x60`),
     );
     const missingOptions = optionRows()
       .map(({ flag }) => flag.split(' ')[0] ?? '')
-      .filter((flag) => !operations.includes(`\x60${flag}\x60`));
+      .filter((flag) => !configuration.includes(`\x60${flag}\x60`));
     expect({ missingReasons, missingOptions }).toEqual({ missingReasons: [], missingOptions: [] });
   });
 
@@ -93,19 +93,24 @@ describe('repository', () => {
     const union = /readonly reason:([^;]*);/.exec(textOf('src/operator/policy-problems.ts'))?.[1] ?? '';
     const problems = [...union.matchAll(/'(\w+)'/g)].map(([, reason = '']) => reason);
     const others = ['InPlace', 'InvalidByAPIServer'];
-    const operations = textOf('docs/operations.md');
+    const page = textOf('docs/reference/stepuppolicy.md');
     expect(problems).toContain('NoRequirement');
-    expect([...problems, ...others].filter((reason) => !operations.includes(`\x60${reason}\x60`))).toEqual([]);
+    expect([...problems, ...others].filter((reason) => !page.includes(`\x60${reason}\x60`))).toEqual([]);
   });
 
   test('the docs mark every command block as run or not run', () => {
     const documents = [
-      'README.md',
-      'docs/install.md',
-      'docs/operations.md',
-      'docs/emergency.md',
-      'docs/architecture.md',
-      'CONTRIBUTING.md',
+      ...[
+        'README.md',
+        'CONTRIBUTING.md',
+        'docs/README.md',
+        'docs/install.md',
+        'docs/configuration.md',
+        'docs/access.md',
+      ],
+      ...['docs/guard.md', 'docs/upgrades.md', 'docs/certificates.md', 'docs/operations.md', 'docs/emergency.md'],
+      ...['docs/architecture.md'],
+      ...repositoryFiles().filter((path) => path.startsWith('docs/reference/')),
     ];
     const unmarked = documents.flatMap((path) =>
       [...textOf(path).matchAll(/(.*)\n\x60\x60\x60sh\n/g)]
