@@ -109,7 +109,7 @@ describe('repository', () => {
         'docs/access.md',
       ],
       ...['docs/guard.md', 'docs/upgrades.md', 'docs/certificates.md', 'docs/operations.md', 'docs/emergency.md'],
-      ...['docs/architecture.md'],
+      ...['docs/architecture.md', 'docs/approvals.md', 'docs/glossary.md'],
       ...repositoryFiles().filter((path) => path.startsWith('docs/reference/')),
     ];
     const unmarked = documents.flatMap((path) =>
@@ -133,4 +133,43 @@ describe('repository', () => {
       });
     expect(broken).toEqual([]);
   });
+
+  test('links to a section of a document name one that is there', () => {
+    const broken = texts
+      .filter((path) => /^([A-Z]+|(docs|examples)\/.*)\.md$/.test(path))
+      .flatMap((path) => {
+        const here = new URL(`file://${root}${path}`);
+        return [...textOf(path).matchAll(/\]\((?!https?:)([^)\s]*)#([^)]+)\)/g)]
+          .map(([, link = '', section = '']) => {
+            const target = link === '' ? path : decodeURI(new URL(link, here).pathname).slice(root.length);
+            return { target, section };
+          })
+          .filter(({ target, section }) => target.endsWith('.md') && !sectionsOf(textOf(target)).has(section))
+          .map(({ target, section }) => `${path}: ${target}#${section}`);
+      });
+    expect(broken).toEqual([]);
+  });
+
+  test('the indexes of the docs name every page', () => {
+    const pages = repositoryFiles().filter((path) => /^docs\/[^/]+\.md$|^docs\/(adr|reference)\/.*\.md$/.test(path));
+    const linkedFrom = (index: string) => {
+      const folder = new URL(`file://${root}${index}`);
+      const links = [...textOf(index).matchAll(/\]\((?!https?:|#)([^)#]+)/g)];
+      return links.map(([, link = '']) => decodeURI(new URL(link, folder).pathname).slice(root.length));
+    };
+    const linked = new Set(['docs/README.md', 'docs/adr/README.md'].flatMap(linkedFrom));
+    expect(pages.filter((page) => page !== 'docs/README.md' && !linked.has(page))).toEqual([]);
+  });
 });
+
+/** The names by which GitHub links to the headings of a document. */
+function sectionsOf(text: string): ReadonlySet<string> {
+  const headings = [...text.replaceAll(/^\x60{3}[\s\S]*?^\x60{3}$/gm, '').matchAll(/^#+ (.+)$/gm)];
+  const nameOf = (heading: string) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-');
+  return new Set(headings.map(([, heading = '']) => nameOf(heading)));
+}
