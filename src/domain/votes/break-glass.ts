@@ -11,7 +11,7 @@ export function isUnreviewed({ status }: Pick<Approval, 'status'>): boolean {
 }
 
 /** Everybody who broke the glass, by sealed decisions and by the copies of those that are gone. */
-export function bypassersOf({ status }: Approval, decisions: readonly Decision[]): readonly Person[] {
+export function bypassersOf({ status }: Pick<Approval, 'status'>, decisions: readonly Decision[]): readonly Person[] {
   const told = (status?.decisions ?? []).filter(({ bypass, counted }) => bypass === true && counted);
   return [
     ...decisions.flatMap(({ spec, seal }) =>

@@ -7,9 +7,9 @@ import { objectionToSeal, type SealCheck } from '../model/seal-check.ts';
 import { tallyByPolicy } from './auto-vote.ts';
 import { bypassersOf, objectionToReview } from './break-glass.ts';
 import { objectionToStamp } from './creation-vote.ts';
-import { identityOf, objectionTo, objectionToVote } from './eligibility.ts';
+import { identityOf, objectionToVote } from './eligibility.ts';
 import { missingEnginesOf, objectionToEngine, voterOf } from './engine-vote.ts';
-import { exposureOf, objectionToExposure } from './exposure.ts';
+import { exposureOf } from './exposure.ts';
 import { countVotes, cut, mostEntries } from './quorum.ts';
 import { type Person, personOf } from './same-person.ts';
 import type { ApprovingVote, Glass, Tally } from './vote.ts';
@@ -126,8 +126,7 @@ function objectionToCreator(
   const unsealed = objectionToSeal(approval.seals.creation);
   if (unsealed !== undefined) return `${unsealed}; create it again`;
   return (
-    objectionTo(createdBy, approval, policy, gatekeepers) ??
-    objectionToExposure(createdBy, policy) ??
+    objectionToVote({ verdict: 'Approve', decidedBy: createdBy }, approval, policy, gatekeepers) ??
     objectionToStamp(approval, others)
   );
 }
