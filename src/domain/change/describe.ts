@@ -36,7 +36,7 @@ export function describe(request: AdmissionRequest, policy: Policy, context: Cha
     return { kind: 'NotGoverned', reason };
   }
   if (new Set(privileged.map((one) => one.digest)).size > 1) return { kind: 'Refused', reason: 'SeveralEffects' };
-  if (change.objectUID === '') return { kind: 'Refused', reason: 'Undescribable' };
+  if (change.objectUID === '') return { kind: 'Refused', reason: 'TargetUnknown' };
   return { kind: 'Attempt', attempt: attemptOf(policy.metadata.name, request, change) };
 }
 

@@ -34,7 +34,7 @@ export const nextSteps: Readonly<Record<DeniedReason, string>> = {
   AlreadyUsed: 'Have the new one approved, then send the same request again',
   WaitingForOthers: 'Have its approval decided too; nothing has been spent',
   RateExceeded: 'Send the request again later',
-  Undescribable: 'Look whether the target still exists',
+  TargetUnknown: 'Check that it still exists, then retry',
   SeveralEffects: 'Send the two changes one after the other',
   TokenTooLong: 'Ask for one that expires sooner',
   TooManyPending: 'None was filed; have some decided or withdrawn, or wait until they time out',

@@ -19,7 +19,7 @@ export const deniedReasons = {
   AlreadyUsed: 'the approval for this change is reserved or spent',
   WaitingForOthers: 'another policy governs the same request and is not satisfied yet',
   RateExceeded: 'the policy approves no more of these by itself in this hour',
-  Undescribable: 'the request cannot be described, so nothing can cover it',
+  TargetUnknown: 'the target object could not be read',
   SeveralEffects: 'the request does two governed things at once; split it in two',
   TokenTooLong: 'the token would live longer than the policy allows',
   TooManyPending: 'the requester has too many approvals pending',

@@ -3,7 +3,7 @@
 // Break glass: one person's word in place of all, and the review that somebody else owes it.
 import type { Approval, ApprovalStatus, Condition, Decision, SeenDecision, Stamp } from '../model/approval.ts';
 import { isSamePerson, type Person, personOf } from './same-person.ts';
-import type { Glass, Told } from './vote.ts';
+import type { BreakGlass, Told } from './vote.ts';
 
 /** True when the approval was given by a bypass that nobody else has looked at yet. */
 export function isUnreviewed({ status }: Pick<Approval, 'status'>): boolean {
@@ -45,7 +45,7 @@ const mostTold = 64;
  */
 export function reviewOf(
   before: ApprovalStatus | undefined,
-  { bypassed, reviewed }: Glass,
+  { bypassed, reviewed }: BreakGlass,
   now: Date,
 ): { readonly review?: ApprovalStatus['review']; readonly conditions: readonly Condition[] } {
   const earlier = before === undefined ? undefined : reviewCondition(before);
@@ -90,7 +90,7 @@ function listed(condition: Condition | undefined): readonly Condition[] {
  */
 export function reviewedStatus(
   { status }: Approval,
-  votes: Glass & { readonly decisions: readonly SeenDecision[] },
+  votes: BreakGlass & { readonly decisions: readonly SeenDecision[] },
   now: Date,
 ): ApprovalStatus | undefined {
   const { review, conditions } = reviewOf(status, votes, now);

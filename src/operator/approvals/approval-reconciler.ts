@@ -85,7 +85,7 @@ export class ApprovalReconciler {
         // Ended, mostly by our own write, which has seen to its removal.
         this.#options.targets.forget(approval.metadata.uid);
         // A word that came while a copy of the live one was still here has told nobody that it was over.
-        if (this.#hasGlassBroken(approval)) this.enqueue(approval.metadata);
+        if (this.#isBreakGlass(approval)) this.enqueue(approval.metadata);
         return;
       }
       this.enqueue(approval.metadata);
@@ -104,7 +104,7 @@ export class ApprovalReconciler {
     await this.#queue.run(signal);
   }
 
-  #hasGlassBroken({ metadata }: StepUpApproval): boolean {
+  #isBreakGlass({ metadata }: StepUpApproval): boolean {
     return this.#options.decisionsOn(metadata).some(({ spec }) => spec.bypass === true);
   }
 

@@ -113,7 +113,7 @@ export class Gate {
     if (described.kind === 'NotGoverned') return { outcome: 'NotGoverned', reason: described.reason };
     const needsLive = needsLiveTarget(policy, request);
     const isDescribed = described.kind === 'Attempt';
-    if (isHarmlessDryRun(request) && (isDescribed || (needsLive && described.reason === 'Undescribable'))) {
+    if (isHarmlessDryRun(request) && (isDescribed || (needsLive && described.reason === 'TargetUnknown'))) {
       if (!isDescribed) return { outcome: 'Allowed', reason: 'DryRun', policy: effective };
       const { change } = described.attempt;
       this.#noteContent(effective, request, described.attempt);
@@ -147,7 +147,7 @@ export class Gate {
           : refused(policy.metadata.name, described.reason);
       case 'Attempt': {
         if (modeOf(policy) === 'Enforce' && mayEndAnother(request, live)) {
-          return refused(policy.metadata.name, 'Undescribable', notNamed);
+          return refused(policy.metadata.name, 'TargetUnknown', notNamed);
         }
         const attempt = attemptOf(effective.metadata.name, request, described.attempt.change);
         const governed: Governed = { request, attempt, policy: effective, policies: policies.allWith(policy), context };

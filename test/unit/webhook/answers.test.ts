@@ -77,7 +77,7 @@ const cases: Readonly<Record<DeniedReason, Case>> = {
       return webhook.ask(imageUpdate());
     },
   },
-  Undescribable: {
+  TargetUnknown: {
     code: 404,
     ask() {
       webhook.policy('deploys', { actions: [{ operations: ['DELETE'], apiGroups: [''], resources: ['pods'] }] });

@@ -432,7 +432,7 @@ describe('one request', () => {
     });
   });
   test('without the object it is about is refused', () => {
-    expect(describeRequest(deletion({}), policy(), context)).toEqual({ kind: 'Refused', reason: 'Undescribable' });
+    expect(describeRequest(deletion({}), policy(), context)).toEqual({ kind: 'Refused', reason: 'TargetUnknown' });
   });
   test('that no row of the policy names is refused', () => {
     expect(describeRequest(request({ resource: 'daemonsets' }), policy(), context)).toEqual({
