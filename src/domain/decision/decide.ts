@@ -105,7 +105,7 @@ function elsewhere({ missing, approvalName, approval }: Waiting): Denial {
 
 function spentRate({ spec }: Policy, denial: Denial): Denial {
   const { ratePerHour } = spec.approval.auto ?? {};
-  return { ...denial, missing: `the rate of ${ratePerHour} an hour is spent, so ${denial.missing}` };
+  return { ...denial, missing: `the rate of ${ratePerHour} per hour is used up; ${denial.missing}` };
 }
 
 function denial(question: Question, candidates: readonly Candidate[], waiting: Waiting | undefined): Denial {
@@ -128,7 +128,7 @@ function denial(question: Question, candidates: readonly Candidate[], waiting: W
     missing:
       waiting?.missing ??
       (reason === 'AlreadyUsed'
-        ? `its last approval is reserved or spent; ${votes.missing} missing`
+        ? `the previous approval is reserved or consumed; ${votes.missing} missing`
         : `${votes.missing} missing`),
     approvalName: name,
     ...(approval === undefined ? {} : { approval }),

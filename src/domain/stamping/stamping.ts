@@ -81,8 +81,8 @@ export interface SubmittedDecision {
   readonly seen: Seen;
 }
 
-const copySentence = 'this is a copy of an approval that lived elsewhere; leave status, createdBy and origin out';
-const nameSentence = 'metadata.name: such names are for the approvals of refused requests; choose another one';
+const copySentence = 'this is a copy of another approval; leave status, createdBy and origin out';
+const nameSentence = 'metadata.name: names of this form are for approvals that stepup files; choose another one';
 
 function refused(message: string): Stamping {
   return { kind: 'Refused', message };
@@ -101,7 +101,7 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
     valueAt(spec, '/createdBy/nonce') !== undefined || valueAt(spec, '/createdBy/stampedAt') !== undefined;
   if (spec.use !== undefined || (spec.createdBy !== undefined && (isStamped || claimed !== caller.username)))
     return refused(copySentence);
-  if (policy === undefined) return refused(`there is no StepUpPolicy ${read.policyName}`);
+  if (policy === undefined) return refused(`there is no StepUpPolicy ${read.policyName}; correct spec.policy.name`);
 
   const home = (action.namespace ?? '') || ownNamespace;
   if (namespace !== home) return refused(homeSentence(action, home));
@@ -155,7 +155,7 @@ function claimOf(object: JsonObject) {
   const policyName = textAt(spec, '/policy/name');
   const username = textAt(spec, '/requester/username');
   if (policyName === '') return 'spec.policy.name: must name a StepUpPolicy';
-  if (username === '') return 'spec.requester.username: must name who may use the approval';
+  if (username === '') return 'spec.requester.username: must be the user who can use the approval';
   const action = actionOf(spec.action);
   if (typeof action === 'string') return action;
   return { spec, policyName, username, action };
@@ -166,7 +166,7 @@ const operations: readonly Operation[] = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT
 function actionOf(value: Json | undefined): ApprovalAction | string {
   if (!isObject(value)) return 'spec.action: must be an object';
   const wrong = Object.entries(value).find(([, member]) => member !== undefined && typeof member !== 'string');
-  if (wrong !== undefined) return `spec.action.${wrong[0]}: must be a text`;
+  if (wrong !== undefined) return `spec.action.${wrong[0]}: must be a string`;
   const operation = operations.find((one) => one === value.operation);
   if (operation === undefined) return `spec.action.operation: must be one of ${operations.join(', ')}`;
   const missing = ['version', 'resource', 'name'].find((name) => textAt(value, `/${name}`) === '');
@@ -188,19 +188,19 @@ function actionOf(value: Json | undefined): ApprovalAction | string {
 
 function homeSentence(action: ApprovalAction, home: string): string {
   const targets = action.namespace ? `targets in namespace ${action.namespace}` : 'cluster-scoped targets';
-  return `approvals of ${targets} live in namespace ${home}; create it there`;
+  return `approvals for ${targets} belong in namespace ${home}; create it there`;
 }
 
 /** Why the approval binds to too little or to what is not known, undefined when it does not. */
 function problemOfBinding(spec: JsonObject, policy: Policy): string | undefined {
   const version = valueAt(spec, '/change/digestVersion');
   if (version !== undefined && !isKnownVersion(version)) {
-    return `spec.change.digestVersion: must be ${digestVersion}, which is meant when it is left out, or ${previousDigestVersion}`;
+    return `spec.change.digestVersion: must be ${digestVersion}, the default, or ${previousDigestVersion}`;
   }
   if (valueAt(spec, '/change/digest') !== undefined || grantOf(policy).binding === 'Target') return undefined;
   return (
-    `policy ${policy.metadata.name} binds approvals to the exact content, so spec.change.digest is needed; two ways ` +
-    'work: approve the pending request by its name, or ask ahead with the digest that a server-side dry run prints'
+    `policy ${policy.metadata.name} binds approvals to the exact content, so spec.change.digest is required: ` +
+    'approve the pending approval by its name, or set the digest that a server-side dry run prints'
   );
 }
 
@@ -225,7 +225,8 @@ function votesWarning(submitted: SubmittedApproval, spec: JsonObject, policy: Po
 function missingWarning(votes: Pick<Tally, 'required' | 'received' | 'missing'>): readonly string[] {
   if (votes.missing === '') return [];
   const { required, received, missing } = votes;
-  return [`stepup: ${received} of ${required} approvals so far; ${missing} missing`.slice(0, 250)];
+  const approvals = required === 1 ? 'approval' : 'approvals';
+  return [`stepup: ${received} of ${required} ${approvals} so far; ${missing} missing`.slice(0, 250)];
 }
 
 const verdicts: readonly Verdict[] = ['Approve', 'Deny', 'Revoke', 'Withdraw', 'Review'];
@@ -239,7 +240,7 @@ export function stampDecision(submitted: SubmittedDecision): Stamping {
     return refused(`spec.verdict: must be one of ${verdicts.join(', ')}, not ${textAt(spec, '/verdict').slice(0, 32)}`);
   }
   if (spec.decidedBy !== undefined && textAt(spec, '/decidedBy/username') !== caller.username) {
-    return refused('decidedBy is written from who creates the decision; leave it out');
+    return refused('spec.decidedBy: stepup sets it to the user who creates the decision; leave it out');
   }
   const mismatch = mismatchOf(spec, namespace, approval);
   if (mismatch !== undefined) return refused(mismatch);
@@ -248,7 +249,7 @@ export function stampDecision(submitted: SubmittedDecision): Stamping {
     return refused(`the approval has ended; its phase is ${approval.status?.phase}`);
   }
   if (policy === undefined) {
-    return refused(`there is no StepUpPolicy ${approval.spec.policy.name}, so nobody can tell who approves`);
+    return refused(`there is no StepUpPolicy ${approval.spec.policy.name}, so no vote can count; create it first`);
   }
   const asked = { ...approval, spec: { ...approval.spec, requester: ownedBy(approval.spec.requester, owners) } };
   const speakers = speakersOf({ ...submitted, verdict, spec, approval: asked, policy });
@@ -268,7 +269,7 @@ export function stampDecision(submitted: SubmittedDecision): Stamping {
 }
 
 const changedWarning =
-  'stepup: the target has changed since this was asked for, so what you were shown may be out of date; look again';
+  'stepup: the target has changed since the approval was requested, so its preview may be out of date; look again';
 
 function approveWarnings(
   submitted: SubmittedDecision,
@@ -293,6 +294,6 @@ function approveWarnings(
   };
   const votes = tally(approval, [...decisions, word], policy, policies, []);
   const isLate = votes.approvedAt !== undefined && votes.approvedAt > pendingUntil;
-  if (isLate) return [`stepup: too late: the approval was to be decided by ${pendingUntil.toISOString()}`];
+  if (isLate) return [`stepup: too late: the approval had to be decided by ${pendingUntil.toISOString()}`];
   return [...(hasTargetChanged(approval, submitted.seen) === true ? [changedWarning] : []), ...missingWarning(votes)];
 }

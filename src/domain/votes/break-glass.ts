@@ -29,10 +29,10 @@ export function objectionToReview(
   { decidedBy, decidedVia }: { readonly decidedBy: Stamp; readonly decidedVia?: Stamp | undefined },
   bypassers: readonly Person[],
 ): string | undefined {
-  if (bypassers.length === 0) return 'there is no bypass to review';
+  if (bypassers.length === 0) return 'nobody used break-glass on this approval, so there is nothing to review';
   const speakers = [decidedBy, ...(decidedVia === undefined ? [] : [decidedVia])].map(personOf);
   const own = speakers.find((speaker) => bypassers.some((bypasser) => isSamePerson(bypasser, speaker)));
-  return own && `${own.username} broke the glass, so somebody else must review it`;
+  return own && `${own.username} used break-glass, so somebody else must review it`;
 }
 
 const type = 'ReviewRequired';
@@ -71,7 +71,7 @@ type Sentence = Pick<Condition, 'status' | 'reason' | 'message'>;
 function openCondition(bypassed: Told | undefined): Sentence | undefined {
   if (bypassed === undefined) return undefined;
   const why = bypassed.reason === undefined ? '' : `: ${bypassed.reason}`;
-  const message = `${bypassed.by} broke the glass${why}. An approver other than ${bypassed.by} must review it`;
+  const message = `${bypassed.by} used break-glass${why}. An approver other than ${bypassed.by} must review it`;
   return { status: 'True', reason: 'Bypassed', message };
 }
 

@@ -90,7 +90,7 @@ function tamperedIn(approval: Approval, decisions: readonly Decision[]): readonl
   };
   return [
     ...sentence('the approval itself', seals.creation),
-    ...(status?.preview === undefined ? [] : sentence('the content shown in status', seals.preview ?? 'Missing')),
+    ...(status?.preview === undefined ? [] : sentence('the preview in status', seals.preview ?? 'Missing')),
     ...(status?.releases ?? []).flatMap(({ use }, index) =>
       sentence(`the release of use ${use}`, seals.releases[index] ?? 'Missing'),
     ),
@@ -120,7 +120,7 @@ function objectionToCreator(
   others: readonly Approval[] | undefined,
 ): string | undefined {
   const { origin, createdBy } = approval.spec;
-  if (origin === undefined) return "it was created while stepup's webhook was away; create it again";
+  if (origin === undefined) return "it was created while the API server did not call stepup's webhook; create it again";
   if (origin !== 'Applied') return undefined;
   if (createdBy === undefined) return 'it is not stamped; create it again';
   const unsealed = objectionToSeal(approval.seals.creation);

@@ -238,7 +238,7 @@ export class ApprovalReconciler {
     const { review } = status;
     if (review !== undefined && review !== approval.status?.review) {
       metrics.reviewed(review);
-      this.#options.log.warn({ approval: name, namespace, review }, 'break glass');
+      this.#options.log.warn({ approval: name, namespace, review }, 'break-glass');
     }
     const open = openUseOf(this.#read(approval));
     const isSettled = open !== undefined && status.phase !== 'Reserved';

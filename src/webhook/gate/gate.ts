@@ -220,7 +220,7 @@ export class Gate {
   }
 }
 
-const tooFast = 'None was filed: it asks for new ones too fast. Send the request again in a moment';
+const tooFast = 'No approval was filed: the requester causes new ones too fast. Send the request again in a moment';
 
 const notNamed = 'The eviction does not name the UID of this pod. Send it again in a moment';
 

@@ -159,14 +159,14 @@ export class WebhookServer {
     );
     app.all(Object.values(path), (_request, response) => {
       response.setHeader('Allow', 'POST');
-      this.#reject(response, 405, 'only POST is answered here');
+      this.#reject(response, 405, 'only POST is allowed');
     });
     app.use((_request: IncomingMessage, response: ServerResponse) => {
       this.#dependencies.metrics.review('other');
       this.#reject(
         response,
         404,
-        'there is nothing here; reviews go to /gate/<policy>, /observe/<policy>, /watchdog/<policy>, /stamp and /pin',
+        'not found: the paths are /gate/<policy>, /observe/<policy>, /watchdog/<policy>, /stamp and /pin',
       );
     });
     // Express knows an error handler by its four parameters. It gets paths that cannot be decoded.
@@ -197,7 +197,7 @@ export class WebhookServer {
     try {
       const body = await readRequestBody(request, mostBodyBytes);
       if (body.kind === 'Truncated') {
-        this.#undecided(response, 400, 'the body is not whole');
+        this.#undecided(response, 400, 'the body is incomplete');
       } else if (body.kind === 'TooLarge') {
         this.#undecided(response, 413, `a review must not be larger than ${mostBodyBytes} bytes`);
       } else {

@@ -331,7 +331,7 @@ describe('the kinds', () => {
     expect(await tryApply(bypass)).toMatchObject({ stderr: expect.stringContaining('a bypass needs a reason') });
     const withdrawal = { ...bypass, spec: { ...bypass.spec, verdict: 'Withdraw', reason: 'now' } };
     expect(await tryApply(withdrawal)).toMatchObject({
-      stderr: expect.stringContaining('bypass goes with the verdict Approve'),
+      stderr: expect.stringContaining('bypass requires the verdict Approve'),
     });
   });
 

@@ -232,7 +232,7 @@ describe('a policy that observes', () => {
       uid: '',
       allowed: true,
       warnings: [
-        'stepup: deploys observes; it would have refused: the policy wants a reason in the annotation stepup.dev/reason',
+        'stepup: deploys observes; it would have denied the request: the policy requires a reason in the annotation stepup.dev/reason',
       ],
       auditAnnotations: { policy: 'deploys', outcome: 'WouldDeny', reason: 'ReasonRequired' },
     });

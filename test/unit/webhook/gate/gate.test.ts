@@ -508,7 +508,7 @@ describe('the compare-and-swap', () => {
           "kind": "stepuppolicies",
           "name": "deploys",
         },
-        "message": "stepup: deploys: the decision failed. Nothing was admitted, and the log says why. Send the request again in a moment",
+        "message": "stepup: deploys: the decision failed. Nothing was admitted; stepup's log has the error. Send the request again in a moment",
         "reason": "Failed",
         "status": "Failure",
       }
