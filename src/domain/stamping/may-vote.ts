@@ -32,5 +32,5 @@ function objectionToReviewing(vote: Vote, { approval, decisions }: Casting): str
   const objection = objectionToReview(vote, bypassersOf(approval, decisions));
   if (objection !== undefined) return objection;
   const isOver = approval.status?.review !== undefined && !isUnreviewed(approval);
-  return isOver ? 'it has been reviewed already' : undefined;
+  return isOver ? 'the approval has been reviewed already' : undefined;
 }

@@ -38,27 +38,27 @@ export interface Submitted {
 export function mismatchOf(spec: JsonObject, namespace: string, approval: Approval | undefined): string | undefined {
   const name = textAt(spec, '/approval/name');
   const uid = textAt(spec, '/approval/uid');
-  if (name === '' || uid === '') return 'spec.approval: must carry name and uid of the approval';
+  if (name === '' || uid === '') return 'spec.approval: must have the name and uid of the approval';
   if (approval === undefined) return `there is no StepUpApproval ${namespace}/${name}`;
   if (approval.metadata.uid !== uid) {
-    return `the uid differs: ${namespace}/${name} is another approval than the one that was looked at`;
+    return `the uid differs: ${namespace}/${name} is not the approval that you looked at; look again, then vote`;
   }
   const digest = valueAt(spec, '/approval/digest');
   const stored = approval.spec.change?.digest;
   if (digest === stored) return undefined;
-  if (stored === undefined) return 'the digest differs: the approval has none, so the decision must have none';
-  if (digest === undefined) return 'the digest is missing: the decision must carry the one of the approval';
-  return 'the digest differs from the one of the approval, so another change was looked at';
+  if (stored === undefined) return 'the digest differs: the approval has none; leave spec.approval.digest out';
+  if (digest === undefined) return 'the digest is missing: set spec.approval.digest to that of the approval';
+  return 'the digest differs from that of the approval, so you looked at another change; look again, then vote';
 }
 
-const engineSentence = 'spec.kind: only stepup itself writes what an engine has decided; leave kind and engine out';
+const engineSentence = 'spec.kind: only stepup itself records votes of engines; leave kind and engine out';
 
 /** The vote and who stands behind it, or a sentence on what is wrong with how it was written. */
 export function castOf({ spec, verdict, caller, policy, policies, requesterMay }: Submitted): Cast | string {
   if (spec.kind === 'Engine' || spec.engine !== undefined) return engineSentence;
   if (spec.bypass !== undefined && typeof spec.bypass !== 'boolean') return 'spec.bypass: must be true or false';
   const bypass = spec.bypass === true;
-  if (bypass && textAt(spec, '/reason').trim() === '') return 'spec.reason: breaking the glass needs a reason';
+  if (bypass && textAt(spec, '/reason').trim() === '') return 'spec.reason: break-glass requires a reason';
   const person = assertedPerson(spec.onBehalfOf);
   if (typeof person === 'string') return person;
   const whole = exposedTo(unabridged(caller), requesterMay);

@@ -39,8 +39,8 @@ export interface SubmittedApproval {
   readonly requesterMay?: string | undefined;
 }
 
-const copySentence = 'this is a copy of an approval that lived elsewhere; leave status, createdBy and origin out';
-const nameSentence = 'metadata.name: such names are for the approvals of refused requests; choose another one';
+const copySentence = 'this is a copy of another approval; leave status, createdBy and origin out';
+const nameSentence = 'metadata.name: names of this form are for approvals that stepup files; choose another one';
 
 export function stampApproval(submitted: SubmittedApproval): Stamping {
   const { object, namespace, caller, policy, policies, ownNamespace, now, nonce, right, owners } = submitted;
@@ -55,7 +55,7 @@ export function stampApproval(submitted: SubmittedApproval): Stamping {
     valueAt(spec, '/createdBy/nonce') !== undefined || valueAt(spec, '/createdBy/stampedAt') !== undefined;
   if (spec.use !== undefined || (spec.createdBy !== undefined && (isStamped || claimed !== caller.username)))
     return refused(copySentence);
-  if (policy === undefined) return refused(`there is no StepUpPolicy ${read.policyName}`);
+  if (policy === undefined) return refused(`there is no StepUpPolicy ${read.policyName}; correct spec.policy.name`);
 
   const home = (action.namespace ?? '') || ownNamespace;
   if (namespace !== home) return refused(homeSentence(action, home));
@@ -108,7 +108,7 @@ function claimOf(object: JsonObject) {
   const policyName = textAt(spec, '/policy/name');
   const username = textAt(spec, '/requester/username');
   if (policyName === '') return 'spec.policy.name: must name a StepUpPolicy';
-  if (username === '') return 'spec.requester.username: must name who may use the approval';
+  if (username === '') return 'spec.requester.username: must be the user who can use the approval';
   const action = actionOf(spec.action);
   if (typeof action === 'string') return action;
   return { spec, policyName, username, action };
@@ -119,7 +119,7 @@ const operations: readonly Operation[] = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT
 function actionOf(value: Json | undefined): ApprovalAction | string {
   if (!isObject(value)) return 'spec.action: must be an object';
   const wrong = Object.entries(value).find(([, member]) => member !== undefined && typeof member !== 'string');
-  if (wrong !== undefined) return `spec.action.${wrong[0]}: must be a text`;
+  if (wrong !== undefined) return `spec.action.${wrong[0]}: must be a string`;
   const operation = operations.find((one) => one === value.operation);
   if (operation === undefined) return `spec.action.operation: must be one of ${operations.join(', ')}`;
   const missing = ['version', 'resource', 'name'].find((name) => textAt(value, `/${name}`) === '');
@@ -141,19 +141,19 @@ function actionOf(value: Json | undefined): ApprovalAction | string {
 
 function homeSentence(action: ApprovalAction, home: string): string {
   const targets = action.namespace ? `targets in namespace ${action.namespace}` : 'cluster-scoped targets';
-  return `approvals of ${targets} live in namespace ${home}; create it there`;
+  return `approvals for ${targets} belong in namespace ${home}; create it there`;
 }
 
 /** Why the approval binds to too little or to what is not known, undefined when it does not. */
 function problemOfBinding(spec: JsonObject, policy: Policy): string | undefined {
   const version = valueAt(spec, '/change/digestVersion');
   if (version !== undefined && !isKnownVersion(version)) {
-    return `spec.change.digestVersion: must be ${digestVersion}, which is meant when it is left out, or ${previousDigestVersion}`;
+    return `spec.change.digestVersion: must be ${digestVersion}, the default, or ${previousDigestVersion}`;
   }
   if (valueAt(spec, '/change/digest') !== undefined || grantOf(policy).binding === 'Target') return undefined;
   return (
-    `policy ${policy.metadata.name} binds approvals to the exact content, so spec.change.digest is needed; two ways ` +
-    'work: approve the pending request by its name, or ask ahead with the digest that a server-side dry run prints'
+    `policy ${policy.metadata.name} binds approvals to the exact content, so spec.change.digest is required: ` +
+    'approve the pending approval by its name, or set the digest that a server-side dry run prints'
   );
 }
 

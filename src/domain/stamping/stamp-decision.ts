@@ -40,7 +40,7 @@ export interface SubmittedDecision {
 export const verdicts: readonly Verdict[] = ['Approve', 'Deny', 'Revoke', 'Withdraw', 'Review'];
 
 export const changedWarning =
-  'stepup: the target has changed since this was asked for, so what you were shown may be out of date; look again';
+  'stepup: the target has changed since the approval was requested, so its preview may be out of date; look again';
 
 export function approveWarnings(
   submitted: SubmittedDecision,
@@ -65,7 +65,7 @@ export function approveWarnings(
   };
   const votes = tally(approval, [...decisions, vote], policy, policies, []);
   const isLate = votes.approvedAt !== undefined && votes.approvedAt > pendingUntil;
-  if (isLate) return [`stepup: too late: the approval was to be decided by ${pendingUntil.toISOString()}`];
+  if (isLate) return [`stepup: too late: the approval had to be decided by ${pendingUntil.toISOString()}`];
   return [...(hasTargetChanged(approval, submitted.seen) === true ? [changedWarning] : []), ...missingWarning(votes)];
 }
 
@@ -78,7 +78,7 @@ export function stampDecision(submitted: SubmittedDecision): Stamping {
     return refused(`spec.verdict: must be one of ${verdicts.join(', ')}, not ${textAt(spec, '/verdict').slice(0, 32)}`);
   }
   if (spec.decidedBy !== undefined && textAt(spec, '/decidedBy/username') !== caller.username) {
-    return refused('decidedBy is written from who creates the decision; leave it out');
+    return refused('spec.decidedBy: stepup sets it to the user who creates the decision; leave it out');
   }
   const mismatch = mismatchOf(spec, namespace, approval);
   if (mismatch !== undefined) return refused(mismatch);
@@ -87,7 +87,7 @@ export function stampDecision(submitted: SubmittedDecision): Stamping {
     return refused(`the approval has ended; its phase is ${approval.status?.phase}`);
   }
   if (policy === undefined) {
-    return refused(`there is no StepUpPolicy ${approval.spec.policy.name}, so nobody can tell who approves`);
+    return refused(`there is no StepUpPolicy ${approval.spec.policy.name}, so no vote can count; create it first`);
   }
   const asked = { ...approval, spec: { ...approval.spec, requester: ownedBy(approval.spec.requester, owners) } };
   const cast = castOf({ ...submitted, verdict, spec, policy });

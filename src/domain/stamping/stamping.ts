@@ -26,5 +26,6 @@ export function refused(message: string): Stamping {
 export function missingWarning(votes: Pick<Tally, 'required' | 'received' | 'missing'>): readonly string[] {
   if (votes.missing === '') return [];
   const { required, received, missing } = votes;
-  return [`stepup: ${received} of ${required} approvals so far; ${missing} missing`.slice(0, 250)];
+  const approvals = required === 1 ? 'approval' : 'approvals';
+  return [`stepup: ${received} of ${required} ${approvals} so far; ${missing} missing`.slice(0, 250)];
 }

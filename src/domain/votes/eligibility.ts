@@ -32,11 +32,11 @@ export function objectionToVote(
 ): string | undefined {
   const { verdict, bypass, decidedBy, decidedVia } = vote;
   // Before whose vote it is: the requester may withdraw, and must not bypass by the same vote.
-  if (bypass === true && verdict !== 'Approve') return 'bypass goes with the verdict Approve';
+  if (bypass === true && verdict !== 'Approve') return 'bypass requires the verdict Approve';
   if (verdict === 'Withdraw') {
     const mayWithdraw = [approval.spec.requester.username, approval.spec.createdBy?.username];
     const isTheirs = decidedVia === undefined && mayWithdraw.includes(decidedBy.username);
-    return isTheirs ? undefined : 'only the requester or the creator may withdraw';
+    return isTheirs ? undefined : 'only the requester or the creator can withdraw an approval';
   }
   const authenticated = decidedVia ?? decidedBy;
   const exposed = isYes(verdict) ? objectionToExposure(authenticated, policy) : undefined;
@@ -52,7 +52,7 @@ function objectionToVoters(
   const { bypass, decidedBy, decidedVia } = vote;
   if (bypass === true) return objectionToBypass(vote, approval, policy, gatekeepers);
   if (decidedVia === undefined) return objectionToVoter(decidedBy, approval, policy, gatekeepers);
-  if (!isNamedAccount(decidedVia.username, policy)) return 'onBehalfOf is for delegates that the policy names';
+  if (!isNamedAccount(decidedVia.username, policy)) return 'onBehalfOf is only for delegates that the policy names';
   return (
     objectionToAsserted(decidedBy, approval, policy, gatekeepers) ??
     objectionToVoter(decidedVia, approval, policy, gatekeepers)
@@ -72,9 +72,9 @@ function objectionToVoter(
   const meets = requirementsOf(policy).filter((requirement) => isApprover(requirement, who));
   const isNamed = meets.some((requirement) => namesServiceAccount(requirement, who.username));
   if (!isNamed && isGatedByAny(who, policy, gatekeepers)) {
-    return `${who.username} is gated itself and not named as a delegate`;
+    return `${who.username} is itself gated by a policy and not named as a delegate`;
   }
-  if (meets.length === 0) return `${who.username} is no approver of policy ${policy.metadata.name}`;
+  if (meets.length === 0) return `${who.username} is not an approver of policy ${policy.metadata.name}`;
   return undefined;
 }
 
@@ -85,12 +85,12 @@ function objectionToBypass(
   policy: Policy,
   gatekeepers: readonly Policy[],
 ): string | undefined {
-  if (policy.spec.bypass?.enabled !== true) return `policy ${policy.metadata.name} does not allow bypass`;
-  if (decidedVia !== undefined) return 'nobody breaks the glass on behalf of another';
+  if (policy.spec.bypass?.enabled !== true) return `policy ${policy.metadata.name} does not allow break-glass`;
+  if (decidedVia !== undefined) return 'break-glass cannot be used on behalf of another person';
   const barred = objectionToPerson(personOf(decidedBy), approval.spec.requester);
   if (barred !== undefined) return barred;
   const isGatedItself = isGatedByAny(identityOf(decidedBy), policy, gatekeepers);
-  return isGatedItself ? `${decidedBy.username} is gated itself` : undefined;
+  return isGatedItself ? `${decidedBy.username} is itself gated by a policy` : undefined;
 }
 
 /** The person a delegate speaks for is a claim, and has no groups: it can only be held against the vote. */
@@ -100,11 +100,11 @@ function objectionToAsserted(
   policy: Policy,
   gatekeepers: readonly Policy[],
 ): string | undefined {
-  if (person.username.startsWith('system:')) return 'onBehalfOf names a person, no account';
+  if (person.username.startsWith('system:')) return 'onBehalfOf must name a person, not an account';
   const barred = objectionToPerson({ username: person.username }, approval.spec.requester);
   if (barred !== undefined) return barred;
   const who = { username: person.username, groups: [] };
-  return isGatedByAny(who, policy, gatekeepers) ? `${person.username} is gated itself` : undefined;
+  return isGatedByAny(who, policy, gatekeepers) ? `${person.username} is itself gated by a policy` : undefined;
 }
 
 /** Gated by any policy, not by this one alone: what one gated account may not do, two must not do for each other. */

@@ -70,7 +70,7 @@ export class GuardReconciler {
       case 'InPlace':
         return;
       case 'Written':
-        log.info({ kind, name }, 'guard put in place');
+        log.info({ kind, name }, 'guard installed');
         return;
       case 'Restored':
         tampering.notice({ kind, name, what: put.what, regarding: { apiVersion, kind, name } });

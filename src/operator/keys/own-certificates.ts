@@ -115,7 +115,7 @@ export class CertificateKeeper implements Certificates {
           authorityKey: authority.key,
         };
         const leaf = step.keep.length > 0 ? {} : await this.#leafBy(made, now);
-        log.info({ secret: this.#options.secret.name }, 'made a certificate authority');
+        log.info({ secret: this.#options.secret.name }, 'created a certificate authority');
         return this.#store(secret, { ...made, ...leaf });
       }
       case 'IssueLeaf':

@@ -176,10 +176,10 @@ export class WebhookServer {
     }
     app.all(paths, (_request, response) => {
       response.setHeader('Allow', 'POST');
-      this.#reject(response, 405, 'only POST is answered here');
+      this.#reject(response, 405, 'only POST is allowed');
     });
     const places = paths.map((path) => path.replace(':policy', '<policy>'));
-    const missing = `there is nothing here; reviews go to ${places.slice(0, -1).join(', ')} and ${places.at(-1)}`;
+    const missing = `not found: the paths are ${places.slice(0, -1).join(', ')} and ${places.at(-1)}`;
     app.use((_request: IncomingMessage, response: ServerResponse) => {
       this.#dependencies.metrics.review('other');
       this.#reject(response, 404, missing);
@@ -207,7 +207,7 @@ export class WebhookServer {
     try {
       const body = await readRequestBody(request, mostBodyBytes);
       if (body.kind === 'Truncated') {
-        this.#undecided(response, 400, 'the body is not whole');
+        this.#undecided(response, 400, 'the body is incomplete');
       } else if (body.kind === 'TooLarge') {
         this.#undecided(response, 413, `a review must not be larger than ${mostBodyBytes} bytes`);
       } else {

@@ -87,7 +87,7 @@ export class Stamper {
       return refusal(
         400,
         'InvalidRequest',
-        'only the creation of stepupapprovals and stepupdecisions is stamped; repair the webhook configuration',
+        'this webhook stamps only new stepupapprovals and stepupdecisions; fix the webhook configuration',
       );
     }
     if (!caches.hasSynced()) return refusal(403, 'NotReady', `${deniedReasons.NotReady}; try again in a moment`);
@@ -178,7 +178,10 @@ export class Stamper {
       this.#dependencies.owners.of(requester.username, limit),
       exposure?.catch((error: unknown) => {
         if (policy.spec.approval.requesterTooPowerful === 'Refuse') throw error;
-        log.warn({ policy: policy.metadata.name, ...errorFields(error) }, 'asking what a requester may do failed');
+        log.warn(
+          { policy: policy.metadata.name, ...errorFields(error) },
+          'checking the permissions of a requester failed',
+        );
         return undefined;
       }),
     ]);
