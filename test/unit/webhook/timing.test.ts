@@ -4,15 +4,8 @@
 import { describe, expect, test as plain } from 'vitest';
 import { deletion, deployment, imageUpdate, review } from '../../support/builders/reviews.ts';
 import { status } from '../../support/fakes/fake-kinds.ts';
-import {
-  approved,
-  counted,
-  filed,
-  type Harness,
-  nameIn,
-  reasonIn,
-  startWebhook,
-} from '../../support/fakes/webhook-harness.ts';
+import { nameIn, reasonIn } from '../../support/fakes/webhook-client.ts';
+import { approved, counted, filed, type Harness, startWebhook } from '../../support/fakes/webhook-harness.ts';
 
 /** A webhook for each test, so that waits run side by side. */
 const test = plain.extend<{ readonly webhook: Harness }>({
@@ -173,7 +166,7 @@ describe('filing', () => {
         : undefined;
     await webhook.ask(deletion());
     webhook.hangUp();
-    const closed = webhook.webhook.close();
+    const closed = webhook.server.close();
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(webhook.approvals.all).toEqual([]);
     create();
