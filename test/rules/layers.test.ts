@@ -182,6 +182,11 @@ describe('tests', () => {
     expect(wrong).toEqual([]);
   });
 
+  test('no two helpers share a name, so that a search finds the right one', () => {
+    const names = tests.filter((path) => !path.endsWith('.test.ts')).map((path) => posix.basename(path));
+    expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([]);
+  });
+
   test('each is of a kind', () => {
     expect(tests.filter((path) => ![...houses, 'support'].includes(houseOf(path)))).toEqual([]);
   });

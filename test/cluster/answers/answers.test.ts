@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepUpApproval, StepUpPolicy } from '../../../src/api/kinds.ts';
 import { problemsOf } from '../../support/answers/contract.ts';
-import { commandsUnder, runDocumented } from '../../support/answers/document.ts';
+import { commandsUnder, runDocumented } from '../../support/answers/shown-commands.ts';
 import { eventually } from '../../support/eventually.ts';
 import { approvalNamedIn, approve, approveDenied, phaseOf } from '../../support/installation/approvals.ts';
 import {

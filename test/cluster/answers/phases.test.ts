@@ -3,7 +3,7 @@
 // Every phase of an approval on the installed product: how it is reached, by whom, when, and that no end is left.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepUpApproval } from '../../../src/api/kinds.ts';
-import { commandsUnder, runDocumented } from '../../support/answers/document.ts';
+import { commandsUnder, runDocumented } from '../../support/answers/shown-commands.ts';
 import { eventually } from '../../support/eventually.ts';
 import { approvalNamedIn } from '../../support/installation/approvals.ts';
 import { type Actor, apply, type Installation, installStepup } from '../../support/installation/installation.ts';

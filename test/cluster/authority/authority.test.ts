@@ -3,7 +3,7 @@
 // Whose word counts, on the real API server with the chart's roles: who is refused and why, what one of two approvals
 // looks like, delegates, owners, and a broken glass.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { commandsUnder, runDocumented } from '../../support/answers/document.ts';
+import { commandsUnder, runDocumented } from '../../support/answers/shown-commands.ts';
 import { eventually } from '../../support/eventually.ts';
 import { apply, type Installation, installStepup } from '../../support/installation/installation.ts';
 import { counted } from '../../support/installation/metrics.ts';
