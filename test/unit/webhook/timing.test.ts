@@ -42,7 +42,10 @@ describe.concurrent('an approval', () => {
     expect(answers.filter(({ allowed }) => allowed).length).toBe(1);
   });
 
-  test('also an API server that does not answer, within the API server’s own time', async ({ webhook, expect }) => {
+  test('that cannot be read because the API server does not answer is a denial within the API server’s own time', async ({
+    webhook,
+    expect,
+  }) => {
     webhook.approvals.before = () => new Promise(() => undefined);
     const startedAt = performance.now();
     const answer = await webhook.ask(imageUpdate());

@@ -578,7 +578,7 @@ describe('what keeps stepup from deciding is a denial', () => {
     expect({ [name]: answer.status }).toMatchSnapshot();
   });
 
-  test('and a stated reason and ticket are filed', async () => {
+  test('a request that states the reason and ticket its policy requires is filed with them', async () => {
     webhook.policy('stated', {
       approval: { require: [{ name: 'a', approvers: { users: ['ada'] } }], reasonRequired: true, ticketRequired: true },
     });
@@ -588,7 +588,7 @@ describe('what keeps stepup from deciding is a denial', () => {
     expect((await filed(webhook, nameIn(answer))).spec).toMatchObject({ reason: 'fix', ticket: 'T-1' });
   });
 
-  test('but a fresh policy that only the API server knows decides', async () => {
+  test('a request under a fresh policy that only the API server knows is decided by that policy', async () => {
     webhook.policies.isHeldBack = true;
     webhook.policy('fresh');
     expect(reasonIn(await webhook.ask(imageUpdate(), 'fresh'))).toBe('Denied ApprovalRequired');

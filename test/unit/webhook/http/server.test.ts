@@ -101,7 +101,7 @@ describe('a body that does not come whole', () => {
     expect(answer).toContain('"allowed":true');
   });
 
-  test('nor does plain HTTP', async () => {
+  test('plain HTTP gets no decision', async () => {
     const socket = tcpConnect(webhook.port, '127.0.0.1');
     socket.write('POST /gate/deploys HTTP/1.1\r\n\r\n');
     const answer = await new Promise<string>((resolve) => {
