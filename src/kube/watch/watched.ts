@@ -13,13 +13,6 @@ export interface Watched<T extends KubeObject> {
   onChange(handler: (change: Change<T>) => void): void;
 }
 
-/** What a work queue offers to those who fill it. */
-export interface Keys {
-  add(key: string): void;
-  addAfter(key: string, delayMs: number): void;
-  addAt(key: string, instant: Date): void;
-}
-
 /** Adds the keys of all objects there are, and of each that changes from now on. */
 export function enqueueChanges<T extends KubeObject>(
   watched: Watched<T>,

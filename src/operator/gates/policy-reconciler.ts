@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps each policy's webhook configuration in place and says on the policy whether it is.
 import { policyOf, type StepUpPolicy } from '../../api/kinds.ts';
-import { tamperedCondition } from '../../domain/integrity/policy-tampering.ts';
+import { policyTamperedCondition } from '../../domain/integrity/policy-tampering.ts';
 import { isConflict, isNotFound } from '../../kube/http/api-error.ts';
 import type { ObjectReference } from '../../kube/objects/events.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
@@ -238,7 +238,7 @@ export class PolicyReconciler {
   async #report(policy: StepUpPolicy, readiness: Readiness): Promise<void> {
     const { client, clock, log, tampering } = this.#options;
     const now = clock.now();
-    const status = statusWith(policy, readiness, tamperedCondition(policy, tampering.latest, now), now);
+    const status = statusWith(policy, readiness, policyTamperedCondition(policy, tampering.latest, now), now);
     if (status === undefined) return;
     const { name: policyName } = policy.metadata;
     try {
