@@ -42,6 +42,11 @@ export function sameJson(a: Json | undefined, b: Json | undefined): boolean {
   return keys.every((key) => Object.hasOwn(b, key) && sameJson(a[key], b[key]));
 }
 
+/** True when both are the same JSON once they are sent: a member that is undefined is absent. */
+export function isSameAsSent(a: object | string, b: object | string): boolean {
+  return sameJson(JSON.parse(JSON.stringify(a)), JSON.parse(JSON.stringify(b)));
+}
+
 /** Pointers come from policies and from our own code, and every request meets the same ones again. */
 const knownTokens = new Map<string, readonly string[]>();
 const mostKnown = 10_000;

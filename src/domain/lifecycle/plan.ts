@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happens to an approval next? From what was seen and an instant to a status, events, and when to look again.
 
-import { sameJson } from '../../lib/json.ts';
+import { isSameAsSent } from '../../lib/json.ts';
 import { targetKeyOf } from '../change/attempt.ts';
 import {
   type Abstention,
@@ -250,7 +250,7 @@ function planWith(situation: Situation, status: ApprovalStatus, outcome: Outcome
 function isWorthWriting(before: ApprovalStatus | undefined, status: ApprovalStatus): boolean {
   const isStillReserved = before?.phase === 'Reserved' && status.phase === 'Reserved';
   if (isStillReserved) return (before.decisions ?? []).length !== (status.decisions ?? []).length;
-  return !sameJson(JSON.parse(JSON.stringify(before ?? {})), JSON.parse(JSON.stringify(status)));
+  return !isSameAsSent(before ?? {}, status);
 }
 
 /** Breaking the glass is told as loudly as an event can, and so is that somebody has looked at it. */

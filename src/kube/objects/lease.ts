@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Leader election: which replica runs the operator's part, decided by one Lease.
 
-import { isAlreadyExists, isConflict, isNotFound } from '../http/api-error.ts';
+import { isAlreadyExists, isConflict, isNotFound, unlessNotFound } from '../http/api-error.ts';
 import { type Clock, sleep, systemClock } from '../time/clock.ts';
 import { formatMicroTime } from './microtime.ts';
 import type { KubeObject } from './objects.ts';
@@ -174,15 +174,11 @@ export class LeaderElector {
   }
 
   async #read(): Promise<Lease | undefined> {
-    try {
-      return this.#observe(await this.#options.leases.get(this.#options.lease, { deadlineMs: CALL_DEADLINE_MS }));
-    } catch (error) {
-      if (isNotFound(error)) {
-        this.#lease = undefined;
-        return undefined;
-      }
-      throw error;
-    }
+    const { leases, lease } = this.#options;
+    const found = await unlessNotFound(leases.get(lease, { deadlineMs: CALL_DEADLINE_MS }));
+    if (found !== undefined) return this.#observe(found);
+    this.#lease = undefined;
+    return undefined;
   }
 
   async #write(current: Lease | undefined): Promise<void> {

@@ -5,7 +5,7 @@
 
 import { configurationPrefix, managedLabel } from '../../domain/model/labels.ts';
 import type { KubeObject, NewObject } from '../../kube/objects/objects.ts';
-import { sameJson } from '../../lib/json.ts';
+import { isSameAsSent } from '../../lib/json.ts';
 import type { Form } from './object-keeper.ts';
 
 export interface WebhookConfiguration extends KubeObject {
@@ -94,7 +94,7 @@ export function onlyOurs({ apiVersion, kind, metadata, webhooks = [] }: WebhookC
 export function isInPlace(stored: WebhookConfiguration, wanted: NewObject<WebhookConfiguration>): boolean {
   const { labels = {} } = wanted.metadata;
   return (
-    same(stored.webhooks ?? [], wanted.webhooks ?? []) &&
+    isSameAsSent(stored.webhooks ?? [], wanted.webhooks ?? []) &&
     Object.entries(labels).every(([key, value]) => stored.metadata.labels?.[key] === value) &&
     (stored.metadata.ownerReferences ?? []).length === 0
   );
@@ -125,8 +125,4 @@ export function withBundle<T extends { readonly webhooks?: readonly Webhook[] }>
     clientConfig: { ...webhook.clientConfig, caBundle },
   }));
   return { ...configuration, webhooks };
-}
-
-function same(a: unknown, b: unknown): boolean {
-  return sameJson(JSON.parse(JSON.stringify(a)), JSON.parse(JSON.stringify(b)));
 }

@@ -15,7 +15,7 @@ import type { Seen } from '../../domain/model/seen.ts';
 import { withSealedReleases } from '../../domain/seals/seal.ts';
 import { keptFrom } from '../../domain/votes/break-glass.ts';
 import { isVotedByCreation } from '../../domain/votes/creation-vote.ts';
-import { isConflict, isNotFound } from '../../kube/http/api-error.ts';
+import { isConflict, isNotFound, unlessNotFound } from '../../kube/http/api-error.ts';
 import type { EventRecorder } from '../../kube/objects/events.ts';
 import type { ObjectKey } from '../../kube/objects/resource.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
@@ -160,12 +160,7 @@ export class ApprovalReconciler {
 
   /** Not among the live ones: ended, or gone. */
   async #fetch(key: ObjectKey): Promise<StepUpApproval | undefined> {
-    try {
-      return await this.#options.client.get(key);
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    return unlessNotFound(this.#options.client.get(key));
   }
 
   #read(approval: StepUpApproval): Approval {

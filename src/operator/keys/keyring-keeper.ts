@@ -9,7 +9,7 @@ import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
-import { type Json, sameJson } from '../../lib/json.ts';
+import { isSameAsSent } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import { type KeyringSecret, keyringSecretType, readKeyring, writeKeyring } from '../../replica/keyring-secret.ts';
 
@@ -58,7 +58,7 @@ export class KeyringKeeper {
     const now = clock.now();
     const stored = secret === undefined ? 'it does not exist' : usable(readKeyring(secret));
     // Only the leader adds keys: whoever could write another one there would vote as anybody.
-    const isForeign = this.#known !== undefined && !sameJson(stored as Json, this.#known as unknown as Json);
+    const isForeign = this.#known !== undefined && !isSameAsSent(stored, this.#known);
     if (this.#known !== undefined && isForeign) {
       const problem = typeof stored === 'string' ? stored : 'it has other keys';
       log.warn({ secret: id.name, problem }, 'putting the keyring back');

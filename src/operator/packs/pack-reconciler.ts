@@ -9,7 +9,7 @@ import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
-import { sameJson } from '../../lib/json.ts';
+import { isSameAsSent } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
 import { type Applied, type Pack, packChanges, packLabel, readPacks, textOf } from './pack.ts';
@@ -109,8 +109,8 @@ export class PackReconciler {
     const { client } = this.#options;
     const wanted = { ...applied, spec: pack.spec };
     const tried = await client.replace(wanted, { fieldManager, dryRun: true });
-    // Both come from the API server: plain JSON with its defaults in it.
-    if (sameJson(JSON.parse(JSON.stringify(tried.spec)), JSON.parse(JSON.stringify(applied.spec)))) return applied;
+    // Both come from the API server, with its defaults in them.
+    if (isSameAsSent(tried.spec, applied.spec)) return applied;
     return client.replace(wanted, { fieldManager });
   }
 
