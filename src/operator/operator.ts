@@ -20,7 +20,7 @@ import type { Audit } from '../observe/audit.ts';
 import { errorFields, type Log } from '../observe/log.ts';
 import { operatorMetrics } from '../observe/operator-metrics.ts';
 import type { FollowedKeyring, KeyringSecret } from '../replica/keyring-secret.ts';
-import { ConfigurationKeeper } from './admission/object-keeper.ts';
+import { ObjectKeeper } from './admission/object-keeper.ts';
 import { changedSecret } from './admission/tampering-reporter.ts';
 import { onlyOurs, type WebhookConfiguration, webhookForm } from './admission/webhook-configuration.ts';
 import { ApprovalReconciler } from './approvals/approval-reconciler.ts';
@@ -148,10 +148,11 @@ async function work(
       policyReconciler.enqueueAll();
     },
   });
-  const mutatingKeeper = new ConfigurationKeeper({
+  const mutatingKeeper = new ObjectKeeper({
     client: client<WebhookConfiguration>(resources.mutatingWebhookConfigurations),
     stored: stamps,
     form: webhookForm,
+    tampering,
   });
   const stampReconciler: StampReconciler = new StampReconciler({
     configurations: stamps,
@@ -161,7 +162,6 @@ async function work(
       if (!isStampInPlace) policyReconciler.enqueueAll();
       isStampInPlace = true;
     },
-    tampering,
     log,
     clock,
   });
@@ -187,10 +187,11 @@ async function work(
     client: client<StepUpPolicy>(stepUpPolicies),
     kind: guarding.policyKind,
     configurations: gates,
-    keeper: new ConfigurationKeeper({
+    keeper: new ObjectKeeper({
       client: client<WebhookConfiguration>(resources.validatingWebhookConfigurations),
       stored: gates,
       form: webhookForm,
+      tampering,
     }),
     pins: stamps,
     pinKeeper: mutatingKeeper,

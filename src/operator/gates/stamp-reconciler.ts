@@ -5,19 +5,17 @@ import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
-import type { ConfigurationKeeper } from '../admission/object-keeper.ts';
-import type { TamperingReporter } from '../admission/tampering-reporter.ts';
+import type { ObjectKeeper } from '../admission/object-keeper.ts';
 import { stampName, type WebhookConfiguration } from '../admission/webhook-configuration.ts';
 import { type StampContext, stampConfiguration } from './stamp-configuration.ts';
 
 export interface StampReconcilerOptions {
   readonly configurations: Watched<WebhookConfiguration>;
-  readonly keeper: ConfigurationKeeper<WebhookConfiguration>;
+  readonly keeper: ObjectKeeper<WebhookConfiguration>;
   /** Undefined until there is a certificate. */
   readonly context: () => StampContext | undefined;
   /** The entry is in place as wanted. */
   readonly onInPlace: () => void;
-  readonly tampering: Pick<TamperingReporter, 'notice'>;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -50,30 +48,16 @@ export class StampReconciler {
   }
 
   async #process(): Promise<void> {
-    const { keeper, context, onInPlace, tampering, log } = this.#options;
+    const { keeper, context, onInPlace, log } = this.#options;
     const known = context();
     // The certificate's keeper calls again.
     if (known === undefined) return;
-    const put = await keeper.put(stampConfiguration(known));
-    switch (put.kind) {
-      case 'InPlace':
-        onInPlace();
-        return;
-      case 'Written':
-        log.info({ configuration: stampName }, 'entry of our own kinds put in place');
-        onInPlace();
-        return;
-      case 'Restored': {
-        const kind = 'MutatingWebhookConfiguration';
-        const regarding = { apiVersion: 'admissionregistration.k8s.io/v1', kind, name: stampName };
-        tampering.notice({ kind, name: stampName, what: put.what, regarding });
-        return;
-      }
-      case 'Refused':
-        throw new Error(`write ${stampName}: ${put.message}`);
-      case 'Stale':
-        this.#queue.addAfter(stampName, againMs);
-        return;
+    const kept = await keeper.keep(stampConfiguration(known));
+    if (kept === 'Stale') {
+      this.#queue.addAfter(stampName, againMs);
+      return;
     }
+    if (kept === 'Written') log.info({ configuration: stampName }, 'entry of our own kinds put in place');
+    onInPlace();
   }
 }

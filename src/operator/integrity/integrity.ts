@@ -17,7 +17,7 @@ import type { Reflector, ReflectorOptions } from '../../kube/watch/reflector.ts'
 import type { Watched } from '../../kube/watch/watched.ts';
 import type { Log } from '../../observe/log.ts';
 import type { OperatorMetrics } from '../../observe/operator-metrics.ts';
-import { ConfigurationKeeper } from '../admission/object-keeper.ts';
+import { ObjectKeeper } from '../admission/object-keeper.ts';
 import { TamperingReporter } from '../admission/tampering-reporter.ts';
 import type { WebhookConfiguration } from '../admission/webhook-configuration.ts';
 import { PolicyKind } from '../gates/policy-kind.ts';
@@ -83,14 +83,13 @@ export function createGuarding(dependencies: GuardingDependencies): Guarding {
     release: service.name,
   };
   const keeper = (resource: Resource, stored: Watched<GuardObject>) =>
-    new ConfigurationKeeper({ client: new ResourceClient<GuardObject>(rest, resource), stored, form: guardForm });
+    new ObjectKeeper({ client: new ResourceClient<GuardObject>(rest, resource), stored, form: guardForm, tampering });
   const guard = new GuardReconciler({
     guards: settings.isOn ? guards(context) : [],
     policies,
     policyKeeper: keeper(resources.validatingAdmissionPolicies, policies),
     bindings,
     bindingKeeper: keeper(resources.validatingAdmissionPolicyBindings, bindings),
-    tampering,
     log,
     clock,
   });
