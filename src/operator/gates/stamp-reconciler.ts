@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the entry for our own kinds in place: without it nobody could tell who approved.
 import type { Clock } from '../../kube/time/clock.ts';
-import { WorkQueue } from '../../kube/time/work-queue.ts';
+import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { ObjectKeeper } from '../admission/object-keeper.ts';
@@ -24,27 +24,26 @@ const againMs = 20;
 
 export class StampReconciler {
   readonly #options: StampReconcilerOptions;
-  readonly #queue: WorkQueue;
+  readonly #task: RepeatedTask;
 
   constructor(options: StampReconcilerOptions) {
     this.#options = options;
-    this.#queue = new WorkQueue({
+    this.#task = new RepeatedTask({
       process: () => this.#process(),
+      onError: (error) => options.log.warn(errorFields(error), 'keeping the entry of our own kinds failed'),
       clock: options.clock,
-      onError: (_, error) => options.log.warn(errorFields(error), 'keeping the entry of our own kinds failed'),
     });
   }
 
   check(): void {
-    this.#queue.add(stampName);
+    this.#task.check();
   }
 
   async run(signal: AbortSignal): Promise<void> {
     enqueueChanges(this.#options.configurations, signal, ({ metadata }) => {
       if (metadata.name === stampName) this.check();
     });
-    this.check();
-    await this.#queue.run(signal);
+    await this.#task.run(signal);
   }
 
   async #process(): Promise<void> {
@@ -54,7 +53,7 @@ export class StampReconciler {
     if (known === undefined) return;
     const kept = await keeper.keep(stampConfiguration(known));
     if (kept === 'Stale') {
-      this.#queue.addAfter(stampName, againMs);
+      this.#task.checkAfter(againMs);
       return;
     }
     if (kept === 'Written') log.info({ configuration: stampName }, 'entry of our own kinds put in place');

@@ -3,8 +3,8 @@
 // Where somebody else, such as cert-manager, keeps the Secret: only what the API server is to trust is told from it.
 
 import type { Clock } from '../../kube/time/clock.ts';
-import { WorkQueue } from '../../kube/time/work-queue.ts';
-import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
+import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
+import type { Watched } from '../../kube/watch/watched.ts';
 import { certificatesIn } from '../../lib/certificate-chain.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import { Publication } from './bundle-publication.ts';
@@ -25,11 +25,9 @@ export interface GivenCertificatesOptions {
   readonly clock: Clock;
 }
 
-const key = 'certificates';
-
 export class GivenCertificates implements Certificates {
   readonly #options: GivenCertificatesOptions;
-  readonly #queue: WorkQueue;
+  readonly #task: RepeatedTask;
   readonly #publication: Publication;
   /** As PEM. Undefined until the registered ones have been read, which happens once: what others write there later is not ours. */
   #authorities: string | undefined;
@@ -38,10 +36,10 @@ export class GivenCertificates implements Certificates {
   constructor(options: GivenCertificatesOptions) {
     this.#options = options;
     this.#publication = new Publication(options.isPublished, options.clock);
-    this.#queue = new WorkQueue({
+    this.#task = new RepeatedTask({
       process: async () => this.#process(),
+      onError: (error) => options.log.warn(errorFields(error), 'reading the certificates failed'),
       clock: options.clock,
-      onError: (_, error) => options.log.warn(errorFields(error), 'reading the certificates failed'),
     });
   }
 
@@ -50,13 +48,11 @@ export class GivenCertificates implements Certificates {
   }
 
   check(): void {
-    this.#queue.add(key);
+    this.#task.check();
   }
 
-  async run(signal: AbortSignal): Promise<void> {
-    enqueueChanges(this.#options.secrets, signal, () => this.#queue.add(key));
-    this.#queue.add(key);
-    await this.#queue.run(signal);
+  run(signal: AbortSignal): Promise<void> {
+    return this.#task.run(signal, [this.#options.secrets]);
   }
 
   #process(): void {
@@ -72,7 +68,7 @@ export class GivenCertificates implements Certificates {
         'ca.crt of the certificate is missing: the API server is told of no other authority',
       );
     }
-    if (step.againInMs !== undefined) this.#queue.addAfter(key, step.againInMs);
+    if (step.againInMs !== undefined) this.#task.checkAfter(step.againInMs);
     if (step.authorities === '') return;
     this.#authorities = step.authorities;
     const caBundle = Buffer.from(step.authorities).toString('base64');

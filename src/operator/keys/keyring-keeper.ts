@@ -7,8 +7,8 @@ import { type KeptKey, Keyring } from '../../domain/seals/keyring.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '../../kube/http/api-error.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
-import { WorkQueue } from '../../kube/time/work-queue.ts';
-import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
+import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
+import type { Watched } from '../../kube/watch/watched.ts';
 import { isSameAsSent } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import { type KeyringSecret, keyringSecretType, readKeyring, writeKeyring } from '../../replica/keyring-secret.ts';
@@ -23,7 +23,6 @@ export interface KeyringKeeperOptions {
   readonly clock: Clock;
 }
 
-const queueKey = 'keyring';
 /** A key seals for so long. */
 const rotationSeconds = 90 * 86_400;
 /** Votes of so many keys count: an approval lives for days, never for half a year. */
@@ -33,23 +32,21 @@ const longestMs = 3_600_000;
 
 export class KeyringKeeper {
   readonly #options: KeyringKeeperOptions;
-  readonly #queue: WorkQueue;
+  readonly #task: RepeatedTask;
   /** What was stored last: other keys would make every vote so far worthless. */
   #known: readonly KeptKey[] | undefined;
 
   constructor(options: KeyringKeeperOptions) {
     this.#options = options;
-    this.#queue = new WorkQueue({
+    this.#task = new RepeatedTask({
       process: () => this.#process(),
+      onError: (error) => options.log.warn(errorFields(error), 'keeping the keyring failed'),
       clock: options.clock,
-      onError: (_, error) => options.log.warn(errorFields(error), 'keeping the keyring failed'),
     });
   }
 
-  async run(signal: AbortSignal): Promise<void> {
-    enqueueChanges(this.#options.secrets, signal, () => this.#queue.add(queueKey));
-    this.#queue.add(queueKey);
-    await this.#queue.run(signal);
+  run(signal: AbortSignal): Promise<void> {
+    return this.#task.run(signal, [this.#options.secrets]);
   }
 
   async #process(): Promise<void> {
@@ -77,7 +74,7 @@ export class KeyringKeeper {
     const newest = Math.max(...stored.map(({ createdAt }) => Date.parse(createdAt)));
     const rotateAt = after(new Date(newest), rotationSeconds);
     if (now < rotateAt) {
-      this.#queue.addAfter(queueKey, Math.min(Math.max(rotateAt.getTime() - now.getTime(), 1000), longestMs));
+      this.#task.checkAfter(Math.min(Math.max(rotateAt.getTime() - now.getTime(), 1000), longestMs));
       return;
     }
     log.info({ secret: id.name }, 'added a key to the keyring');
@@ -93,7 +90,7 @@ export class KeyringKeeper {
       this.#known = keys;
     } catch (error) {
       if (!isConflict(error) && !isAlreadyExists(error) && !isNotFound(error)) throw error;
-      this.#queue.addAfter(queueKey, againMs);
+      this.#task.checkAfter(againMs);
     }
   }
 }

@@ -6,8 +6,8 @@ import { isAlreadyExists, isConflict, isNotFound } from '../../kube/http/api-err
 import type { KubeObject } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
-import { WorkQueue } from '../../kube/time/work-queue.ts';
-import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
+import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
+import type { Watched } from '../../kube/watch/watched.ts';
 import { certificatesIn } from '../../lib/certificate-chain.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import { Publication } from './bundle-publication.ts';
@@ -52,14 +52,13 @@ export interface Certificates {
 }
 
 const nothing: StoredCertificates = { authorities: '', authorityKey: '', leaf: '', leafKey: '' };
-const key = 'certificates';
 const againMs = 50;
 const soonestMs = 1_000;
 const longestMs = 3_600_000;
 
 export class CertificateKeeper implements Certificates {
   readonly #options: CertificateKeeperOptions;
-  readonly #queue: WorkQueue;
+  readonly #task: RepeatedTask;
   readonly #publication: Publication;
   /** What was stored last: where the Secret is deleted, replicas still serve the leaf that was in it. */
   #known: StoredCertificates | undefined;
@@ -68,10 +67,10 @@ export class CertificateKeeper implements Certificates {
   constructor(options: CertificateKeeperOptions) {
     this.#options = options;
     this.#publication = new Publication(options.isPublished, options.clock);
-    this.#queue = new WorkQueue({
+    this.#task = new RepeatedTask({
       process: () => this.#process(),
+      onError: (error) => options.log.warn(errorFields(error), 'keeping the certificates failed'),
       clock: options.clock,
-      onError: (_, error) => options.log.warn(errorFields(error), 'keeping the certificates failed'),
     });
   }
 
@@ -80,13 +79,11 @@ export class CertificateKeeper implements Certificates {
   }
 
   check(): void {
-    this.#queue.add(key);
+    this.#task.check();
   }
 
-  async run(signal: AbortSignal): Promise<void> {
-    enqueueChanges(this.#options.secrets, signal, () => this.#queue.add(key));
-    this.#queue.add(key);
-    await this.#queue.run(signal);
+  run(signal: AbortSignal): Promise<void> {
+    return this.#task.run(signal, [this.#options.secrets]);
   }
 
   async #process(): Promise<void> {
@@ -101,11 +98,11 @@ export class CertificateKeeper implements Certificates {
     switch (step.kind) {
       case 'Keep':
         this.#publish(stored);
-        this.#queue.addAfter(key, Math.min(Math.max(step.until.getTime() - now.getTime(), soonestMs), longestMs));
+        this.#task.checkAfter(Math.min(Math.max(step.until.getTime() - now.getTime(), soonestMs), longestMs));
         return;
       case 'AwaitBundle':
         this.#publish(stored);
-        this.#queue.addAfter(key, step.forMs);
+        this.#task.checkAfter(step.forMs);
         return;
       case 'MakeAuthority': {
         const authority = await makeAuthority(now, lives.authorityMs);
@@ -153,7 +150,7 @@ export class CertificateKeeper implements Certificates {
       else await client.replace({ ...secret, data: { ...secret.data, ...data } });
     } catch (error) {
       if (!isConflict(error) && !isAlreadyExists(error) && !isNotFound(error)) throw error;
-      this.#queue.addAfter(key, againMs);
+      this.#task.checkAfter(againMs);
     }
   }
 }

@@ -7,7 +7,7 @@ import type { EventRecorder } from '../../kube/objects/events.ts';
 import type { ConfigMap, KubeObject } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
-import { WorkQueue } from '../../kube/time/work-queue.ts';
+import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
 import { isSameAsSent } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
@@ -26,30 +26,29 @@ export interface PackReconcilerOptions {
 }
 
 const fieldManager = 'stepup-packs';
-const key = 'packs';
 const againMs = 50;
 const policyType = { apiVersion: 'stepup.dev/v1alpha1', kind: 'StepUpPolicy' };
 
 export class PackReconciler {
   readonly #options: PackReconcilerOptions;
-  readonly #queue: WorkQueue;
+  readonly #task: RepeatedTask;
   readonly #applied = new Map<string, Applied>();
 
   constructor(options: PackReconcilerOptions) {
     this.#options = options;
-    this.#queue = new WorkQueue({
+    this.#task = new RepeatedTask({
       process: () => this.#process(),
+      onError: (error) => options.log.warn(errorFields(error), 'applying the packs failed'),
       clock: options.clock,
-      onError: (_, error) => options.log.warn(errorFields(error), 'applying the packs failed'),
     });
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    enqueueChanges(this.#options.configMaps, signal, () => this.#queue.add(key));
-    enqueueChanges(this.#options.policies, signal, ({ metadata }) => {
-      if (metadata.labels?.[packLabel] !== undefined || this.#applied.has(metadata.name)) this.#queue.add(key);
+    const { configMaps, policies } = this.#options;
+    enqueueChanges(policies, signal, ({ metadata }) => {
+      if (metadata.labels?.[packLabel] !== undefined || this.#applied.has(metadata.name)) this.#task.check();
     });
-    await this.#queue.run(signal);
+    await this.#task.run(signal, [configMaps]);
   }
 
   async #process(): Promise<void> {
@@ -92,7 +91,7 @@ export class PackReconciler {
       if (before?.text === textOf(pack)) this.#noticePutBack(result, before);
     } catch (error) {
       if (isInvalid(error)) this.#complain(from, pack.name, error instanceof Error ? error.message : String(error));
-      else if (isConflict(error) || isNotFound(error)) this.#queue.addAfter(key, againMs);
+      else if (isConflict(error) || isNotFound(error)) this.#task.checkAfter(againMs);
       else throw error;
     }
   }
