@@ -9,7 +9,7 @@ import type { Policy } from '../model/policy.ts';
 import type { Requester } from '../model/request.ts';
 import { exposedTo, stampOf, unabridged } from '../model/stamp.ts';
 import { bypassersOf, isUnreviewed, objectionToReview } from '../votes/break-glass.ts';
-import { isNamedAccount, objectionToWord } from '../votes/eligibility.ts';
+import { isNamedAccount, objectionToVote } from '../votes/eligibility.ts';
 
 /** Who a decision is by, as it is stored. */
 export interface Speakers {
@@ -62,7 +62,7 @@ export function speakersOf(submitted: Submitted): Speakers | string {
   if (typeof person === 'string') return person;
   const asked = person === undefined ? { decidedBy: whole } : { decidedBy: person, decidedVia: whole };
   const objection =
-    objectionToWord({ verdict, bypass, ...asked }, approval, policy, policies) ??
+    objectionToVote({ verdict, bypass, ...asked }, approval, policy, policies) ??
     (verdict === 'Review' ? objectionToReviewing(asked, approval, decisions) : undefined);
   if (objection !== undefined) return objection;
   const stamp = exposedTo(stampOf(caller, policies), requesterMay);

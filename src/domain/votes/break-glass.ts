@@ -3,7 +3,7 @@
 // Break glass: one person's word in place of all, and the review that somebody else owes it.
 import type { Approval, ApprovalStatus, Condition, Decision, SeenDecision, Stamp } from '../model/approval.ts';
 import { isSamePerson, type Person, personOf } from './same-person.ts';
-import type { Glass, Told } from './vote.ts';
+import type { CountedVote, Glass } from './vote.ts';
 
 /** True when the approval was given by a bypass that nobody else has looked at yet. */
 export function isUnreviewed({ status }: Pick<Approval, 'status'>): boolean {
@@ -68,14 +68,14 @@ export function votesText(received: number, required: number, review: ApprovalSt
 
 type Sentence = Pick<Condition, 'status' | 'reason' | 'message'>;
 
-function openCondition(bypassed: Told | undefined): Sentence | undefined {
+function openCondition(bypassed: CountedVote | undefined): Sentence | undefined {
   if (bypassed === undefined) return undefined;
   const why = bypassed.reason === undefined ? '' : `: ${bypassed.reason}`;
   const message = `${bypassed.by} broke the glass${why}. An approver other than ${bypassed.by} must review it`;
   return { status: 'True', reason: 'Bypassed', message };
 }
 
-function doneCondition({ by, reason }: Told): Sentence {
+function doneCondition({ by, reason }: CountedVote): Sentence {
   const why = reason === undefined ? '' : `: ${reason}`;
   return { status: 'False', reason: 'Reviewed', message: `reviewed by ${by}${why}` };
 }

@@ -9,7 +9,7 @@ import { isApprover, namesServiceAccount } from './quorum.ts';
 import { objectionToPerson, personOf } from './same-person.ts';
 
 /** A word with those who stand behind it. */
-export interface Word {
+export interface Vote {
   readonly verdict: Verdict;
   readonly bypass?: boolean | undefined;
   readonly decidedBy: Stamp;
@@ -20,8 +20,8 @@ export interface Word {
 type Asked = { readonly spec: { readonly requester: ApprovalSpec['requester'] } };
 
 /** Why this word does not count; undefined when it does. A Review also needs something to review (review.ts). */
-export function objectionToWord(
-  word: Word,
+export function objectionToVote(
+  word: Vote,
   approval: Approval,
   policy: Policy,
   gatekeepers: readonly Policy[],
@@ -41,7 +41,7 @@ export function objectionToWord(
 }
 
 function objectionToSpeaker(
-  word: Word,
+  word: Vote,
   approval: Approval,
   policy: Policy,
   gatekeepers: readonly Policy[],
@@ -77,7 +77,7 @@ export function objectionTo(
 
 /** Breaking the glass needs no seat in any requirement, but a person of their own who is neither asking nor gated. */
 function objectionToBypass(
-  { decidedBy, decidedVia }: Word,
+  { decidedBy, decidedVia }: Vote,
   approval: Asked,
   policy: Policy,
   gatekeepers: readonly Policy[],

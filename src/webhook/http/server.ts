@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import express from 'express';
 import { type Answer, parseReview, reviewAnswer } from '../../api/admission-review.ts';
-import { refusalDetails, refusalMessage } from '../../domain/decision/message.ts';
+import { rejectionDetails, rejectionMessage } from '../../domain/decision/message.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
 import { parseStrictJson } from '../../lib/parse-strict-json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
@@ -233,8 +233,8 @@ export class WebhookServer {
       return;
     }
     this.#dependencies.metrics.undecided('InvalidRequest');
-    const message = refusalMessage('admission review', 'InvalidRequest', problems);
-    const details = refusalDetails(undefined, 'InvalidRequest');
+    const message = rejectionMessage('admission review', 'InvalidRequest', problems);
+    const details = rejectionDetails(undefined, 'InvalidRequest');
     const refusal = { code: 400, reason: 'InvalidRequest', message, details };
     this.#send(response, 200, reviewAnswer(review.uid, { refusal }));
   }
@@ -277,7 +277,7 @@ const busy: Answer = {
   refusal: {
     code: 403,
     reason: 'NotReady',
-    message: refusalMessage('webhook', 'NotReady', 'Too many reviews at once; send the request again in a moment'),
-    details: refusalDetails(undefined, 'NotReady'),
+    message: rejectionMessage('webhook', 'NotReady', 'Too many reviews at once; send the request again in a moment'),
+    details: rejectionDetails(undefined, 'NotReady'),
   },
 };
