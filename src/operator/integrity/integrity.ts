@@ -34,7 +34,7 @@ export interface GuardSettings {
   readonly exempt: readonly string[];
 }
 
-export interface GuardingDependencies {
+export interface IntegrityDependencies {
   readonly rest: RestClient;
   readonly own: { readonly username: string; readonly namespace: string };
   readonly service: { readonly name: string };
@@ -54,19 +54,18 @@ export interface GuardingDependencies {
   readonly metrics: OperatorMetrics;
   readonly log: Log;
   readonly clock: Clock;
-  readonly signal: AbortSignal;
 }
 
-export interface Guarding {
+export interface Integrity {
   readonly tampering: TamperingReporter;
   readonly policyKind: PolicyKind;
   /** Must be whole before `run`. */
   readonly copies: readonly Watched<KubeObject>[];
-  run(): Promise<void>;
+  run(signal: AbortSignal): Promise<void>;
 }
 
-export function createGuarding(dependencies: GuardingDependencies): Guarding {
-  const { rest, own, service, guard: settings, reflect, log, clock, signal } = dependencies;
+export function createIntegrity(dependencies: IntegrityDependencies): Integrity {
+  const { rest, own, service, guard: settings, reflect, log, clock } = dependencies;
   const named = (name: string) => ({ fieldSelector: `metadata.name=${name}` });
   const policies = reflect<GuardObject>(resources.validatingAdmissionPolicies, { transform: onlyGuards });
   const bindings = reflect<GuardObject>(resources.validatingAdmissionPolicyBindings, { transform: onlyGuards });
@@ -110,7 +109,7 @@ export function createGuarding(dependencies: GuardingDependencies): Guarding {
     tampering,
     policyKind: new PolicyKind({ definitions, policies: new ResourceClient(rest, stepUpPolicies) }),
     copies: [policies, bindings, ...watched],
-    run: async () => {
+    run: async (signal) => {
       await Promise.all([guard.run(signal), apiService.run(signal), definition.run(signal), watchdog.run(signal)]);
     },
   };

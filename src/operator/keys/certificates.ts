@@ -26,8 +26,8 @@ export interface CertificateParts {
   readonly tlsSecret: string;
   readonly client: Pick<ResourceClient<Secret>, 'create' | 'replace'>;
   readonly secrets: Watched<Secret>;
-  readonly gates: Watched<WebhookConfiguration>;
-  readonly stamps: Watched<WebhookConfiguration>;
+  readonly validating: Watched<WebhookConfiguration>;
+  readonly mutating: Watched<WebhookConfiguration>;
   /** The bundle changed: configurations must follow. */
   readonly onBundle: () => void;
   readonly log: Log;
@@ -35,9 +35,9 @@ export interface CertificateParts {
 }
 
 export function createCertificates(parts: CertificateParts): Certificates {
-  const { certificates, own, service, tlsSecret, client, secrets, gates, stamps, onBundle, log, clock } = parts;
+  const { certificates, own, service, tlsSecret, client, secrets, validating, mutating, onBundle, log, clock } = parts;
   const { issuer, lives, inUse } = certificates;
-  const ours = () => [gates, stamps].flatMap(({ objects }) => [...objects.values()].filter(isOurs));
+  const ours = () => [validating, mutating].flatMap(({ objects }) => [...objects.values()].filter(isOurs));
   const common = {
     secrets,
     secret: { namespace: own.namespace, name: tlsSecret },
@@ -61,8 +61,8 @@ export function createCertificates(parts: CertificateParts): Certificates {
           inUse,
         });
   // A rotation goes on as soon as the last configuration carries the new authority.
-  gates.onChange(() => made.check());
-  stamps.onChange(() => made.check());
+  validating.onChange(() => made.check());
+  mutating.onChange(() => made.check());
   return made;
 }
 
