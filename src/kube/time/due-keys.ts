@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys that become due at an instant, each once, on one timer: tens of thousands of approvals wait for their expiry.
 
-import { type Clock, MAX_TIMER_MS } from './clock.ts';
+import { type Clock, mostTimerMs } from './clock.ts';
 
 interface Entry {
   readonly key: string;
@@ -30,9 +30,7 @@ export class DueKeys {
   /** Takes a monotonic instant. When the key already waits for an earlier one, nothing changes. */
   add(key: string, dueAtMs: number): void {
     const known = this.#dueAtMs.get(key);
-    if (known !== undefined && known <= dueAtMs) {
-      return;
-    }
+    if (known !== undefined && known <= dueAtMs) return;
     this.#dueAtMs.set(key, dueAtMs);
     this.#push({ key, dueAtMs });
     this.#arm();
@@ -46,13 +44,11 @@ export class DueKeys {
 
   #arm(): void {
     const first = this.#heap[0];
-    if (first !== undefined && first.dueAtMs === this.#timer?.atMs) {
-      return;
-    }
+    if (first !== undefined && first.dueAtMs === this.#timer?.atMs) return;
     this.#timer?.cancel();
     this.#timer = undefined;
     if (first !== undefined) {
-      const delayMs = Math.min(first.dueAtMs - this.#clock.monotonicMs(), MAX_TIMER_MS);
+      const delayMs = Math.min(first.dueAtMs - this.#clock.monotonicMs(), mostTimerMs);
       this.#timer = { atMs: first.dueAtMs, cancel: this.#clock.after(delayMs, () => this.#fire()) };
     }
   }
@@ -75,9 +71,7 @@ export class DueKeys {
     let index = heap.push(entry) - 1;
     while (index > 0) {
       const parent = (index - 1) >> 1;
-      if (heap[parent]!.dueAtMs <= entry.dueAtMs) {
-        break;
-      }
+      if (heap[parent]!.dueAtMs <= entry.dueAtMs) break;
       heap[index] = heap[parent]!;
       index = parent;
     }
@@ -88,20 +82,14 @@ export class DueKeys {
   #pop(): void {
     const heap = this.#heap;
     const last = heap.pop();
-    if (last === undefined || heap.length === 0) {
-      return;
-    }
+    if (last === undefined || heap.length === 0) return;
     let index = 0;
     for (;;) {
       const left = 2 * index + 1;
       const right = left + 1;
-      if (left >= heap.length) {
-        break;
-      }
+      if (left >= heap.length) break;
       const child = right < heap.length && heap[right]!.dueAtMs < heap[left]!.dueAtMs ? right : left;
-      if (heap[child]!.dueAtMs >= last.dueAtMs) {
-        break;
-      }
+      if (heap[child]!.dueAtMs >= last.dueAtMs) break;
       heap[index] = heap[child]!;
       index = child;
     }
