@@ -12,6 +12,11 @@ export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** The same for a value of which nobody has said what it is. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /**
  * True for a key that JSON.parse may have misread (nodejs/node#63785, in Node 24 and 26): it holds an escaped key, as it
  * stands in the text, against the key that followed in objects before, as far as the key is long. Once {"a":1,"\\\\":2}

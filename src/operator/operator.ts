@@ -9,7 +9,7 @@ import { stepUpApprovals, stepUpPolicies } from '../api/own-resources.ts';
 import type { RestClient } from '../kube/http/rest.ts';
 import { DiscoveryPoller } from '../kube/objects/discovery.ts';
 import type { EventRecorder } from '../kube/objects/events.ts';
-import type { ConfigMap, KubeObject } from '../kube/objects/objects.ts';
+import type { ConfigMap, KubeObject, Secret } from '../kube/objects/objects.ts';
 import type { ObjectKey, Resource } from '../kube/objects/resource.ts';
 import { ResourceClient } from '../kube/objects/resource-client.ts';
 import * as resources from '../kube/objects/resources.ts';
@@ -31,7 +31,6 @@ import { createIntegrity, type GuardSettings } from './integrity/integrity.ts';
 import { servedKinds } from './integrity/served-kinds.ts';
 import type { CertificateSettings } from './keys/certificates.ts';
 import { createKeys } from './keys/keys.ts';
-import type { Secret } from './keys/own-certificates.ts';
 import { PackReconciler } from './packs/pack-reconciler.ts';
 
 export interface OperatorDependencies {

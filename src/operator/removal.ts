@@ -52,7 +52,7 @@ export async function uninstall(
   const isGuard = ({ metadata }: KubeObject) => guardNames.includes(metadata.name);
   const guardBindings = new ResourceClient<KubeObject>(rest, resources.validatingAdmissionPolicyBindings);
   const guardPolicies = new ResourceClient<KubeObject>(rest, resources.validatingAdmissionPolicies);
-  const owners = await ownersOf(lease, rest, signal);
+  const owners = await leaseOwners(lease, rest, signal);
   const leases = new ResourceClient<Lease>(rest, resources.leases);
   const wasLed = await takeLease(leases, lease, { owners, log, clock, signal });
   // A leader that still runs notices the Lease within two seconds; until then it puts back, and speaks of tampering.
@@ -82,7 +82,7 @@ export async function uninstall(
  * The RoleBinding by which pods may have the Lease, named like it. Helm deletes it after the pods' Deployment, and the garbage
  * collector then the Lease: when that is gone no pod may make another. Empty where a release has no such binding.
  */
-async function ownersOf({ namespace, name }: ObjectKey, rest: RestClient, signal: AbortSignal) {
+async function leaseOwners({ namespace, name }: ObjectKey, rest: RestClient, signal: AbortSignal) {
   const bindings = new ResourceClient<KubeObject>(rest, resources.roleBindings);
   const key = { ...(namespace !== undefined && { namespace }), name };
   const binding = await unlessNotFound(bindings.get(key, { signal }));

@@ -224,7 +224,7 @@ function afterRelease(votes: Tally, life: Life, now: Date): Outcome {
   };
 }
 
-const warnings: readonly End[] = ['Denied', 'Revoked', 'TimedOut', 'Expired'];
+const warningEnds: readonly End[] = ['Denied', 'Revoked', 'TimedOut', 'Expired'];
 
 function planWith(situation: Situation, status: ApprovalStatus, outcome: Outcome): Plan {
   const { approval, seen } = situation;
@@ -232,7 +232,7 @@ function planWith(situation: Situation, status: ApprovalStatus, outcome: Outcome
   const isMoved = before?.phase !== outcome.phase;
   const { action, requester } = summaryOf(approval);
   const note = `${action} by ${requester}: ${outcome.message}`;
-  const type = warnings.some((end) => end === outcome.phase) ? 'Warning' : 'Normal';
+  const type = warningEnds.some((end) => end === outcome.phase) ? 'Warning' : 'Normal';
   const events = [
     ...(isMoved ? [{ type, reason: outcome.phase, note } as const] : []),
     ...reviewEvents(approval, status),

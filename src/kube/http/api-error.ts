@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What went wrong between us and the API server, as one class that callers can tell apart.
+import { isRecord } from '../../lib/json.ts';
 
 /**
  * - `status`: the API server answered with an HTTP status of 400 or more
@@ -109,8 +110,4 @@ function hasStatus(error: unknown, status: number): error is ApiError {
 
 function seconds(header: string | undefined): number | undefined {
   return header !== undefined && /^\d+$/.test(header) ? Number(header) : undefined;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

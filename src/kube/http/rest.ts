@@ -83,7 +83,7 @@ export class RestClient {
    * Writes are never sent twice, save after 401: such a request was not executed.
    */
   async request(request: ApiRequest): Promise<unknown> {
-    const attempt = attemptOf(request);
+    const attempt = attemptText(request);
     const limit = { attempt, deadlineMs: request.deadlineMs ?? this.#deadlineMs, signal: request.signal };
     try {
       return await withinLimit(limit, async (signal) => {
@@ -103,7 +103,7 @@ export class RestClient {
    * throws. Rejects with ApiError.
    */
   async stream(request: ApiRequest): Promise<IncomingMessage> {
-    const attempt = attemptOf(request);
+    const attempt = attemptText(request);
     const limit = { attempt, deadlineMs: request.deadlineMs ?? this.#deadlineMs, signal: request.signal };
     try {
       const answer = await withinLimit(limit, (signal) => this.#send(this.#streams, request, signal));
@@ -155,7 +155,7 @@ export class RestClient {
     request.onWarnings?.(warningsIn(answer.headersDistinct.warning ?? []));
     if (status >= 200 && status < 300) return answer;
     const text = await readBody(answer, mostStatusBytes);
-    throw statusError(attemptOf(request), status, tryJson(text), answer.headers['retry-after']);
+    throw statusError(attemptText(request), status, tryJson(text), answer.headers['retry-after']);
   }
 
   /**
@@ -172,7 +172,7 @@ export class RestClient {
   }
 }
 
-function attemptOf(request: ApiRequest): string {
+function attemptText(request: ApiRequest): string {
   return request.attempt ?? `${request.method} ${request.path}`;
 }
 
@@ -189,7 +189,7 @@ function encodeBody(request: ApiRequest): Buffer | undefined {
   const body = Buffer.from(JSON.stringify(request.body));
   if (body.length > mostRequestBytes) {
     const detail = `the request is larger than ${mostRequestBytes} bytes`;
-    throw new ApiError({ kind: 'status', attempt: attemptOf(request), status: 413, detail });
+    throw new ApiError({ kind: 'status', attempt: attemptText(request), status: 413, detail });
   }
   return body;
 }

@@ -4,7 +4,7 @@
 
 import { type Clock, mostTimerMs } from './clock.ts';
 
-interface Entry {
+interface DueKey {
   readonly key: string;
   readonly dueAtMs: number;
 }
@@ -15,7 +15,7 @@ export class DueKeys {
   /** The instant each key waits for; an entry of the heap that does not agree with it has been replaced. */
   readonly #dueAtMs = new Map<string, number>();
   /** A binary heap, the earliest first. */
-  readonly #heap: Entry[] = [];
+  readonly #heap: DueKey[] = [];
   #timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
 
   constructor(clock: Clock, onDue: (key: string) => void) {
@@ -66,7 +66,7 @@ export class DueKeys {
     this.#arm();
   }
 
-  #push(entry: Entry): void {
+  #push(entry: DueKey): void {
     const heap = this.#heap;
     let index = heap.push(entry) - 1;
     while (index > 0) {

@@ -22,7 +22,7 @@ export interface ListWatch<T extends KubeObject> {
  * server then sends DELETED with the OLD object (the last one that matched) under the new resourceVersion, so neither
  * existence nor the present content can be read from `object`. After a relist `object` is the last one seen.
  */
-export interface Change<T extends KubeObject> {
+export interface ObjectChange<T extends KubeObject> {
   readonly type: 'set' | 'delete';
   readonly object: T;
   /** What the copy held before. */
@@ -36,7 +36,7 @@ export interface ReflectorObserver {
   listed?(objects: number): void;
   watchOpened?(): void;
   watchClosed?(end: WatchEnd): void;
-  changed?(type: Change<KubeObject>['type']): void;
+  changed?(type: ObjectChange<KubeObject>['type']): void;
 }
 
 export interface ReflectorOptions<T extends KubeObject, Index extends string = never> extends Selection {
@@ -65,7 +65,7 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
   readonly #options: ReflectorOptions<T, Index>;
   readonly #clock: Clock;
   readonly #store: ObjectStore<T, Index>;
-  readonly #handlers: ((change: Change<T>) => void)[] = [];
+  readonly #handlers: ((change: ObjectChange<T>) => void)[] = [];
   readonly #sync = Promise.withResolvers<void>();
   #hasSynced = false;
   #lastActivityAtMs: number;
@@ -107,7 +107,7 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
   }
 
   /** Handlers enqueue and return; call before `run`. */
-  onChange(handler: (change: Change<T>) => void): void {
+  onChange(handler: (change: ObjectChange<T>) => void): void {
     this.#handlers.push(handler);
   }
 
@@ -238,7 +238,7 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
     this.#emit({ type: 'delete', object, previous: this.#store.delete(object.metadata) });
   }
 
-  #emit(change: Change<T>): void {
+  #emit(change: ObjectChange<T>): void {
     this.#options.observer?.changed?.(change.type);
     for (const handler of this.#handlers) {
       try {

@@ -9,10 +9,10 @@ import { isSameAsSent } from '../../lib/json.ts';
 import type { Form } from './object-keeper.ts';
 
 export interface WebhookConfiguration extends KubeObject {
-  readonly webhooks?: readonly Webhook[];
+  readonly webhooks?: readonly WebhookEntry[];
 }
 
-export interface Webhook {
+export interface WebhookEntry {
   readonly name: string;
   readonly admissionReviewVersions: readonly string[];
   readonly clientConfig: {
@@ -77,7 +77,7 @@ export function isManaged(configuration: KubeObject): boolean {
 }
 
 /** True for entries that ask about requests of others; the watchdog's asks about its own only. */
-export function isGateEntry({ clientConfig }: Webhook): boolean {
+export function isGateEntry({ clientConfig }: WebhookEntry): boolean {
   return clientConfig.service?.path.startsWith(watchdogPath) !== true;
 }
 
@@ -116,7 +116,7 @@ export function broughtBack(
 export const webhookForm: Form<WebhookConfiguration> = { isInPlace, broughtBack };
 
 /** The configuration with another bundle of authorities and nothing else changed. */
-export function withBundle<T extends { readonly webhooks?: readonly Webhook[] }>(
+export function withBundle<T extends { readonly webhooks?: readonly WebhookEntry[] }>(
   configuration: T,
   caBundle: string,
 ): T {

@@ -45,7 +45,7 @@ function engineProblems(spec: Policy['spec'], engineExists: (name: string) => bo
       const message = `spec.approval.require names engine ${engine}, which is not configured; add it to the chart's value engines, or correct the name`;
       return [{ reason: 'EngineNotConfigured', message }];
     }
-    const seats = seatsOf(require.filter((requirement) => requirement.engine === engine));
+    const seats = votesNeededBy(require.filter((requirement) => requirement.engine === engine));
     if (seats === 1) return [];
     const message = `spec.approval.require asks ${seats} approvals of engine ${engine}, which has one word; name it once, without a count`;
     return [{ reason: 'ImpossibleRequirement', message }];
@@ -57,20 +57,20 @@ function impossibleRequirements({ approval, subjects }: Policy['spec']): readonl
   const named = (approval.require ?? []).filter(
     ({ approvers, engine }) => engine === undefined && (approvers?.groups ?? []).length === 0,
   );
-  const alone = named.filter((one) => seatsOf([one]) > votersOf([one], subjects).size);
+  const alone = named.filter((one) => votesNeededBy([one]) > votersOf([one], subjects).size);
   const sets = alone.length > 0 ? alone.map((one) => [one]) : [named];
   return sets
-    .filter((set) => seatsOf(set) > votersOf(set, subjects).size)
+    .filter((set) => votesNeededBy(set) > votersOf(set, subjects).size)
     .map((set) => {
       const names = set.map(({ name }) => name).join(' and ');
       const voters = votersOf(set, subjects).size;
       const who = `${voters} of the named approvers may vote (${voters === 0 ? 'those whom the policy gates may not' : 'one vote each, and none of whom the policy gates'})`;
-      const message = `requirement ${names} can never be met: it takes ${seatsOf(set)} and ${who}; name more users, or a group`;
+      const message = `requirement ${names} can never be met: it takes ${votesNeededBy(set)} and ${who}; name more users, or a group`;
       return { reason: 'ImpossibleRequirement', message };
     });
 }
 
-function seatsOf(requirements: readonly Requirement[]): number {
+function votesNeededBy(requirements: readonly Requirement[]): number {
   return requirements.reduce((sum, { count = 1 }) => sum + count, 0);
 }
 
@@ -96,7 +96,7 @@ function contradictions({ namespaceSelector, subjects }: Policy['spec']): readon
       message: `spec.namespaceSelector wants label ${key}=${value} and rules it out as well, so no namespace matches; remove one of the two`,
     }));
   const { include = [], exclude = [] } = subjects ?? {};
-  const isExcluded = (subject: Subject) => exclude.some((other) => keyOf(other) === keyOf(subject));
+  const isExcluded = (subject: Subject) => exclude.some((other) => subjectKeyOf(other) === subjectKeyOf(subject));
   if (include.length > 0 && include.every(isExcluded)) {
     const message = 'spec.subjects.exclude names all whom include names, so nobody is gated; remove some from exclude';
     problems.push({ reason: 'NeverGated', message });
@@ -104,7 +104,7 @@ function contradictions({ namespaceSelector, subjects }: Policy['spec']): readon
   return problems;
 }
 
-function keyOf({ kind, namespace = '*', name }: Subject): string {
+function subjectKeyOf({ kind, namespace = '*', name }: Subject): string {
   return JSON.stringify([kind, kind === 'ServiceAccount' ? namespace : '', name]);
 }
 

@@ -51,8 +51,8 @@ export class GuardReconciler {
     const { guards, policies, policyKeeper, bindings, bindingKeeper } = this.#options;
     const wanted = guards.find(({ policy }) => policy.metadata.name === name);
     if (wanted === undefined) {
-      if (isOurs(bindings, name)) await bindingKeeper.remove(name);
-      if (isOurs(policies, name)) await policyKeeper.remove(name);
+      if (isOwnGuard(bindings, name)) await bindingKeeper.remove(name);
+      if (isOwnGuard(policies, name)) await policyKeeper.remove(name);
       return;
     }
     await this.#keep('ValidatingAdmissionPolicy', policyKeeper, wanted.policy);
@@ -67,6 +67,6 @@ export class GuardReconciler {
   }
 }
 
-function isOurs(watched: Watched<GuardObject>, name: string): boolean {
+function isOwnGuard(watched: Watched<GuardObject>, name: string): boolean {
   return watched.objects.get({ name })?.metadata.labels?.[managedLabel] === 'true';
 }

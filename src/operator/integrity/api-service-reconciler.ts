@@ -5,17 +5,13 @@
 
 import { ownApiServiceName } from '../../domain/model/labels.ts';
 import { isConflict, isNotFound } from '../../kube/http/api-error.ts';
-import type { KubeObject } from '../../kube/objects/objects.ts';
+import type { APIService } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
 import type { Watched } from '../../kube/watch/watched.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
-
-export interface APIService extends KubeObject {
-  readonly spec: { readonly service?: { readonly name?: string; readonly namespace?: string } | null };
-}
 
 export interface APIServiceReconcilerOptions {
   readonly apiServices: Watched<APIService>;
@@ -45,7 +41,7 @@ export class APIServiceReconciler {
   async #process(): Promise<void> {
     const { apiServices, client, tampering } = this.#options;
     const stored = apiServices.objects.get({ name: ownApiServiceName });
-    const service = stored?.spec.service;
+    const service = stored?.spec?.service;
     if (stored === undefined || service === undefined || service === null) return;
     const { name, uid, resourceVersion } = stored.metadata;
     try {

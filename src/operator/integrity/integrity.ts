@@ -8,7 +8,7 @@ import { stepUpPolicies } from '../../api/own-resources.ts';
 import { ownApiServiceName } from '../../domain/model/labels.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import type { EventRecorder } from '../../kube/objects/events.ts';
-import type { KubeObject } from '../../kube/objects/objects.ts';
+import type { APIService, KubeObject } from '../../kube/objects/objects.ts';
 import type { Resource } from '../../kube/objects/resource.ts';
 import { ResourceClient } from '../../kube/objects/resource-client.ts';
 import * as resources from '../../kube/objects/resources.ts';
@@ -23,7 +23,7 @@ import type { WebhookConfiguration } from '../admission/webhook-configuration.ts
 import { PolicyKind } from '../gates/policy-kind.ts';
 import { type GuardObject, guardForm, guardNames, guards } from '../guard/guard.ts';
 import { GuardReconciler } from '../guard/guard-reconciler.ts';
-import { type APIService, APIServiceReconciler } from './api-service-reconciler.ts';
+import { APIServiceReconciler } from './api-service-reconciler.ts';
 import { type Definition, DefinitionReconciler, ownDefinitions } from './definition-reconciler.ts';
 import { createGateWatchdog } from './gate-watchdog.ts';
 

@@ -1,21 +1,23 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the keyring: makes it once, adds a key when the newest has grown old, and puts it back where it is taken away.
+
 import { generateKeyPairSync } from 'node:crypto';
 import { after } from '../../domain/model/deadlines.ts';
 import { type KeptKey, Keyring } from '../../domain/seals/keyring.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '../../kube/http/api-error.ts';
+import type { Secret } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
 import type { Watched } from '../../kube/watch/watched.ts';
 import { isSameAsSent } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
-import { type KeyringSecret, keyringSecretType, readKeyring, writeKeyring } from '../../replica/keyring-secret.ts';
+import { keyringSecretType, readKeyring, writeKeyring } from '../../replica/keyring-secret.ts';
 
 export interface KeyringKeeperOptions {
-  readonly client: Pick<ResourceClient<KeyringSecret>, 'create' | 'replace'>;
-  readonly secrets: Watched<KeyringSecret>;
+  readonly client: Pick<ResourceClient<Secret>, 'create' | 'replace'>;
+  readonly secrets: Watched<Secret>;
   readonly secret: { readonly namespace: string; readonly name: string };
   /** Told when a keyring that was there had to be put back. */
   readonly onRestored: () => void;
@@ -81,7 +83,7 @@ export class KeyringKeeper {
     await this.#store(secret, [...stored, newKey(now)].slice(-mostKeys));
   }
 
-  async #store(secret: KeyringSecret | undefined, keys: readonly KeptKey[]): Promise<void> {
+  async #store(secret: Secret | undefined, keys: readonly KeptKey[]): Promise<void> {
     const { client, secret: id } = this.#options;
     const data = writeKeyring(keys);
     try {

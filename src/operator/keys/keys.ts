@@ -1,14 +1,15 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The part of the operator that keeps what others trust us by: the certificates of the webhook, and the keys of our seals.
+
 import type { RestClient } from '../../kube/http/rest.ts';
+import type { Secret } from '../../kube/objects/objects.ts';
 import { ResourceClient } from '../../kube/objects/resource-client.ts';
 import { secrets as secretResource } from '../../kube/objects/resources.ts';
-import type { KeyringSecret } from '../../replica/keyring-secret.ts';
 import { changedSecret, type TamperingReporter } from '../admission/tampering-reporter.ts';
+import type { CertificateSource } from './certificate-source.ts';
 import { type CertificateParts, createCertificates } from './certificates.ts';
 import { KeyringKeeper, type KeyringKeeperOptions } from './keyring-keeper.ts';
-import type { Certificates, Secret } from './own-certificates.ts';
 
 export interface KeysDependencies extends Omit<CertificateParts, 'client'> {
   readonly rest: RestClient;
@@ -17,8 +18,8 @@ export interface KeysDependencies extends Omit<CertificateParts, 'client'> {
   readonly tampering: Pick<TamperingReporter, 'notice'>;
 }
 
-export interface Keys extends Pick<Certificates, 'run'> {
-  readonly certificates: Pick<Certificates, 'caBundle'>;
+export interface Keys extends Pick<CertificateSource, 'run'> {
+  readonly certificates: Pick<CertificateSource, 'caBundle'>;
 }
 
 export function createKeys(dependencies: KeysDependencies): Keys {
@@ -28,7 +29,7 @@ export function createKeys(dependencies: KeysDependencies): Keys {
     client: new ResourceClient<Secret>(rest, secretResource),
   });
   const keeper = new KeyringKeeper({
-    client: new ResourceClient<KeyringSecret>(rest, secretResource),
+    client: new ResourceClient<Secret>(rest, secretResource),
     secrets: keyring.secrets,
     secret: { namespace: own.namespace, name: keysSecret },
     onRestored: () => tampering.notice(changedSecret(own.namespace, keysSecret)),

@@ -12,7 +12,7 @@ import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
 import { isSameAsSent } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
-import { type Applied, type Pack, packChanges, packLabel, readPacks, textOf } from './pack.ts';
+import { type Applied, type Pack, packChanges, packLabel, packText, readPacks } from './pack.ts';
 
 export interface PackReconcilerOptions {
   readonly configMaps: Watched<ConfigMap>;
@@ -83,12 +83,12 @@ export class PackReconciler {
       const applied = await client.apply({ metadata, spec: pack.spec }, { fieldManager, force: true });
       const { metadata: result } = await this.#withoutAdditions(applied, pack);
       const before = this.#applied.get(pack.name);
-      this.#applied.set(pack.name, { text: textOf(pack), uid: result.uid, generation: result.generation });
+      this.#applied.set(pack.name, { text: packText(pack), uid: result.uid, generation: result.generation });
       log.info(
         { pack: pack.name, generation: result.generation },
         before === undefined ? 'pack applied' : 'pack put back',
       );
-      if (before?.text === textOf(pack)) this.#noticePutBack(result, before);
+      if (before?.text === packText(pack)) this.#noticePutBack(result, before);
     } catch (error) {
       if (isInvalid(error)) this.#complain(from, pack.name, error instanceof Error ? error.message : String(error));
       else if (isConflict(error) || isNotFound(error)) this.#task.checkAfter(againMs);
