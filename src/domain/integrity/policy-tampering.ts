@@ -47,7 +47,7 @@ const never = Number.NEGATIVE_INFINITY;
  * into the annotation: nothing that happens by itself clears it (design, section 5). An instant that is yet to come
  * clears nothing, or one written today would clear what happens tomorrow.
  */
-export function tamperedCondition(
+export function policyTamperedCondition(
   policy: Watchful,
   seen: Tampering | undefined,
   now: Date,

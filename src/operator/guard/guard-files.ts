@@ -3,7 +3,7 @@
 // The guard as files for an API server that reads policies from its own disk: what is on no API can be deleted by none,
 // and these are asked about admission policies too (KEP-5793, on by default from Kubernetes 1.37).
 import { type GuardObject, guardParts, guardWith } from './guard.ts';
-import { type GuardContext, type GuardPart, reachesUs, rule, type Validation, write } from './parts.ts';
+import { type GuardContext, type GuardPart, reachesUsCel, rule, type Validation, write } from './parts.ts';
 
 /** The API server takes no other names from files, and none of these from its API. */
 const suffix = '.static.k8s.io';
@@ -34,7 +34,7 @@ function withPolicies(part: GuardPart): GuardPart {
       ...part.variables,
       {
         name: 'mutatesUs',
-        expression: `variables.resource == 'mutatingadmissionpolicies' && object != null && object.?spec.matchConstraints.resourceRules.orValue([]).exists(r, ${reachesUs('r')})`,
+        expression: `variables.resource == 'mutatingadmissionpolicies' && object != null && object.?spec.matchConstraints.resourceRules.orValue([]).exists(r, ${reachesUsCel('r')})`,
       },
     ],
     validations: [...part.validations, noMutatingPolicy],
