@@ -69,11 +69,11 @@ class Reader {
       case '"':
         return this.#string();
       case 't':
-        return this.#word('true', true);
+        return this.#literal('true', true);
       case 'f':
-        return this.#word('false', false);
+        return this.#literal('false', false);
       case 'n':
-        return this.#word('null', null);
+        return this.#literal('null', null);
       default:
         return this.#number();
     }
@@ -138,9 +138,9 @@ class Reader {
     return this.#isExact && !Number.isSafeInteger(value) && /^-?\d+$/.test(source) ? BigInt(source) : value;
   }
 
-  #word<T extends Json>(word: string, value: T): T {
-    if (!this.#text.startsWith(word, this.#at)) throw new Refusal(noJson);
-    this.#at += word.length;
+  #literal<T extends Json>(literal: string, value: T): T {
+    if (!this.#text.startsWith(literal, this.#at)) throw new Refusal(noJson);
+    this.#at += literal.length;
     return value;
   }
 

@@ -60,9 +60,9 @@ function requesterOf({ requester }: Attempt): string {
 
 function riskLines({ spec }: Policy): readonly string[] {
   const { level, irreversible, why } = spec.risk ?? {};
-  const words = [...(level === undefined ? [] : [level]), ...(irreversible === true ? ['cannot be undone'] : [])];
-  if (words.length === 0 && why === undefined) return [];
-  return [line(`risk: ${[words.join(', '), why].filter((part) => part !== undefined && part !== '').join('; ')}`)];
+  const levels = [...(level === undefined ? [] : [level]), ...(irreversible === true ? ['cannot be undone'] : [])];
+  if (levels.length === 0 && why === undefined) return [];
+  return [line(`risk: ${[levels.join(', '), why].filter((part) => part !== undefined && part !== '').join('; ')}`)];
 }
 
 /** What the object alone does not tell: a force-deleted pod may still run, and orphans go on without an owner. */

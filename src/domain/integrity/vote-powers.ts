@@ -97,17 +97,17 @@ export function groupsOfRequester(username: string): readonly string[] {
 const mostNamed = 3;
 
 /** Powers in a few words: "impersonate users ada, get secrets in stepup-system and 4 more"; undefined when there are none. */
-export function powerWords(powers: readonly Power[]): string | undefined {
+export function powersPhrase(powers: readonly Power[]): string | undefined {
   if (powers.length === 0) return undefined;
   // Whoever has the whole right has the constrained one too, which says less.
   const isConstrained = ({ verb }: Power) => Number(verb.includes(':'));
   const tellingFirst = [...powers].sort((a, b) => isConstrained(a) - isConstrained(b));
-  const named = tellingFirst.slice(0, mostNamed).map(wordsOf);
+  const named = tellingFirst.slice(0, mostNamed).map(phraseOf);
   const left = powers.length - named.length;
   return `${named.join(', ')}${left > 0 ? ` and ${left} more` : ''}`.slice(0, 512);
 }
 
-function wordsOf({ verb, resource, subresource, namespace, name }: Power): string {
+function phraseOf({ verb, resource, subresource, namespace, name }: Power): string {
   const kind = subresource === undefined ? resource : `${resource}/${subresource}`;
   return `${verb} ${kind}${name === undefined ? '' : ` ${name}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
 }

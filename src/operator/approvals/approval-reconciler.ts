@@ -268,8 +268,10 @@ export class ApprovalReconciler {
 /** A reservation says all that matters by its phase: a write about nothing but its conditions is left to the next one. */
 export function isAtRest(approval: Pick<StepUpApproval, 'status'>, { status }: Plan): boolean {
   const before = approval.status;
-  const words = (decisions: readonly unknown[] = []) => decisions.length;
+  const countOf = (decisions: readonly unknown[] = []) => decisions.length;
   return (
-    before?.phase === 'Reserved' && status?.phase === 'Reserved' && words(before.decisions) === words(status.decisions)
+    before?.phase === 'Reserved' &&
+    status?.phase === 'Reserved' &&
+    countOf(before.decisions) === countOf(status.decisions)
   );
 }
