@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// stepup observed: what policies in mode Observe would have blocked, as their status tells.
+// stepup observed: lists what policies in mode Observe would have blocked, from their status.
 import type { StepUpPolicy } from '../api/kinds.ts';
 import { stepUpPolicies } from '../api/own-resources.ts';
 import { isEnforced } from '../domain/model/policy.ts';

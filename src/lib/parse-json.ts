@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Reads JSON by its grammar (RFC 8259) and in our own code, for the few texts with which JSON.parse cannot be trusted.
+// A JSON parser (RFC 8259), for the few texts that JSON.parse cannot be trusted with.
 import { type Json, mayBeMisread } from './json.ts';
 
 export type ParsedJson = { readonly ok: true; readonly value: Json } | { readonly ok: false; readonly problem: string };

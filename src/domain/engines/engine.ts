@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The contract with policy engines: what one is asked about an approval, and what its answer comes to (docs/engines.md).
+// The contract with policy engines: what stepup sends about an approval, and how it reads the answer (docs/engines.md).
 
 import { isObject, type Json } from '../../lib/json.ts';
 import { visibleLine } from '../../lib/visible-text.ts';

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The lines above a diff: who asks for what and why, and what is at stake, so that one look is enough to decide.
+// The lines above a preview's diff: who requests what and why, and the risk, so that an approver can decide at a
+// glance.
 
 import { visibleLine } from '../../lib/visible-text.ts';
 import type { Attempt } from '../change/attempt.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What an approver reads: the change as a unified diff, bounded, with secret values as keyed hashes only.
+// What an approver reads: the change as a unified diff with a size limit, and secret values only as keyed hashes.
 import { createHmac } from 'node:crypto';
 import { createTwoFilesPatch } from 'diff';
 import { dump } from 'js-yaml';

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What a requester may be able to do that would make somebody's vote its own: act as them, make credentials of its own, or
-// put something in front of admission. The API server is asked about each when the vote is made.
+// Permissions with which a requester could cast somebody else's vote: to impersonate the voter, to create credentials
+// of the voter, or to change admission. stepup checks each of them when a vote is created.
 import type { Stamp } from '../model/approval.ts';
 import { type Policy, requirementsOf } from '../model/policy.ts';
 import { serviceAccountOf } from '../model/subject.ts';

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The question by which stepup proves that the API server asks the gates: a Lease whose creation each gate is sent in a dry
-// run, and what each one called leaves among the warnings of the answer (ADR 0014).
+// The probe by which stepup proves that the API server calls its webhooks: the creation of a Lease as a dry run. Each
+// webhook that is called adds a warning to the answer (ADR 0014).
 import { type JsonObject, valueAt } from '../../lib/json.ts';
 
 /**

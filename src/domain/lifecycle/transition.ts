@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// One step in the life of an approval as the audit record tells it: which, from where to where, by whom and why.
+// One step in the life of an approval, as the audit record reports it: from which phase to which, by whom and why.
 
 import { versionOf } from '../change/change-digest.ts';
 import { type Approval, type ApprovalStatus, type Phase, type SeenDecision, usesOf } from '../model/approval.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What admission writes on approvals and decisions that people create, and what it refuses to let in.
+// What admission writes on approvals and votes that people create, and which of them it rejects.
 
 import { isObject, type Json, type JsonObject, textAt, valueAt } from '../../lib/json.ts';
 import { isNameOfAttempt, targetLabelOf } from '../change/attempt.ts';

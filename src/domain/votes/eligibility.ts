@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Who may speak about an approval, and what for: the policy's side of it. What RBAC says is asked when a word is made.
+// Who can vote on an approval, as far as the policy decides. RBAC is checked when the vote is created.
 import type { Approval, ApprovalSpec, Stamp, Verdict } from '../model/approval.ts';
 import { type Policy, requirementsOf } from '../model/policy.ts';
 import { type Identity, isGated } from '../model/subject.ts';

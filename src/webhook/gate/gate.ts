@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Decides reviews of governed requests: asks the domain and performs what it says. Whatever goes wrong is a denial.
+// Decides governed requests: calls the domain and performs its decision. Any failure is a denial.
 import type { Answer } from '../../api/admission-review.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { type Attempt, attemptOf, isNamespaceObject, targetLabelValue } from '../../domain/change/attempt.ts';

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Turns one attempt into a reservation or a denial: decides on the cache, refuses only on a live view, reserves by one
-// compare-and-swap on exactly the object that was decided on.
+// Reserves an approval for an attempt, or denies it. Decides on the cache, denies only on a live view, and reserves by
+// a compare-and-swap on the very object that it decided on.
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Reader } from '../../api/sealed-reader.ts';
 import type { Sealing } from '../../api/sealing.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Asks the API server what a requester could do to give a vote itself, a few questions at a time.
+// Checks with the API server whether a requester could cast a vote itself, a few access reviews at a time.
 
 import {
   groupsOfRequester,
