@@ -38,3 +38,7 @@ export interface AdmissionRequest {
   readonly oldObject?: JsonObject;
   readonly options?: JsonObject;
 }
+
+export function isNamespaceObject(request: AdmissionRequest): boolean {
+  return request.group === '' && request.resource === 'namespaces';
+}

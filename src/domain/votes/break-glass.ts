@@ -3,7 +3,7 @@
 // Break-glass: one person approves in place of all votes, and somebody else must review it.
 import type { Approval, ApprovalStatus, Condition, Decision, SeenDecision, Stamp } from '../model/approval.ts';
 import { isSamePerson, type Person, personOf } from './same-person.ts';
-import type { BreakGlass, Told } from './vote.ts';
+import type { BreakGlass, CountedVote } from './vote.ts';
 
 /** True when the approval was given by a bypass that nobody else has looked at yet. */
 export function isUnreviewed({ status }: Pick<Approval, 'status'>): boolean {
@@ -11,7 +11,7 @@ export function isUnreviewed({ status }: Pick<Approval, 'status'>): boolean {
 }
 
 /** Everybody who broke the glass, by sealed decisions and by the copies of those that are gone. */
-export function bypassersOf({ status }: Approval, decisions: readonly Decision[]): readonly Person[] {
+export function bypassersOf({ status }: Pick<Approval, 'status'>, decisions: readonly Decision[]): readonly Person[] {
   const told = (status?.decisions ?? []).filter(({ bypass, counted }) => bypass === true && counted);
   return [
     ...decisions.flatMap(({ spec, seal }) =>
@@ -68,14 +68,14 @@ export function votesText(received: number, required: number, review: ApprovalSt
 
 type Sentence = Pick<Condition, 'status' | 'reason' | 'message'>;
 
-function openCondition(bypassed: Told | undefined): Sentence | undefined {
+function openCondition(bypassed: CountedVote | undefined): Sentence | undefined {
   if (bypassed === undefined) return undefined;
   const why = bypassed.reason === undefined ? '' : `: ${bypassed.reason}`;
   const message = `${bypassed.by} used break-glass${why}. An approver other than ${bypassed.by} must review it`;
   return { status: 'True', reason: 'Bypassed', message };
 }
 
-function doneCondition({ by, reason }: Told): Sentence {
+function doneCondition({ by, reason }: CountedVote): Sentence {
   const why = reason === undefined ? '' : `: ${reason}`;
   return { status: 'False', reason: 'Reviewed', message: `reviewed by ${by}${why}` };
 }

@@ -7,12 +7,12 @@ import { objectionToSeal, type SealCheck } from '../model/seal-check.ts';
 import { tallyByPolicy } from './auto-vote.ts';
 import { bypassersOf, objectionToReview } from './break-glass.ts';
 import { objectionToStamp } from './creation-vote.ts';
-import { identityOf, objectionTo, objectionToWord } from './eligibility.ts';
+import { identityOf, objectionToVote } from './eligibility.ts';
 import { missingEnginesOf, objectionToEngine, voterOf } from './engine-vote.ts';
-import { exposureOf, objectionToExposure } from './exposure.ts';
+import { exposureOf } from './exposure.ts';
 import { countVotes, cut, mostEntries } from './quorum.ts';
 import { type Person, personOf } from './same-person.ts';
-import type { BreakGlass, Tally, Vote } from './vote.ts';
+import type { ApprovingVote, BreakGlass, Tally } from './vote.ts';
 
 /**
  * Counts the votes for an approval under the policy as it is now. `others`: all approvals on its target, read live; the
@@ -26,7 +26,7 @@ export function tally(
   others?: readonly Approval[],
 ): Tally {
   const requirements = requirementsOf(policy);
-  const votes: Vote[] = [];
+  const votes: ApprovingVote[] = [];
   const seen: SeenDecision[] = [];
   let stopped: Tally['stopped'];
   const exposures: (string | undefined)[] = [];
@@ -126,8 +126,7 @@ function objectionToCreator(
   const unsealed = objectionToSeal(approval.seals.creation);
   if (unsealed !== undefined) return `${unsealed}; create it again`;
   return (
-    objectionTo(createdBy, approval, policy, gatekeepers) ??
-    objectionToExposure(createdBy, policy) ??
+    objectionToVote({ verdict: 'Approve', decidedBy: createdBy }, approval, policy, gatekeepers) ??
     objectionToStamp(approval, others)
   );
 }
@@ -190,7 +189,7 @@ function objectionToDecision({ spec, seal }: Decision, engine: string | undefine
   const { decidedBy, verdict } = spec;
   if (decidedBy === undefined) return 'it is not stamped';
   if (engine !== undefined) return objectionToSeal(seal) ?? objectionToEngine(engine, verdict, policy);
-  const objection = objectionToSeal(seal) ?? objectionToWord({ ...spec, decidedBy }, approval, policy, gatekeepers);
+  const objection = objectionToSeal(seal) ?? objectionToVote({ ...spec, decidedBy }, approval, policy, gatekeepers);
   if (objection !== undefined || verdict !== 'Review') return objection;
   return objectionToReview({ ...spec, decidedBy }, bypassers);
 }

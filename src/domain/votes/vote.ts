@@ -10,7 +10,7 @@ export interface Voter extends Identity {
   readonly engine?: string;
 }
 
-export interface Vote {
+export interface ApprovingVote {
   /** Who may sit: for a delegate's vote the delegate. */
   readonly voter: Voter;
   /** Whose vote it is: each has one. */
@@ -19,7 +19,7 @@ export interface Vote {
 }
 
 /** A counted word: whose, and when. */
-export interface Told {
+export interface CountedVote {
   readonly by: string;
   readonly at: Date;
   readonly reason?: string | undefined;
@@ -27,9 +27,9 @@ export interface Told {
 
 export interface BreakGlass {
   /** The first bypass that counts. */
-  readonly bypassed?: Told;
+  readonly bypassed?: CountedVote;
   /** The review after the last one. */
-  readonly reviewed?: Told;
+  readonly reviewed?: CountedVote;
 }
 
 export interface Tally extends BreakGlass {

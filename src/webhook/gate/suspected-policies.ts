@@ -6,7 +6,7 @@ import type { Clock } from '../../kube/time/clock.ts';
 /** So long the other policy's own denial has to file its approval, before the next try counts as its answer. */
 const filedAfterMs = 1_000;
 
-export class FirstTries {
+export class SuspectedPolicies {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #most: number;
   /** Attempt key → policy → the monotonic instant of the refusal. */

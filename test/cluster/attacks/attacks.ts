@@ -116,7 +116,7 @@ const approval = (spec: object = {}) => ({
   },
 });
 
-/** With what the promise needs (docs/operations.md): roles stepup-gated-admin and stepup-gated-admin-cluster. */
+/** With what the promise needs (docs/access.md): roles stepup-gated-admin and stepup-gated-admin-cluster. */
 export const byDeployer: readonly Row[] = [
   [
     'writes Approved into the status of its approval',

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 
-const path = join(import.meta.dirname, '../../docs/attacks.md');
+const path = join(import.meta.dirname, '../../../docs/attacks.md');
 
 /** The section between "<!-- observed: name -->" and "<!-- end -->" is exactly this table. */
 export function documentedTable(name: string, rows: readonly (readonly string[])[]): void {

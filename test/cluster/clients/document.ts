@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 
-const path = join(import.meta.dirname, '../../docs/clients.md');
+const path = join(import.meta.dirname, '../../../docs/clients.md');
 
 /** The section between "<!-- observed: name -->" and "<!-- end -->" says exactly these lines. */
 export function documented(name: string, lines: readonly string[]): void {

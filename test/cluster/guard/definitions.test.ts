@@ -34,7 +34,7 @@ let plane: ControlPlane;
 let rest: RestClient;
 let operator: RunningOperator;
 
-const crds = join(import.meta.dirname, '../../crds');
+const crds = join(import.meta.dirname, '../../../crds');
 const definitions = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const ofPolicies = `${definitions}/stepuppolicies.stepup.dev`;
 const ofDecisions = `${definitions}/stepupdecisions.stepup.dev`;

@@ -44,7 +44,7 @@ beforeAll(async () => {
   rest = new RestClient({ credentials: await loadCredentials({ kind: 'kubeconfig', paths: [plane.adminKubeconfig] }) });
   for (const name of ['stepup-system', 'prod', 'dev', 'argocd'])
     await plane.admin.post('/api/v1/namespaces', { metadata: { name } });
-  expect(await plane.kubectl(['apply', '-f', join(import.meta.dirname, '../../crds')])).toMatchObject({ code: 0 });
+  expect(await plane.kubectl(['apply', '-f', join(import.meta.dirname, '../../../crds')])).toMatchObject({ code: 0 });
   const others = (await foreignCrds()).filter((path) => path.includes('cert-manager.io'));
   expect(await plane.kubectl(['apply', '--server-side', ...others.flatMap((path) => ['-f', path])])).toMatchObject({
     code: 0,

@@ -61,7 +61,7 @@ beforeAll(async () => {
   await plane.kubectl(['create', 'namespace', 'stepup-system']);
   // Started before the kinds exist: it waits for them.
   operator = startOperator(rest);
-  const applied = await plane.kubectl(['apply', '-f', join(import.meta.dirname, '../../crds')]);
+  const applied = await plane.kubectl(['apply', '-f', join(import.meta.dirname, '../../../crds')]);
   expect(applied).toMatchObject({ code: 0 });
   await eventually('the entry of our own kinds', () => stamps.get({ name: 'stepup-stamp' }));
 }, 600_000);

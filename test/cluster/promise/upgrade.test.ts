@@ -4,7 +4,7 @@
 // again and settled by this one, and never twice.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { policyOf, type StepUpApproval, type StepUpPolicy } from '../../../src/api/kinds.ts';
-import { type Attempt, approvalNameOf, targetLabelOf } from '../../../src/domain/change/attempt.ts';
+import { type Attempt, approvalNameOf, attemptOf, targetLabelOf } from '../../../src/domain/change/attempt.ts';
 import { describe as described } from '../../../src/domain/change/describe.ts';
 import { draftOf } from '../../../src/domain/filing/draft.ts';
 import type { ApprovalSpec, Use } from '../../../src/domain/model/approval.ts';
@@ -83,9 +83,9 @@ async function foreseen(action: Action, policyName = 'contents'): Promise<Tried>
     object: answer.body as JsonObject,
   };
   const found = described(request, policyOf(policy), { selectorKeys: [] });
-  if (found.kind !== 'Attempt') throw new Error(`not privileged: ${found.reason}`);
-  expect(String(answer.headers.warning), 'what this release prints').toContain(found.attempt.change.digest);
-  return { request, attempt: found.attempt, policy };
+  if (found.kind !== 'Privileged') throw new Error(`not privileged: ${found.reason}`);
+  expect(String(answer.headers.warning), 'what this release prints').toContain(found.change.digest);
+  return { request, attempt: attemptOf(policy.metadata.name, request, found.change), policy };
 }
 
 /** What the release before has filed for it. */

@@ -14,7 +14,7 @@ import { type StandinNode, startStandinNode } from './node.ts';
 import type { Pod, Service } from './pod.ts';
 
 const image = 'example.test/tiny';
-const entrypoint = ['node', join(import.meta.dirname, '../../node-app/app.mjs')];
+const entrypoint = ['node', join(import.meta.dirname, '../node-app/app.mjs')];
 const chart = join(import.meta.dirname, 'fixtures/chart');
 const services = '/api/v1/namespaces/default/services';
 const pods = '/api/v1/namespaces/default/pods';

@@ -45,21 +45,21 @@ const another = (generation: number) =>
 describe('a request that nothing covers', () => {
   test.each<[string, string, Case]>([
     ['is approved by the policy while its rate allows', 'Allowed AutoApproved', { autoOpen: open }],
-    ['is asked of people once it is spent', 'Denied ApprovalRequired', {}],
-    ['is refused where there is nobody to ask', 'Refused RateExceeded', { policy: alone }],
+    ['is asked of people once it is spent', 'NeedsApproval ApprovalRequired', {}],
+    ['is refused where there is nobody to ask', 'Rejected RateExceeded', { policy: alone }],
     [
       'is asked of people where the policy never approves by itself',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { policy: policy(), autoOpen: open },
     ],
     [
       'is left to people who are asked already',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { autoOpen: open, approvals: [approval(request(), auto)] },
     ],
     [
       'is left to people who have denied it',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { autoOpen: open, approvals: [approval(request(), auto, { status: { phase: 'Denied' } })] },
     ],
     [
@@ -93,11 +93,11 @@ describe('what a policy has approved', () => {
   });
 
   test.each<[string, string, Case]>([
-    ['not on another state', 'Denied AlreadyUsed', { request: another(7) }],
-    ['not another change', 'Denied ApprovalRequired', { request: request({ object: deployment('web:3', 2) }) }],
-    ['not once its window is over', 'Denied AlreadyUsed', { seconds: 900 + 34 }],
-    ['not once the policy approves nothing by itself', 'Denied AlreadyUsed', { policy: policy() }],
-    ['not once it is denied', 'Denied ApprovalRequired', { words: [word(given(), { verdict: 'Deny' })] }],
+    ['not on another state', 'NeedsApproval AlreadyUsed', { request: another(7) }],
+    ['not another change', 'NeedsApproval ApprovalRequired', { request: request({ object: deployment('web:3', 2) }) }],
+    ['not once its window is over', 'NeedsApproval AlreadyUsed', { seconds: 900 + 34 }],
+    ['not once the policy approves nothing by itself', 'NeedsApproval AlreadyUsed', { policy: policy() }],
+    ['not once it is denied', 'NeedsApproval ApprovalRequired', { words: [word(given(), { verdict: 'Deny' })] }],
   ])('%s', (_, want, asked) => {
     expect(answer({ policy: auto, approvals: [given()], ...asked })).toBe(want);
   });
@@ -133,12 +133,14 @@ describe('what a policy has approved', () => {
     expect(next.status.uses).toHaveLength(1);
     const again = { ...released, status: next.status };
     expect(answer({ policy: auto, request: another(2), approvals: [again] })).toBe('Allowed Readmitted');
-    expect(answer({ policy: auto, request: another(7), approvals: [again] }), 'it is reserved').toMatch(/^Denied/);
+    expect(answer({ policy: auto, request: another(7), approvals: [again] }), 'it is reserved').toMatch(
+      /^NeedsApproval/,
+    );
   });
 
   test('is worth nothing without a seal of ours', () => {
     const forged: Approval = { ...given(), seals: { creation: 'Missing', releases: [] } };
-    expect(answer({ policy: auto, approvals: [forged] })).toMatch(/^Denied/);
+    expect(answer({ policy: auto, approvals: [forged] })).toMatch(/^NeedsApproval/);
     expect(tally(forged, [], auto, []).approvedAt).toBeUndefined();
     expect(plan(situation(forged, { policy: auto })).status?.conditions).toContainEqual(
       expect.objectContaining({ type: 'Tampered', status: 'True' }),
@@ -159,7 +161,7 @@ describe('what a policy has approved', () => {
     const used = (seconds: number) =>
       answer({ policy: auto, request: another(4), approvals: [restored(seconds)], seconds: seconds + 2 });
     expect([restored(90).status?.phase, used(90)]).toEqual(['Approved', 'Allowed Reserved']);
-    expect([restored(95).status?.phase, used(95)]).toEqual(['Expired', 'Denied ApprovalRequired']);
+    expect([restored(95).status?.phase, used(95)]).toEqual(['Expired', 'NeedsApproval ApprovalRequired']);
     expect(tally(copied(95), [], auto, []).missing).toContain('it is a copy of one that was given at');
     expect(tally(copied(-61), [], auto, []).missing).toBe('');
     expect(tally(copied(-62), [], auto, []).missing).not.toBe('');
@@ -177,9 +179,9 @@ describe('what a policy has approved', () => {
     const use = given().spec.use;
     if (use === undefined) throw new Error('it has a use');
     const forged = { ...given(), status: { uses: [], releases: [] } };
-    expect(answer({ policy: auto, request: another(7), approvals: [forged] })).toMatch(/^Denied/);
+    expect(answer({ policy: auto, request: another(7), approvals: [forged] })).toMatch(/^NeedsApproval/);
     const shown = { ...given(), status: { uses: [{ ...use, base: attempt(another(7), auto).change.base }] } };
-    expect(decided({ policy: auto, request: request(), approvals: [shown] }).outcome).toBe('Denied');
+    expect(decided({ policy: auto, request: request(), approvals: [shown] }).outcome).toBe('NeedsApproval');
   });
 });
 
@@ -192,7 +194,7 @@ describe('with another policy on the same request', () => {
 
   test('the policy records nothing before the other one is satisfied, and names its approval', () => {
     expect(under(auto)).toMatchObject({
-      outcome: 'Denied',
+      outcome: 'NeedsApproval',
       reason: 'WaitingForOthers',
       missing: 'policy second is not satisfied: 1 of 1 approval by group approvers missing',
       approvalName: expect.stringMatching(/^second-[0-9a-f]{10}$/),
@@ -209,13 +211,13 @@ describe('with another policy on the same request', () => {
 
   test('the other one waits where the rate is spent', () => {
     const more = { approvals: [ofSecond], words: [word(ofSecond)], autoOpen: new Set<string>() };
-    expect(under(second, more)).toMatchObject({ outcome: 'Denied', reason: 'WaitingForOthers' });
+    expect(under(second, more)).toMatchObject({ outcome: 'NeedsApproval', reason: 'WaitingForOthers' });
   });
 
   test('the other one waits where people are asked in place of the rate', () => {
     const waiting = approval(request(), auto, { name: 'auto-1', uid: 'uid-auto' });
     const more = { approvals: [ofSecond, waiting], words: [word(ofSecond)] };
-    expect(under(second, more)).toMatchObject({ outcome: 'Denied', reason: 'WaitingForOthers' });
+    expect(under(second, more)).toMatchObject({ outcome: 'NeedsApproval', reason: 'WaitingForOthers' });
   });
 
   test('the other one is not spent where people have refused it in place of the policy', () => {
@@ -225,8 +227,8 @@ describe('with another policy on the same request', () => {
       ofSecond,
     ];
     const more = { approvals: asked(status), words: [word(ofSecond)] };
-    expect(under(auto, more)).toMatchObject({ outcome: 'Denied', reason: 'ApprovalRequired' });
-    expect(under(second, more)).toMatchObject({ outcome: 'Denied', reason: 'WaitingForOthers' });
+    expect(under(auto, more)).toMatchObject({ outcome: 'NeedsApproval', reason: 'ApprovalRequired' });
+    expect(under(second, more)).toMatchObject({ outcome: 'NeedsApproval', reason: 'WaitingForOthers' });
     const over = { ...more, approvals: asked({ ...status, phase: 'Expired' }) };
     expect(under(auto, over)).toMatchObject({ outcome: 'Allowed', reason: 'AutoApproved' });
     expect(under(second, over)).toMatchObject({ outcome: 'Allowed', reason: 'Reserved' });
@@ -234,7 +236,7 @@ describe('with another policy on the same request', () => {
 
   test('the other one is not spent on a cache, which holds no refusals', () => {
     const more = { approvals: [ofSecond], words: [word(ofSecond)], isLive: false };
-    expect(under(second, more)).toMatchObject({ outcome: 'Denied', reason: 'WaitingForOthers' });
+    expect(under(second, more)).toMatchObject({ outcome: 'NeedsApproval', reason: 'WaitingForOthers' });
     expect(under(second, { ...more, isLive: true })).toMatchObject({ outcome: 'Allowed', reason: 'Reserved' });
   });
 });

@@ -44,10 +44,10 @@ const gone = set(deployment(), ['metadata', 'uid'], 'uid-other');
 describe('decide', () => {
   const rows: readonly (readonly [string, string, Case])[] = [
     ['an approval with its vote covers the request', 'Allowed Reserved', approved],
-    ['an approval without a vote does not', 'Denied ApprovalRequired', { approvals: [filed] }],
-    ['no approval, no request', 'Denied ApprovalRequired', {}],
+    ['an approval without a vote does not', 'NeedsApproval ApprovalRequired', { approvals: [filed] }],
+    ['no approval, no request', 'NeedsApproval ApprovalRequired', {}],
     ['the last instant of the use window allows', 'Allowed Reserved', { ...approved, seconds: 959.999 }],
-    ['an expired approval does not cover the request', 'Denied ApprovalRequired', { ...approved, seconds: 960 }],
+    ['an expired approval does not cover the request', 'NeedsApproval ApprovalRequired', { ...approved, seconds: 960 }],
     [
       'a vote at the end of the pending time counts',
       'Allowed Reserved',
@@ -55,15 +55,15 @@ describe('decide', () => {
     ],
     [
       'a vote after it does not',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { approvals: [filed], words: [word(filed, { decidedAt: at(3600.001).toISOString() })], seconds: 3601 },
     ],
     [
       'another image is not covered',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ object: deployment('web:3', 2) }) },
     ],
-    ['replicas are not covered by an image', 'Denied ApprovalRequired', { ...approved, request: scaled }],
+    ['replicas are not covered by an image', 'NeedsApproval ApprovalRequired', { ...approved, request: scaled }],
     [
       'an autoscaler in between does not matter',
       'Allowed Reserved',
@@ -77,25 +77,29 @@ describe('decide', () => {
     ],
     [
       'another account is not covered',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ requester: { ...deployer, username: 'system:serviceaccount:ci:other' } }) },
     ],
     [
       'the account made anew is not covered',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ requester: { ...deployer, uid: 'uid-new' } }) },
     ],
     [
       'the object made anew is not covered',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ oldObject: gone }) },
     ],
     [
       'another namespace is not covered',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ namespace: 'dev' }) },
     ],
-    ['one vote of two does not suffice', 'Denied ApprovalRequired', { ...approved, policy: policy({ approval: two }) }],
+    [
+      'one vote of two does not suffice',
+      'NeedsApproval ApprovalRequired',
+      { ...approved, policy: policy({ approval: two }) },
+    ],
     [
       'two votes of two suffice',
       'Allowed Reserved',
@@ -107,7 +111,7 @@ describe('decide', () => {
     ],
     [
       'a Deny stops an approved one',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { approvals: [filed], words: [word(filed), word(filed, { verdict: 'Deny' }, 'uid-word-2')] },
     ],
     [
@@ -125,7 +129,7 @@ describe('decide', () => {
     ],
     [
       'another pod is not',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       {
         policy: byPod,
         request: request({ requester: { ...deployer, pod: { ...pod, uid: 'uid-two' } } }),
@@ -135,7 +139,7 @@ describe('decide', () => {
     ],
     [
       'a request without a pod is not',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { policy: byPod, approvals: [podFiled], words: [word(podFiled)] },
     ],
     [
@@ -145,12 +149,12 @@ describe('decide', () => {
     ],
     [
       'an approval bound to the target does not cover its deletion',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, policy: target, request: deletion(deployment()) },
     ],
     [
       'an approval that is being deleted covers nothing',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       {
         ...approved,
         approvals: [{ ...filed, metadata: { ...filed.metadata, deletionTimestamp: at(1).toISOString() } }],
@@ -158,7 +162,7 @@ describe('decide', () => {
     ],
     [
       'an approval that names another API version covers nothing',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       {
         ...approved,
         approvals: [approval(request(), policy(), { spec: { action: { ...filed.spec.action, version: 'v2' } } })],
@@ -166,7 +170,7 @@ describe('decide', () => {
     ],
     [
       'a digest of another version covers nothing',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       {
         ...approved,
         approvals: [approval(request(), policy(), { spec: { change: { ...filed.spec.change, digestVersion: 'v9' } } })],
@@ -183,15 +187,15 @@ describe('decide', () => {
       { ...held, request: request({ oldObject: set(deployment('web:1', 1), ['metadata', 'resourceVersion'], '999') }) },
     ],
     ['also until 34 seconds after the window', 'Allowed Readmitted', { ...held, seconds: 993.999 }],
-    ['not later', 'Denied AlreadyUsed', { ...held, seconds: 994 }],
+    ['not later', 'NeedsApproval AlreadyUsed', { ...held, seconds: 994 }],
     [
       'not once it is denied',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...held, words: [word(filed), word(filed, { verdict: 'Deny' }, 'uid-word-2')] },
     ],
     [
       'not at another base',
-      'Denied AlreadyUsed',
+      'NeedsApproval AlreadyUsed',
       { ...held, request: request({ oldObject: deployment('web:1', 4), object: deployment('web:2', 5) }) },
     ],
     [
@@ -201,12 +205,12 @@ describe('decide', () => {
     ],
     [
       'the next generation with it does not',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...held, request: request({ oldObject: deployment('web:2', 2), object: deployment('web:3', 3) }) },
     ],
     [
       'a spent approval covers nothing',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...held, approvals: [{ ...filed, status: { phase: 'Consumed' } }] },
     ],
   ];
@@ -258,7 +262,7 @@ describe('decide', () => {
     const uses = Array.from({ length: 16 }, () => use);
     const releases = uses.map((_, index) => ({ use: index, releasedAt: at(1).toISOString(), why: 'lost' }));
     const full = sealed({ ...filed, status: { uses, releases } });
-    expect(answer({ ...approved, approvals: [full] })).toBe('Denied ApprovalRequired');
+    expect(answer({ ...approved, approvals: [full] })).toBe('NeedsApproval ApprovalRequired');
     const room = sealed({ ...filed, status: { uses: uses.slice(1), releases: releases.slice(0, 15) } });
     expect(answer({ ...approved, approvals: [room] })).toBe('Allowed Reserved');
   });
@@ -270,7 +274,7 @@ describe('a CREATE', () => {
   test('is admitted again with the same new object, and not with another one', () => {
     const taken = reserved({ request: made('uid-b'), approvals: [on], words: [word(on)] });
     const again = (uid: string) => answer({ request: made(uid), approvals: [taken], words: [word(on)] });
-    expect([again('uid-b'), again('uid-c')]).toEqual(['Allowed Readmitted', 'Denied AlreadyUsed']);
+    expect([again('uid-b'), again('uid-c')]).toEqual(['Allowed Readmitted', 'NeedsApproval AlreadyUsed']);
     const other = decided({ request: made('uid-c'), approvals: [taken], words: [word(on)] });
     expect(other, 'no wait for a settlement: the next try has yet another UID').toMatchObject({ isSettling: false });
   });
@@ -283,7 +287,7 @@ describe('a DELETE', () => {
   test('of one incarnation is one effect, of the next another', () => {
     expect([again(set(deployment(), ['metadata', 'resourceVersion'], '7')), again(gone)]).toEqual([
       'Allowed Readmitted',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
     ]);
   });
   test('by deletecollection carries no name and is the same attempt', () => {
@@ -296,7 +300,7 @@ describe('several policies on one request', () => {
   const [onA, onB] = [approval(), approval(request(), b, { name: 'second-1', uid: 'uid-approval-2' })];
   const given: Case = { policy: a, policies: [a, b], approvals: [onA, onB] };
   test('reserve nothing while one is missing its vote', () => {
-    expect(answer({ ...given, words: [word(onA)] })).toBe('Denied WaitingForOthers');
+    expect(answer({ ...given, words: [word(onA)] })).toBe('NeedsApproval WaitingForOthers');
   });
   test('reserve when all are approved', () => {
     expect(answer({ ...given, words: [word(onA), word(onB, {}, 'uid-word-2')] })).toBe('Allowed Reserved');
@@ -326,7 +330,7 @@ describe('several policies on one request', () => {
         ...(namespaceLabels === undefined ? {} : { namespaceLabels }),
       });
     expect([labelled({ environment: 'production' }), labelled({}), labelled()]).toEqual([
-      'Denied WaitingForOthers',
+      'NeedsApproval WaitingForOthers',
       'Allowed Reserved',
       'Allowed Reserved',
     ]);
@@ -341,7 +345,7 @@ describe('a CREATE that a policy with CEL of its own may govern', () => {
   const onDenial = approval(made, first);
   const ofSecond = (status: ApprovalStatus) => approval(made, second, { name: 'second-1', uid: 'uid-2', status });
   const rows: readonly (readonly [string, string, Case])[] = [
-    ['is refused once where the approval was made by hand', 'Denied WaitingForOthers', { approvals: [applied] }],
+    ['is refused once where the approval was made by hand', 'NeedsApproval WaitingForOthers', { approvals: [applied] }],
     ['passes after that', 'Allowed Reserved', { approvals: [applied], refusedFor: ['second'] }],
     [
       'passes where the approval was filed by a denied try',
@@ -350,12 +354,12 @@ describe('a CREATE that a policy with CEL of its own may govern', () => {
     ],
     [
       'is not let pass on a cache, which holds no ended approvals',
-      'Denied WaitingForOthers',
+      'NeedsApproval WaitingForOthers',
       { approvals: [onDenial], words: [word(onDenial)], isLive: false },
     ],
     [
       'waits for the second where an approval of it has ended since',
-      'Denied WaitingForOthers',
+      'NeedsApproval WaitingForOthers',
       {
         approvals: [onDenial, ofSecond({ phase: 'TimedOut', endedAt: at(30).toISOString() })],
         words: [word(onDenial)],
@@ -371,7 +375,7 @@ describe('a CREATE that a policy with CEL of its own may govern', () => {
     ],
     [
       'waits for the live approval of the second, also the second time',
-      'Denied WaitingForOthers',
+      'NeedsApproval WaitingForOthers',
       { approvals: [applied, ofSecond({})], refusedFor: ['second'] },
     ],
   ];
@@ -394,7 +398,7 @@ describe('an approval', () => {
   const elsewhere = { ...filed, metadata: { ...filed.metadata, namespace: 'dev' } };
   const ours = { ...filed, metadata: { ...filed.metadata, namespace: 'stepup-system' } };
   test('covers nothing from a namespace where approvals of its target do not live', () => {
-    expect(answer({ approvals: [elsewhere], words: [word(elsewhere)] })).toBe('Denied ApprovalRequired');
+    expect(answer({ approvals: [elsewhere], words: [word(elsewhere)] })).toBe('NeedsApproval ApprovalRequired');
   });
   test('covers from the namespace of stepup, where those go that find no room', () => {
     expect(answer({ approvals: [ours], words: [word(ours)] })).toBe('Allowed Reserved');
@@ -408,7 +412,7 @@ describe('the name of the approval to wait for', () => {
     approval(request(), policy(), { uid, name, status: { phase: 'Consumed' } });
   const asked = (...approvals: readonly ReturnType<typeof approval>[]) => {
     const decision = decided({ approvals });
-    return decision.outcome === 'Denied' ? decision.approvalName : '';
+    return decision.outcome === 'NeedsApproval' ? decision.approvalName : '';
   };
   const first = spent('uid-z', nameAfter(''));
   const second = spent('uid-a', nameAfter('uid-z'));
@@ -427,16 +431,16 @@ describe('one request', () => {
   test('that changes a field and the life of the object at once is refused', () => {
     const owned = set(deployment('web:2', 2), ['metadata', 'ownerReferences'], [{ kind: 'X', name: 'x', uid: 'u' }]);
     expect(describeRequest(request({ object: owned }), policy(), context)).toEqual({
-      kind: 'Refused',
+      kind: 'Rejected',
       reason: 'SeveralEffects',
     });
   });
   test('without the object it is about is refused', () => {
-    expect(describeRequest(deletion({}), policy(), context)).toEqual({ kind: 'Refused', reason: 'TargetUnknown' });
+    expect(describeRequest(deletion({}), policy(), context)).toEqual({ kind: 'Rejected', reason: 'TargetUnknown' });
   });
   test('that no row of the policy names is refused', () => {
     expect(describeRequest(request({ resource: 'daemonsets' }), policy(), context)).toEqual({
-      kind: 'Refused',
+      kind: 'Rejected',
       reason: 'NotReady',
     });
   });
@@ -448,7 +452,7 @@ describe('one request', () => {
       spec: { replicas },
     });
     const asked = request({ subresource: 'scale', oldObject: scale(3), object: scale(5) });
-    expect(describeRequest(asked, both, { ...context, live: deployment() }).kind).toBe('Attempt');
+    expect(describeRequest(asked, both, { ...context, live: deployment() }).kind).toBe('Privileged');
   });
 });
 
@@ -473,7 +477,7 @@ describe('properties', () => {
       }),
     );
   });
-  test('a later now never turns Denied into Allowed', () => {
+  test('a later now never turns NeedsApproval into Allowed', () => {
     const verdict = fc.constantFrom('Approve' as const, 'Deny' as const, 'Withdraw' as const);
     const said = fc.array(fc.tuple(verdict, fc.integer({ min: 0, max: 4000 }), fc.constantFrom('alice', 'bob')), {
       maxLength: 4,
@@ -489,8 +493,8 @@ describe('properties', () => {
           ),
         );
         const given = { approvals: [on], words: wordsNow };
-        if (answer({ ...given, seconds }).startsWith('Denied')) {
-          expect(answer({ ...given, seconds: seconds + more })).toMatch(/^Denied/);
+        if (answer({ ...given, seconds }).startsWith('NeedsApproval')) {
+          expect(answer({ ...given, seconds: seconds + more })).toMatch(/^NeedsApproval/);
         }
       }),
     );
@@ -500,12 +504,12 @@ describe('properties', () => {
     fc.assert(
       fc.property(ended, fc.boolean(), fc.nat(2000), (phase, wasUsed, seconds) => {
         const on = { ...filed, status: { ...(wasUsed ? reserved(approved).status : {}), phase } };
-        expect(answer({ approvals: [on], words: [word(filed)], seconds })).toMatch(/^Denied/);
+        expect(answer({ approvals: [on], words: [word(filed)], seconds })).toMatch(/^NeedsApproval/);
       }),
     );
   });
   test('a decision never changes what it was asked about', () => {
-    const asked = question(held);
+    const { describeUnder: _, ...asked } = question(held);
     const before = structuredClone(asked);
     decided(held);
     expect(asked).toEqual(before);

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is whom, who owns whom, who speaks for whom, and who breaks the glass: each in what it lets count and what not.
 import { describe, expect, test } from 'vitest';
-import type { Approval, Decision as Word } from '../../../../src/domain/model/approval.ts';
+import type { Approval, Decision } from '../../../../src/domain/model/approval.ts';
 import { ownersNamedBy, recordedOwners } from '../../../../src/domain/model/owners.ts';
 import type { Policy } from '../../../../src/domain/model/policy.ts';
 import { tally } from '../../../../src/domain/votes/tally.ts';
@@ -39,7 +39,7 @@ const two = policy({
 });
 const glass = policy({ bypass: { enabled: true }, approval: two.spec.approval });
 
-type Spec = Partial<Word['spec']>;
+type Spec = Partial<Decision['spec']>;
 const by = (username: string, over: object = {}): Spec => ({ decidedBy: { username, groups: ['approvers'], ...over } });
 const via = (person: string, delegate = account('git')): Spec => ({
   decidedBy: { username: person },
@@ -91,11 +91,11 @@ test('a vote by who turns out to use the approval, under another name, does not 
     return answer({ request: asked, approvals: [one], words });
   };
   expect(used({})).toBe('Allowed Reserved');
-  expect(used({ uid: deployer.uid })).toBe('Denied ApprovalRequired');
-  expect(used({ extra: { [credentialKey]: ['JTI=1'] } })).toBe('Denied ApprovalRequired');
+  expect(used({ uid: deployer.uid })).toBe('NeedsApproval ApprovalRequired');
+  expect(used({ extra: { [credentialKey]: ['JTI=1'] } })).toBe('NeedsApproval ApprovalRequired');
   const ahead = { origin: 'Asked', createdBy: { username: deployer.username } };
   expect(used({ uid: 'uid-alice' }, ahead)).toBe('Allowed Reserved');
-  expect(used({ uid: deployer.uid }, ahead)).toBe('Denied ApprovalRequired');
+  expect(used({ uid: deployer.uid }, ahead)).toBe('NeedsApproval ApprovalRequired');
 });
 
 describe('an owner', () => {
