@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// AdmissionReview v1: from what the API server sent to the request the domain reads, and the answer it accepts.
+// Parses AdmissionReview v1 into the request that the domain reads, and builds the answer that the API server accepts.
 
 import type { AdmissionRequest, Operation, Requester } from '../domain/model/request.ts';
 import { extraKeys } from '../domain/model/stamp.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// stepup check-gate: proves that the API server asks the gate of every policy. The chart's helm test is this command.
+// stepup check-gate: tests that the API server calls the webhook of every policy. The chart's helm test runs it.
 import type { StepUpPolicy } from '../api/kinds.ts';
 import { stepUpPolicies } from '../api/own-resources.ts';
 import { isReady } from '../domain/model/policy.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The connection to the API server that a command's options ask for, and who we are to it.
+// Connects to the API server with a command's options, and finds out stepup's own username.
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { ServeOptions } from '../config/options.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// stepup doctor: names the accounts and grants that can get around the gate, as whoever asks may read them.
+// stepup doctor: lists the accounts and grants that can get around stepup, read with the caller's own permissions.
 
 import type { StepUpPolicy } from '../api/kinds.ts';
 import { stepUpPolicies } from '../api/own-resources.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// stepup observed: what policies in mode Observe would have blocked, as their status tells.
+// stepup observed: lists what policies in mode Observe would have blocked, from their status.
 import type { StepUpPolicy } from '../api/kinds.ts';
 import { stepUpPolicies } from '../api/own-resources.ts';
 import { isEnforced } from '../domain/model/policy.ts';
@@ -105,9 +105,9 @@ function countsOf({ metadata, status }: StepUpPolicy) {
 
 /** The rows of one policy's status. */
 export function rowsOf(policy: StepUpPolicy): readonly ObservedRow[] {
-  return (countsOf(policy)?.blocked ?? []).map(({ action: words, requester, reason, count, lastAt }) => {
+  return (countsOf(policy)?.blocked ?? []).map(({ action: phrase, requester, reason, count, lastAt }) => {
     // The name in a connection is whatever the client wrote: nobody has looked for the pod yet, and spaces are the least of it.
-    const [operation, resource, ...named] = words.split(' ');
+    const [operation, resource, ...named] = phrase.split(' ');
     const [action, target] = [`${operation} ${resource}`, named.join(' ')];
     return { policy: policy.metadata.name, requester, action, target, reason, count, lastAt };
   });

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What every replica tells of itself, read when somebody looks: version, readiness, the age of its copies, events, memory.
+// Metrics of every replica, read at each scrape: version, readiness, age of its copies, events, memory.
 import { totalmem } from 'node:os';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { EventRecorder } from '../kube/objects/events.ts';

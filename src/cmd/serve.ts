@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The composition root of stepup serve: every replica serves the webhook; the one that leads is the operator too.
-
+// The composition root of stepup serve: every replica runs the webhook, and the leader also runs the operator.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { certificateLives, type ServeOptions } from '../config/options.ts';

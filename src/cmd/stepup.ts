@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The stepup binary: reads the command line and hands over to a composition root.
+// The stepup binary: reads the command line and calls a composition root.
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BadOptionError, certificateLives, type ServeOptions, serveOptions } from '../config/options.ts';
 import { createLog, errorFields } from '../observe/log.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What the webhook counts. Labels come from closed sets; policy is the name of a policy that exists, or unknown.
+// The metrics of the webhook. Labels have closed sets of values; policy is an existing policy, or unknown.
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { AllowedReason, DeniedReason } from '../domain/model/reason.ts';
 

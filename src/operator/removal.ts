@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What must go before the pods do: a webhook configuration without a webhook behind it refuses everything it governs.
+// What stepup uninstall removes before the pods stop: a webhook configuration without its webhook denies everything
+// that it governs.
 
 import type { StepUpPolicy } from '../api/kinds.ts';
 import { stepUpPolicies } from '../api/own-resources.ts';

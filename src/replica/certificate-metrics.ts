@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What a replica tells of the authority behind its certificate, and of who does not believe it, when it is asked.
+// Metrics about the authority of the serving certificate, and about webhook configurations that do not trust it.
 import { Gauge, type Registry } from 'prom-client';
 import type { ServingCertificate } from './serving-certificate.ts';
 

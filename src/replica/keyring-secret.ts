@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The Secret that keeps the keyring: how it is written, and a copy that follows it in every replica.
+// The Secret with the keyring: its format, and the copy in every replica.
 import { CurrentSealing, type Sealing } from '../api/sealing.ts';
 import { type KeptKey, Keyring } from '../domain/seals/keyring.ts';
 import type { Secret } from '../kube/objects/objects.ts';

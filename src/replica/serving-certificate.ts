@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the server's certificate from a Secret of type kubernetes.io/tls, takes a new one when its callers trust it, and
-// says what is wrong with the one in use.
+// Loads the serving certificate from a Secret of type kubernetes.io/tls, uses a new one once the API server trusts it,
+// and reports problems of the current one.
 
 import type { Secret } from '../kube/objects/objects.ts';
 import type { Clock } from '../kube/time/clock.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Puts the webhook together: the one thing that the composition root calls.
+// Assembles the webhook for the composition root.
 import { X509Certificate } from 'node:crypto';
 import type { Registry } from 'prom-client';
 import type { StepUpApproval } from '../api/kinds.ts';

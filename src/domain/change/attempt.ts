@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// One try of a privileged change under one policy, with the two keys by which tries and approvals find each other.
+// One attempt at a privileged change under one policy, with the keys that match attempts to approvals.
 
 import { digestOf } from '../../lib/digest.ts';
 import { lazy } from '../../lib/lazy.ts';

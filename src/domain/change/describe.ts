@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Is a request privileged under a policy, and what is its identity? Before any approval is looked at.
+// Whether a request is privileged under a policy, and its identity, before any approval is read.
 
 import { type JsonObject, valueAt } from '../../lib/json.ts';
 import { type CoverageRow, rowsFor } from '../coverage/coverage.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What an update changes: of the whole object, of some of its fields, or of the labels that select it.
+// What an update changes: the whole object, some of its fields, or the labels that select it.
 
 import {
   type Json,

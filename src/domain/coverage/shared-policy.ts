@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Under which policy a request asks: its own, or for what becomes of a namespace the one it shares with others.
+// The policy that governs a request: its own, or for requests on namespaces the one that it shares with others.
 
 import { selectorKeys } from '../model/label-selector.ts';
 import { isEnforced, isReady, type Policy } from '../model/policy.ts';

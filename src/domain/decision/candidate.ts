@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What an approval is to an attempt: does it cover it, and may it be used for it now?
+// Whether an approval covers an attempt, and whether it can be used for it now.
 
 import { digestOf } from '../../lib/digest.ts';
 import { type Attempt, approvalNameOf, targetKeyOf } from '../change/attempt.ts';

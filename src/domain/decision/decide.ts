@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Why was I denied? One function from a request, the policies and the approvals that were seen to a decision.
-// It starts undecided; only a reason of allowedReasons allows.
+// Why was I denied? One function from a request, the policies and the approvals to a decision. It starts undecided;
+// only a reason of allowedReasons allows.
 
 import { isOnce, isUseOf, openUseOf, reservedStatus } from '../lifecycle/reservation.ts';
 import { type Approval, type ApprovalStatus, byAge, type Use } from '../model/approval.ts';

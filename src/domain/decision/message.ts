@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The sentences and the machine-readable details that a requester gets; docs/answers.md is the contract.
+// The messages and the machine-readable details that a requester gets; docs/answers.md is the contract.
 import type { Attempt } from '../change/attempt.ts';
 import { nameOf } from '../change/normalise.ts';
 import { type DeniedReason, deniedReasons } from '../model/reason.ts';

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Approvals of one request under several policies form a group: none is reserved before all are there. Else the calls,
-// asked in parallel, reserve and deny in turn for ever (ADR 0006), or spend one approval for nothing.
+// If several policies govern a request, no approval is reserved before each policy has one. Otherwise calls in parallel
+// would reserve and deny in turn forever (ADR 0006), or use up an approval for nothing.
 
 import { type Attempt, attemptOf } from '../change/attempt.ts';
 import { type CoverageRow, labelsOf, rowsFor, speaksOfObject } from '../coverage/coverage.ts';

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Who else may change what a voter says on its way to us. A mutating admission policy runs before every webhook, so a
-// Deny can reach us as an Approve by the same person: what may have been changed is not sealed.
+// Mutating webhooks and admission policies that could change a vote before stepup sees it. An admission policy runs
+// before every webhook, so a Deny could arrive as an Approve by the same person: stepup does not seal such a vote.
 
 /** One entry of a mutating webhook configuration, or a mutating admission policy. */
 export interface Mutator {

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What gets around the gate from behind, told from RBAC: the rights that no gated account may hold (design, section 5).
+// Permissions that get around stepup, found in RBAC: no gated account should have them (design, section 5).
 
 import { type Identity, isGated, type Subjects, serviceAccountPrefix } from '../model/subject.ts';
 import { type GrantRule, type Grants, rulesOf, type Subject } from './rbac.ts';

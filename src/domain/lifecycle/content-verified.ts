@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Has stepup itself seen what an approval is for? What others file is a claim until a request shows the content.
+// Whether stepup itself has seen the content of an approval. An approval that somebody else filed has unverified
+// content until stepup sees a request with it.
 
 import { type Attempt, targetKeyOf } from '../change/attempt.ts';
 import { namesChange } from '../change/change-digest.ts';

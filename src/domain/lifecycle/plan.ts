@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What happens to an approval next? From what was seen and an instant to a status, events, and when to look again.
+// What happens to an approval next: from its votes, its target and the time to a status, events, and when to look
+// again.
 
 import { isSameAsSent } from '../../lib/json.ts';
 import { targetKeyOf } from '../change/attempt.ts';

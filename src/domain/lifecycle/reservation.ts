@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Reserving an approval for one attempt, and telling whether a later try is still the one it is reserved for.
+// Reserves an approval for one attempt, and tells whether a later attempt is the same one.
 
 import type { JsonObject } from '../../lib/json.ts';
 import type { Attempt } from '../change/attempt.ts';

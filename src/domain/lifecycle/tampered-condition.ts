@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Tells people that something on an approval was written past stepup.
+// The condition and the event that report parts of an approval without a valid seal.
 import type { ApprovalStatus, Condition } from '../model/approval.ts';
 
 export const tamperedType = 'Tampered';

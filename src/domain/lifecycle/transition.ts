@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// One step in the life of an approval as the audit record tells it: which, from where to where, by whom and why.
+// One step in the life of an approval, as the audit record reports it: from which phase to which, by whom and why.
 
 import { versionOf } from '../change/change-digest.ts';
 import { type Approval, type ApprovalStatus, type Phase, type SeenDecision, usesOf } from '../model/approval.ts';
@@ -35,11 +35,11 @@ export interface Transition {
 export interface Actor {
   readonly kind: 'Requester' | 'Creator' | 'Voter' | 'Delegate' | 'BreakGlass' | 'Engine' | 'Policy' | 'Operator';
   readonly name: string;
-  /** The account that passed the word on. */
+  /** The account that passed the vote on. */
   readonly via?: string;
 }
 
-/** Why, as one word: the end itself, the evidence of use, or how it came about. */
+/** Why: the end itself, the evidence of use, or how it came about. */
 export type TransitionReason =
   | 'Filed'
   | 'Asked'
@@ -133,7 +133,7 @@ function actorsOf(
   voters: readonly string[],
 ): readonly Actor[] {
   const said = (verdict: SeenDecision['verdict']) =>
-    decisions.filter((word) => word.counted && word.verdict === verdict).map(actorOf);
+    decisions.filter((vote) => vote.counted && vote.verdict === verdict).map(actorOf);
   const requester: Actor = { kind: 'Requester', name: spec.requester.username };
   const creator: Actor = { kind: 'Creator', name: spec.createdBy?.username ?? '' };
   switch (reason) {

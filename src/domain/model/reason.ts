@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The closed list of reasons: every answer and every end of an approval has one of these, and only Allowed ones allow.
+// The closed list of reasons for allowing and denying a request. Only a reason of allowedReasons allows.
 
 /** Why a request passes. Nothing outside this list allows anything. */
 export const allowedReasons = {

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What looking at a seal found, and who makes seals and looks at them.
+// The result of checking a seal, and the interface that makes and checks seals.
 /** What looking at a seal found. Only Sealed counts. */
 export type SealCheck = 'Sealed' | 'Missing' | 'Broken' | 'UnknownKey';
 

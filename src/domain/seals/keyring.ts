@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The keys that stepup seals with: Ed25519 (RFC 8032), several at a time, so that one may replace another.
+// The keys for seals: Ed25519 (RFC 8032), several at a time, so that one can replace another.
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import type { SealCheck, Seals } from '../model/seal-check.ts';
 

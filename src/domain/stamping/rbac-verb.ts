@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What RBAC says about who speaks: the verbs approve and bypass on a policy (design: RBAC says who may at all, the policy
-// says whose vote counts for what).
+// The RBAC verbs approve and bypass on a policy: RBAC says who can vote at all, the policy says whose votes count.
 import type { JsonObject } from '../../lib/json.ts';
 
 export type RightVerb = 'approve' | 'bypass';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// A decision as somebody submits it: is it about the approval that is stored, and who speaks?
+// Checks a submitted vote: that it is about the stored approval, and who casts it.
 
 import { type Json, type JsonObject, textAt, valueAt } from '../../lib/json.ts';
 import { visibleLine } from '../../lib/visible-text.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What becomes of an approval or decision that somebody creates.
+// What admission does with an approval or vote that somebody creates: it stamps or rejects it.
 import type { JsonObject } from '../../lib/json.ts';
 import type { Tally } from '../votes/vote.ts';
 

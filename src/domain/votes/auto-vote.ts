@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What it takes for an approval that a policy gave by itself to stand.
+// When an approval counts that a policy gave by itself.
 import type { Approval } from '../model/approval.ts';
 import type { Policy } from '../model/policy.ts';
 import { objectionToSeal } from '../model/seal-check.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Break glass: one person's word in place of all, and the review that somebody else owes it.
+// Break-glass: one person approves in place of all votes, and somebody else must review it.
 import type { Approval, ApprovalStatus, Condition, Decision, SeenDecision, Stamp } from '../model/approval.ts';
 import { isSamePerson, type Person, personOf } from './same-person.ts';
 import type { BreakGlass, CountedVote } from './vote.ts';

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Creating an approval by hand is a vote, and it is written in the approval's own spec: a copy would bring it along. It
-// counts for the object that was stamped, and for no other one.
+// Creating an approval by hand is a vote, recorded in the approval's own spec, which a copy would include. The vote
+// counts only for the object that was stamped.
 import { type Approval, byAge, isEnded, usesOf } from '../model/approval.ts';
 import { after, requestCapSeconds } from '../model/deadlines.ts';
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Who may vote on an approval, and how: the policy's side of it. What RBAC says is asked when a vote is cast
+// Who can vote on an approval, as far as the policy decides. RBAC is checked when a vote is cast
 // (domain/stamping/may-vote.ts).
 import { type ApprovalSpec, isYes, type Stamp, type Verdict } from '../model/approval.ts';
 import { type Policy, requirementsOf } from '../model/policy.ts';

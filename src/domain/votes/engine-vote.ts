@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The word of a policy engine among the votes: what it counts for, and how it is told that it is missing.
+// The vote of a policy engine: what it counts for, and how a missing one is reported.
 import type { Abstention, Decision, Verdict } from '../model/approval.ts';
 import { enginesOf, type Policy, type PolicySpec } from '../model/policy.ts';
 import type { Identity } from '../model/subject.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Votes that the requester could have given itself: told, or not counted, as the policy says.
+// Votes that the requester could have cast itself: the policy says whether they are reported or do not count.
 import type { Condition, Stamp } from '../model/approval.ts';
 import type { Policy } from '../model/policy.ts';
 

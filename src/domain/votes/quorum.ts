@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Whether votes fill the seats that a policy's requirements have.
+// Whether votes fill all seats of a policy's requirements.
 import type { Abstention } from '../model/approval.ts';
 import type { Requirement } from '../model/policy.ts';
 import { serviceAccountOf } from '../model/subject.ts';

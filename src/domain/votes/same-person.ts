@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Who is the same person as whom, as far as authentication can tell: by username, by UID, by credential.
+// Whether two identities are the same person, by username, UID or credential.
 import type { ApprovalSpec, Stamp } from '../model/approval.ts';
 import { extraKeys } from '../model/stamp.ts';
 

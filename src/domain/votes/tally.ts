@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Whose votes count for what, and whether they suffice.
+// Counts the votes on an approval: which of them count, for what, and whether they are enough.
 import type { Approval, Decision, SeenDecision, Stamp } from '../model/approval.ts';
 import { type Policy, requirementsOf } from '../model/policy.ts';
 import { objectionToSeal, type SealCheck } from '../model/seal-check.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Votes, those who cast them, and what they come to.
+// The types of votes, voters and their tally.
 import type { SeenDecision } from '../model/approval.ts';
 import type { Identity } from '../model/subject.ts';
 import type { Person } from './same-person.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Tells people of what was changed behind stepup's back, in one way whatever it was: log, event, metric, condition.
+// Reports every change by somebody else in the same way: log, event, metric and condition.
 import type { Tampering } from '../../domain/integrity/policy-tampering.ts';
 import type { EventRecorder, ObjectReference } from '../../kube/objects/events.ts';
 import type { Clock } from '../../kube/time/clock.ts';

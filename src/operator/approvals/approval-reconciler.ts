@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Moves approvals through their phases: gathers what there is to know, asks plan, and does what it says.
+// Moves approvals through their phases: collects the facts, calls plan, and performs what it returns.
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { type Plan, plan } from '../../domain/lifecycle/plan.ts';

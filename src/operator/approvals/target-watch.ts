@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Looks at the targets of reserved approvals until it can be told what became of each admitted write.
+// Watches the targets of reserved approvals until it is known whether each admitted write happened.
 
 import { openUseOf } from '../../domain/lifecycle/reservation.ts';
 import { isConclusive, settle } from '../../domain/lifecycle/settle.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Has pending approvals decided by the engines that their policies require, and records what these say as decisions.
+// Sends pending approvals to the engines that their policies require, and records the answers as votes.
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { targetKeyOf, targetLabelOf } from '../../domain/change/attempt.ts';

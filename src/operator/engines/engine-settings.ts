@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The policy engines that configuration names: one for each key of a ConfigMap. Nothing else is ever asked.
+// Reads the settings of policy engines, one from each key of a ConfigMap. stepup calls no others.
 import { X509Certificate } from 'node:crypto';
 import { load } from 'js-yaml';
 import { type EngineFormat, engineFormats } from '../../domain/engines/engine.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// From a policy to the webhook configuration by which the API server asks about its requests, and what is wrong with it.
+// Compiles a policy into the webhook configuration that has the API server call stepup, and lists its problems.
 import { type CoverageRow, coverageOf, speaksOfObject } from '../../domain/coverage/coverage.ts';
 import { probeLabel, probeLabelValue, probeName } from '../../domain/integrity/watchdog-probe.ts';
 import { selectorKeys } from '../../domain/model/label-selector.ts';
@@ -141,13 +141,13 @@ const nameOf: Record<CoverageRow['shape'], string> = {
   EphemeralContainers: 'action',
   Resize: 'action',
   DeletionByUpdate: 'deletion-by-update',
-  Scale: 'door',
-  Eviction: 'door',
-  Binding: 'door',
+  Scale: 'equivalent',
+  Eviction: 'equivalent',
+  Binding: 'equivalent',
   NamespaceDeletion: 'namespace-deletion',
   NamespaceLeaves: 'namespace-leaves',
-  MarkRemoved: 'mark-removed',
-  Connect: 'door',
+  MarkRemoved: 'condition-label-removed',
+  Connect: 'equivalent',
   Identity: 'identity',
   IdentityElsewhere: 'identity-elsewhere',
   TokenSecret: 'token-secret',

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What is wrong with a policy, told from its spec alone: each a sentence with the fix.
+// Finds problems of a policy in its spec. Each message says how to fix it.
 
 import { marksOf } from '../../domain/coverage/condition-marks.ts';
 import { selects } from '../../domain/model/label-selector.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps each policy's webhook configuration in place and says on the policy whether it is.
+// Keeps the webhook configuration of each policy installed, and reports it in the policy's status.
 import { policyOf, type StepUpPolicy } from '../../api/kinds.ts';
 import { policyTamperedCondition } from '../../domain/integrity/policy-tampering.ts';
 import { isConflict, isNotFound } from '../../kube/http/api-error.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The conditions Ready and Tampered of a policy: one reason, one sentence, and only when something changed.
+// The conditions Ready and Tampered of a policy, written only when something changed.
 import type { StepUpPolicy } from '../../api/kinds.ts';
 import type { TamperedCondition } from '../../domain/integrity/policy-tampering.ts';
 import { isGateEntry, type NewConfiguration } from '../admission/webhook-configuration.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the entry for our own kinds in place: without it nobody could tell who approved.
+// Keeps the webhook for stepup's own kinds installed: without it nobody could tell who approved.
 import type { Clock } from '../../kube/time/clock.ts';
 import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';

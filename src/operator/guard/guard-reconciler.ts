@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the guard in place. Nothing else can: neither webhooks nor policies are called for policies and bindings.
+// Keeps the guard installed. Nothing else can: the API server calls neither webhooks nor policies for its policies and
+// bindings.
 
 import { managedLabel } from '../../domain/model/labels.ts';
 import type { Clock } from '../../kube/time/clock.ts';

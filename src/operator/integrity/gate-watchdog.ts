@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Proves once a minute that the API server asks every gate, and tells people when one is out of the path (ADR 0014).
+// Checks once a minute that the API server calls the webhook of every policy, and reports when it does not (ADR 0014).
 import type { StepUpPolicy } from '../../api/kinds.ts';
 import { isReady } from '../../domain/model/policy.ts';
 import type { RestClient } from '../../kube/http/rest.ts';

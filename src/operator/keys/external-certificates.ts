@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Where somebody else, such as cert-manager, keeps the Secret: only what the API server is to trust is told from it.
+// Reads the authorities to trust from a Secret that somebody else writes, such as cert-manager.
 
 import type { Secret } from '../../kube/objects/objects.ts';
 import type { Clock } from '../../kube/time/clock.ts';

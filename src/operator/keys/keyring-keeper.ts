@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the keyring: makes it once, adds a key when the newest has grown old, and puts it back where it is taken away.
-
+// Keeps the keyring: creates it once, adds a key when the newest is old, and restores it when somebody changes it.
 import { generateKeyPairSync } from 'node:crypto';
 import { after } from '../../domain/model/deadlines.ts';
 import { type KeptKey, Keyring } from '../../domain/seals/keyring.ts';

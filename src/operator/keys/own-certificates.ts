@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the webhook's certificates in one Secret, and takes each step of a rotation in its turn.
+// Keeps the webhook's certificates in one Secret, and performs the steps of a rotation in order.
 import { createPrivateKey } from 'node:crypto';
 import { isAlreadyExists, isConflict, isNotFound } from '../../kube/http/api-error.ts';
 import type { Secret } from '../../kube/objects/objects.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Applies the packs of a ConfigMap as policies, puts direct edits back, and removes what is switched off.
+// Applies the packs of a ConfigMap as policies, reverts direct edits, and removes disabled packs.
 import type { StepUpPolicy } from '../../api/kinds.ts';
 import { isConflict, isInvalid, isNotFound } from '../../kube/http/api-error.ts';
 import type { EventRecorder } from '../../kube/objects/events.ts';

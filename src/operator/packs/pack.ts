@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Ready-made policies as the chart delivers them: one manifest for each key of a ConfigMap.
+// Reads ready-made policies from the chart's ConfigMap: one manifest for each key.
 import { load } from 'js-yaml';
 import type { StepUpPolicy } from '../../api/kinds.ts';
 import { isRecord } from '../../lib/json.ts';

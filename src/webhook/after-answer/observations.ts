@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Counts what policies in mode Observe would have refused, and now and then adds the counts to their status.
+// Counts what policies in mode Observe would have denied, and adds the counts to their status.
 import { policyOf, type StepUpPolicy } from '../../api/kinds.ts';
 import { type Blocked, type Observed, observedOne, observedTogether } from '../../domain/decision/observed-counts.ts';
 import { isEnforced, type Policy } from '../../domain/model/policy.ts';

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Decides reviews of governed requests in the five steps of the README: describe, dry run, find, reserve, deny and file.
-// It asks the domain and performs what it says. Whatever goes wrong is a denial.
+// It calls the domain and performs its decision. Any failure is a denial.
 import type { Answer } from '../../api/admission-review.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { attemptOf, targetLabelValue } from '../../domain/change/attempt.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// A request that needs an approval under a policy, and how long there is to find one.
+// A request that needs approval under a policy, and the time there is to find one.
 import type { Attempt } from '../../domain/change/attempt.ts';
 import type { DescribeUnder } from '../../domain/change/describe.ts';
 import type { Approval } from '../../domain/model/approval.ts';

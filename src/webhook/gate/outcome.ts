@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What the gate came to, and how the API server and the requester are told.
+// The outcome of a review, and the answer to the API server and the requester.
 import type { Answer } from '../../api/admission-review.ts';
 import type { Attempt } from '../../domain/change/attempt.ts';
 import type { Harmless } from '../../domain/change/change.ts';

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Finds the approvals that cover an attempt and reserves one: decides on the cache, denies only on a live view, reserves
-// by one compare-and-swap on exactly the object that was decided on.
+// Finds the approvals that cover an attempt and reserves one: decides on the cache, denies only on a live view, and
+// reserves by a compare-and-swap on the very object that it decided on.
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Reader } from '../../api/sealed-reader.ts';
 import type { Sealing } from '../../api/sealing.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The HTTPS server that the API server calls: HTTP in, parsed reviews to the gate, the stamper and the pinner, answers out.
+// The HTTPS server that the API server calls: parses reviews and hands them to the gate, the stamper and the pinner.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Answers the watchdog: that a gate was called is all that its question is about (ADR 0014).
+// Answers the watchdog's probe: being called is all that it tests (ADR 0014).
 import type { Answer } from '../../api/admission-review.ts';
 import { rejectionDetails, rejectionMessage } from '../../domain/decision/message.ts';
 import { probeWarnings } from '../../domain/integrity/watchdog-probe.ts';

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Reads the object that a review is about but does not carry: the parent of a scale, the pod of an eviction, the target
-// of an approval that is voted on.
+// Reads the object that a request is about but does not contain: the parent of a scale, the pod of an eviction, the
+// target of an approval that somebody votes on.
 
 import { isJudgedOnLive } from '../../domain/change/change-of.ts';
 import { rowsFor } from '../../domain/coverage/coverage.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Asks the API server what RBAC lets the caller of a vote do.
+// Checks with the API server whether RBAC allows the creator of a vote to vote.
 
 import type { AdmissionRequest } from '../../domain/model/request.ts';
 import { lackSentence, type Right, type RightVerb } from '../../domain/stamping/rbac-verb.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The mutating endpoint for objects of our own kinds: asks the domain what to write on them and answers with a patch.
+// The mutating endpoint for stepup's own kinds: calls the domain and answers with a patch.
 import { randomBytes } from 'node:crypto';
 import type { Answer } from '../../api/admission-review.ts';
 import type { StepUpApproval } from '../../api/kinds.ts';

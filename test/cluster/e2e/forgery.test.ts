@@ -109,7 +109,7 @@ describe('a decision', () => {
       ['approver', decision({ ...shown, uid: 'another' }), 'uid'],
       ['approver', decision({ ...shown, name: 'nothing' }), 'nothing'],
       ['approver', decision(shown, { decidedBy: { username: 'grace' } }), 'decidedBy'],
-      ['approver', decision(shown, { bypass: true, reason: 'x' }), 'bypass'],
+      ['approver', decision(shown, { bypass: true, reason: 'x' }), 'does not allow break-glass'],
       ['approver', decision(shown, { verdict: 'Maybe' }), 'Maybe'],
       ['approver', decision(shown, { surprise: 1 }), 'unknown field "spec.surprise"'],
     ];

@@ -314,7 +314,7 @@ describe('entries', () => {
     const action = { operations: ['UPDATE', 'DELETE'], apiGroups: ['apps'], resources: ['deployments'] } as const;
     expect(entriesOf({ actions: [action], approval })).toEqual([
       'action: UPDATE,DELETE deployments *',
-      'door: UPDATE deployments/scale *',
+      'equivalent: UPDATE deployments/scale *',
       'deletion-by-update: UPDATE deployments/status *',
     ]);
   });
@@ -335,7 +335,7 @@ describe('entries', () => {
     expect(withOwn).toEqual([
       'action true',
       'deletion-by-update true',
-      'door false',
+      'equivalent false',
       'namespace-deletion false',
       'namespace-leaves false',
     ]);
