@@ -15,7 +15,7 @@ export interface Sealing {
 
 const noKeys: Seals = {
   sign: () => {
-    throw new Error('seal: the keyring is not known yet');
+    throw new Error('seal: the keyring has not been loaded yet');
   },
   check: () => 'UnknownKey',
 };

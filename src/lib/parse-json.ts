@@ -85,7 +85,7 @@ class Reader {
     while (!this.#isClosed('}', members.size)) {
       this.#skipSpace();
       const key = this.#string();
-      if (members.has(key)) throw new Refusal('an object holds the same key twice');
+      if (members.has(key)) throw new Refusal('an object has the same key twice');
       this.#skipSpace();
       this.#take(':');
       members.set(key, this.#value(depth + 1));
@@ -126,7 +126,7 @@ class Reader {
     }
     this.#at += 1;
     const value = unescaped(this.#text.slice(start, this.#at));
-    if (!value.isWellFormed()) throw new Refusal('a text holds half a surrogate pair');
+    if (!value.isWellFormed()) throw new Refusal('a string has half a surrogate pair');
     return value;
   }
 

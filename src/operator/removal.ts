@@ -70,12 +70,14 @@ export async function uninstall(
       for (const secret of keptSecrets) await unlessNotFound(secrets.delete(secret, { signal }));
       // Nobody has led, and without the binding nobody may: then there is nobody to keep from it.
       if (owners.length === 0 && !wasLed) await unlessNotFound(leases.delete(lease, { signal }));
-      log.info({}, 'stepup governs nothing any more');
+      log.info({}, 'stepup no longer governs anything');
       return;
     }
     if (wasLed) await sleep(clock, quietMs, signal);
   }
-  throw new Error('remove webhook configurations: they came back again and again');
+  throw new Error(
+    'remove webhook configurations: something creates them again and again; stop it, then uninstall again',
+  );
 }
 
 /**

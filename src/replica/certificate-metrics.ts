@@ -11,7 +11,7 @@ export function certificateMetrics(
   const registers = [registry];
   new Gauge({
     name: 'stepup_certificate_authority_expiry_timestamp_seconds',
-    help: 'When the authority ends that vouches for the serving certificate.',
+    help: 'When the authority of the serving certificate expires.',
     registers,
     collect() {
       const endsAt = certificate.authorityEndsAt();
@@ -22,7 +22,7 @@ export function certificateMetrics(
   });
   new Gauge({
     name: 'stepup_distrusting_configurations',
-    help: 'Webhook configurations of ours that name no authority of the serving certificate.',
+    help: 'Webhook configurations of stepup without an authority for the serving certificate.',
     registers,
     collect() {
       this.set(certificate.distrusting());

@@ -17,7 +17,7 @@ export function readKeyring(secret: Secret): readonly KeptKey[] | string {
   if (text === '') return `${member} is missing`;
   try {
     const { keys } = JSON.parse(text) as { readonly keys?: unknown };
-    return Array.isArray(keys) && keys.every(isKept) ? keys : `${member} is no list of keys`;
+    return Array.isArray(keys) && keys.every(isKept) ? keys : `${member} is not a list of keys`;
   } catch {
     return `${member} is not JSON`;
   }

@@ -28,7 +28,7 @@ export function followOwnApiService(options: {
       if (found === undefined) return `APIService ${ownApiServiceName} does not exist: are the CRDs installed?`;
       const { service } = found.spec ?? {};
       if (service === undefined || service === null) return undefined;
-      return `stepup.dev is answered for by service ${service.namespace}/${service.name}: delete APIService ${ownApiServiceName}`;
+      return `the API group stepup.dev is served by service ${service.namespace}/${service.name}: delete APIService ${ownApiServiceName}`;
     },
     run: (signal) => reflector.run(signal),
   };

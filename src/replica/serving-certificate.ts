@@ -48,7 +48,8 @@ export class ServingCertificate {
       namespace,
       fieldSelector: `metadata.name=${name}`,
       clock,
-      onError: (error) => log.warn({ namespace, secret: name, ...errorFields(error) }, 'certificate not read'),
+      onError: (error) =>
+        log.warn({ namespace, secret: name, ...errorFields(error) }, 'reading the certificate failed'),
     });
     this.#reflector.onChange(({ type, object }) => this.#offer(type === 'set' ? object : undefined));
     registered.onChange(() => this.#consider());
@@ -60,13 +61,14 @@ export class ServingCertificate {
     if (this.#served === undefined) return [this.#problem ?? 'there is no serving certificate'];
     const { leaf } = this.#served;
     const now = clock.now();
-    if (now >= leaf.validToDate) return [`the serving certificate ended at ${leaf.validToDate.toISOString()}`];
-    if (!isValidAt(leaf, now)) return [`the serving certificate begins at ${leaf.validFromDate.toISOString()}`];
+    if (now >= leaf.validToDate) return [`the serving certificate expired at ${leaf.validToDate.toISOString()}`];
+    if (!isValidAt(leaf, now))
+      return [`the serving certificate is not valid before ${leaf.validFromDate.toISOString()}`];
     if (!serves(leaf, serverName)) return [`the serving certificate is not for ${serverName}`];
     if (!registered.hasSynced) return ['the webhook configurations have not been read yet'];
     // One of them alone is one policy's matter, and no reason to stop serving the others.
     if (registered.bundles().length > 0 && this.#trusting(this.#served) === 0) {
-      return ['the serving certificate does not lead to an authority that our webhook configurations name'];
+      return ["the serving certificate is not from an authority that stepup's webhook configurations name"];
     }
     return [];
   }

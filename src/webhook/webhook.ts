@@ -140,7 +140,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     notReady() {
       const problems: string[] = [];
       if (!caches.hasSynced()) problems.push('the caches have not synced yet');
-      if (!server.isListening) problems.push('the webhook does not listen');
+      if (!server.isListening) problems.push('the webhook is not listening yet');
       return problems;
     },
     async close() {

@@ -37,7 +37,7 @@ export function describe(request: AdmissionRequest, policy: Policy, context: Cha
     return { kind: 'NotGoverned', reason };
   }
   if (new Set(privileged.map((one) => one.digest)).size > 1) return { kind: 'Rejected', reason: 'SeveralEffects' };
-  if (change.objectUID === '') return { kind: 'Rejected', reason: 'Undescribable' };
+  if (change.objectUID === '') return { kind: 'Rejected', reason: 'TargetUnknown' };
   return { kind: 'Privileged', change };
 }
 

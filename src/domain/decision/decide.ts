@@ -105,7 +105,7 @@ function elsewhere({ missing, approvalName, approval }: Waiting): NeedsApproval 
 
 function spentRate({ spec }: Policy, denial: NeedsApproval): NeedsApproval {
   const { ratePerHour } = spec.approval.auto ?? {};
-  return { ...denial, missing: `the rate of ${ratePerHour} an hour is spent, so ${denial.missing}` };
+  return { ...denial, missing: `the rate of ${ratePerHour} per hour is used up; ${denial.missing}` };
 }
 
 function needsApproval(
@@ -132,7 +132,7 @@ function needsApproval(
     missing:
       waiting?.missing ??
       (reason === 'AlreadyUsed'
-        ? `its last approval is reserved or spent; ${votes.missing} missing`
+        ? `the previous approval is reserved or consumed; ${votes.missing} missing`
         : `${votes.missing} missing`),
     approvalName: name,
     ...(approval === undefined ? {} : { approval }),

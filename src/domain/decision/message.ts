@@ -32,19 +32,19 @@ const again = 'Send the request again in a moment';
 export const nextSteps: Readonly<Record<DeniedReason, string>> = {
   ApprovalRequired: 'Have it approved, then send the same request again',
   AlreadyUsed: 'Have the new one approved, then send the same request again',
-  WaitingForOthers: 'Have its approval decided too; nothing has been spent',
+  WaitingForOthers: 'Have its approval decided too; no approval has been used',
   RateExceeded: 'Send the request again later',
-  Undescribable: 'Look whether the target still exists',
+  TargetUnknown: 'Check that it still exists, then retry',
   SeveralEffects: 'Send the two changes one after the other',
-  TokenTooLong: 'Ask for one that expires sooner',
-  TooManyPending: 'None was filed; have some decided or withdrawn, or wait until they time out',
-  ReasonRequired: 'Write it on the object for the approvers to read, and send the request again',
-  TicketRequired: 'Write it on the object for the approvers to follow, and send the request again',
+  TokenTooLong: 'Request a token that expires sooner',
+  TooManyPending: 'No approval was filed: have some decided or withdrawn, or wait until they time out',
+  ReasonRequired: 'Set it on the object and retry',
+  TicketRequired: 'Set it on the object and retry',
   Contended: `Nothing was admitted. ${again}`,
   NotReady: again,
-  UnknownPolicy: `It has just been made or deleted. ${again}`,
+  UnknownPolicy: `It has just been created or deleted. ${again}`,
   InvalidRequest: 'Report it',
-  Failed: `Nothing was admitted, and the log says why. ${again}`,
+  Failed: `Nothing was admitted; stepup's log has the error. ${again}`,
 };
 
 /** For warnings: what a policy in mode Observe would have required. Clients cut warnings that are longer. */
@@ -56,7 +56,7 @@ export function observedMessage(attempt: Attempt, denial: NeedsApproval): string
 
 /** The same for a request that would have been refused before any approval. */
 export function observedRejection(policy: string, reason: DeniedReason): string {
-  return cut(`stepup: ${policy} observes; it would have refused: ${deniedReasons[reason]}`);
+  return cut(`stepup: ${policy} observes; it would have denied the request: ${deniedReasons[reason]}`);
 }
 
 const mostWarning = 250;

@@ -86,7 +86,7 @@ export function missingElsewhere(question: Question, usable: Approval): Waiting 
     // A cache holds no ended approvals, so it cannot tell; a refusal is decided again on a live view.
     if (usable.spec.origin === 'Denied' && question.view.isLive) continue;
     return {
-      missing: `policy ${name} may govern the request too and has not been asked yet; send it again`,
+      missing: `policy ${name} may govern the request too and has not decided on it yet; send the request again`,
       approvalName,
       mayGovern: name,
     };

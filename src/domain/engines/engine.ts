@@ -164,25 +164,25 @@ export interface ReadAnswer {
 
 /** Whatever is not exactly an answer of the contract is an abstention that says why. */
 export function answerOf(body: Json, format: EngineFormat): ReadAnswer {
-  if (!isObject(body)) return bad('the answer is no JSON object');
+  if (!isObject(body)) return bad('the answer is not a JSON object');
   if (format === 'stepup') return wordOf(body);
   // OPA leaves result out where the rule is undefined for the input.
   return body.result === undefined ? abstained('its rule is undefined for this input') : wordOf(body.result);
 }
 
 function wordOf(word: Json): ReadAnswer {
-  if (!isObject(word)) return bad('the answer is no object with a verdict');
+  if (!isObject(word)) return bad('the answer is not an object with a verdict');
   const { verdict, reason, rule } = word;
   switch (verdict) {
     case 'Approve':
     case 'Deny':
-      if (!isText(reason, mostReason)) return bad(`the answer says ${verdict} without a reason`);
-      if (!isText(rule, mostRule)) return bad(`the answer says ${verdict} without the id of a rule`);
+      if (!isText(reason, mostReason)) return bad(`the answer has verdict ${verdict} without a reason`);
+      if (!isText(rule, mostRule)) return bad(`the answer has verdict ${verdict} without the id of a rule`);
       return { result: verdict, answer: { verdict, reason: shown(reason, mostReason), rule: shown(rule, mostRule) } };
     case 'Abstain':
-      return abstained(isText(reason, mostReason) ? reason : 'it gives no reason');
+      return abstained(isText(reason, mostReason) ? reason : 'the answer has no reason');
     default:
-      return bad('the verdict is none of Approve, Deny, Abstain');
+      return bad('the verdict is not Approve, Deny or Abstain');
   }
 }
 

@@ -36,7 +36,7 @@ export function previewOf(
 }
 
 /** Whoever is gated chooses what comes first, and so what is cut. */
-const cutLine = '# cut: the change is larger than this, and what is not shown is approved too\n';
+const cutLine = '# truncated: the change is larger, and an approval also covers what is not shown\n';
 
 function differenceOf(request: AdmissionRequest, shown: (object: JsonObject) => Json, most: number): Preview {
   const textOf = (object: JsonObject | undefined) => (object === undefined ? '' : visibleLines(yamlOf(shown(object))));

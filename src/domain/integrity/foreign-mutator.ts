@@ -47,7 +47,7 @@ function has(listed: readonly string[] | undefined, wanted: readonly string[]): 
 /** What the voter is told. */
 export function sentenceOn({ kind, name }: Mutator): string {
   return (
-    `${kind} ${name} may change what you say before stepup sees it, so nothing is sealed; ` +
-    'have an admin take it away, narrow its rules, or name it in trustedMutators'
+    `${kind} ${name} can change this object before stepup sees it, so stepup does not seal it; ` +
+    'have an admin delete it, narrow its rules, or list it in the chart value trustedMutators'
   );
 }

@@ -42,15 +42,15 @@ export function contentCondition(approval: Approval, isSeen: boolean, now: Date)
 
 function sentenceOn(approval: Approval, isSeen: boolean): Pick<Condition, 'status' | 'reason' | 'message'> {
   if (isFiledByUs(approval)) {
-    return { status: 'True', reason: 'Filed', message: 'stepup filed it from the request itself' };
+    return { status: 'True', reason: 'Filed', message: 'stepup filed the approval from the request itself' };
   }
   if (isSeen) return { status: 'True', reason: 'Seen', message: 'stepup has seen a request with this content' };
   if (approval.spec.change?.digest === undefined) {
-    const message = 'content not verified: the approval binds to its target, whatever the content';
+    const message = 'content not verified: the approval binds to its target and covers any content';
     return { status: 'False', reason: 'NoDigest', message };
   }
   const message =
-    'content not verified: stepup has not seen a request with this digest yet; a dry run of the change by its requester shows it';
+    'content not verified: stepup has not seen a request with this digest yet; have the requester send the change as a dry run';
   return { status: 'False', reason: 'NotSeen', message };
 }
 

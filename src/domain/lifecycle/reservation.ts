@@ -130,7 +130,7 @@ export function reservedStatus(
           {
             use: by.lost,
             releasedAt: use.reservedAt,
-            why: 'the next generation does not show the change, so its write lost',
+            why: 'the next generation of the target does not have the change, so the write lost to another one',
           },
         ];
   return {

@@ -26,7 +26,5 @@ export function tamperedEvent(before: ApprovalStatus | undefined, status: Approv
     of?.conditions?.find(({ type }) => type === tamperedType)?.message;
   const message = messageOf(status);
   const isNews = message !== undefined && message !== messageOf(before);
-  return isNews
-    ? [{ type: 'Warning', reason: tamperedType, note: `left out, ${message}`.slice(0, 1024) } as const]
-    : [];
+  return isNews ? [{ type: 'Warning', reason: tamperedType, note: `ignored: ${message}`.slice(0, 1024) } as const] : [];
 }

@@ -46,7 +46,7 @@ export type TransitionReason =
   | 'Applied'
   | 'AutoApproved'
   | 'Approved'
-  | 'BrokenGlass'
+  | 'BreakGlass'
   | 'Reviewed'
   | 'Reserved'
   | 'ReservedAnew'
@@ -89,7 +89,7 @@ export function transitionOf(
   const isReview = status.review !== undefined && status.review !== approval.status?.review;
   if (from === to && !isUsedAnew && !isReview) return undefined;
   const reason = reasonOf(approval, status, { from, to, isUsedAnew });
-  const approvedBy = reason === 'Approved' || reason === 'BrokenGlass' ? { approvedBy: voters } : {};
+  const approvedBy = reason === 'Approved' || reason === 'BreakGlass' ? { approvedBy: voters } : {};
   return {
     ...about(approval),
     ...(from === undefined ? {} : { from }),
@@ -110,13 +110,13 @@ function reasonOf(
   status: ApprovalStatus,
   { from, to, isUsedAnew }: { readonly from: Phase | undefined; readonly to: Phase; readonly isUsedAnew: boolean },
 ): TransitionReason {
-  if (from === to && !isUsedAnew) return status.review === 'Done' ? 'Reviewed' : 'BrokenGlass';
+  if (from === to && !isUsedAnew) return status.review === 'Done' ? 'Reviewed' : 'BreakGlass';
   switch (to) {
     case 'Pending':
       return spec.origin === 'Asked' ? 'Asked' : spec.origin === 'Applied' ? 'Applied' : 'Filed';
     case 'Approved':
       if (from === 'Reserved') return 'Released';
-      return status.review !== undefined && before?.review === undefined ? 'BrokenGlass' : 'Approved';
+      return status.review !== undefined && before?.review === undefined ? 'BreakGlass' : 'Approved';
     case 'Reserved':
       return from === 'Reserved' ? 'ReservedAnew' : 'Reserved';
     case 'Consumed':
@@ -145,7 +145,7 @@ function actorsOf(
     case 'Applied':
       return [creator];
     case 'Approved':
-    case 'BrokenGlass': {
+    case 'BreakGlass': {
       const told = said('Approve');
       const isCreators = spec.origin === 'Applied' && voters.includes(creator.name);
       return isCreators && !told.some(({ name }) => name === creator.name) ? [creator, ...told] : told;

@@ -210,6 +210,11 @@ export interface Release {
 
 export type Verdict = 'Approve' | 'Deny' | 'Revoke' | 'Withdraw' | 'Review';
 
+/** True of the verdicts that open something; the others only close. */
+export function isYes(verdict: string): boolean {
+  return verdict === 'Approve' || verdict === 'Review';
+}
+
 export interface Decision {
   readonly metadata: {
     readonly name: string;

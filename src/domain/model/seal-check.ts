@@ -11,9 +11,9 @@ export interface Seals {
 }
 
 const sentences: Readonly<Record<Exclude<SealCheck, 'Sealed'>, string>> = {
-  Missing: 'it bears no seal of stepup',
-  Broken: 'its seal does not fit what it says',
-  UnknownKey: 'its seal is by a key that stepup does not have',
+  Missing: 'it has no seal of stepup',
+  Broken: 'its seal does not match its content',
+  UnknownKey: 'its seal was made with a key that stepup does not have',
 };
 
 /** Why what bears this seal does not count; undefined when it does. */

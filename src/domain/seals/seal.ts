@@ -44,7 +44,7 @@ export function releaseStatement(uid: string, use: Use | undefined, release: Rel
 /** The spec with a seal on who created it. */
 export function withSealedCreation(namespace: string, spec: ApprovalSpec, seals: Seals): ApprovalSpec {
   const { createdBy } = spec;
-  if (createdBy === undefined) throw new Error('seal: nobody is said to have created the approval');
+  if (createdBy === undefined) throw new Error('seal: the approval has no createdBy');
   return { ...spec, createdBy: { ...createdBy, seal: seals.sign(creationStatement(namespace, spec)) } };
 }
 

@@ -20,7 +20,7 @@ const roles: Readonly<Record<RightVerb, string>> = { approve: 'stepup-approver',
 /** What somebody without the verb is told, and which role has it. */
 export function lackSentence(username: string, verb: RightVerb, policy: string): string {
   return (
-    `${username} has not the RBAC verb ${verb} on stepuppolicies/${policy}; ` +
-    `bind ClusterRole ${roles[verb]} by a ClusterRoleBinding, or one with that verb`
+    `user "${username}" cannot "${verb}" stepuppolicies "${policy}": ` +
+    `bind the ClusterRole ${roles[verb]} to them with a ClusterRoleBinding`
   );
 }

@@ -15,8 +15,9 @@ export function voterOf({ kind, engine }: Decision['spec'], decidedBy: Identity)
 
 /** Why the word of an engine does not count; undefined when it does. */
 export function objectionToEngine(engine: string, verdict: Verdict, policy: Policy): string | undefined {
-  if (!enginesOf(policy.spec).includes(engine)) return `policy ${policy.metadata.name} requires no engine ${engine}`;
-  return verdict === 'Approve' || verdict === 'Deny' ? undefined : 'an engine approves or denies, no more';
+  if (!enginesOf(policy.spec).includes(engine))
+    return `policy ${policy.metadata.name} does not require engine ${engine}`;
+  return verdict === 'Approve' || verdict === 'Deny' ? undefined : 'an engine can only approve or deny';
 }
 
 /** The engines of a policy that are not among those who approved. */

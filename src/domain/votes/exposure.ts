@@ -8,7 +8,7 @@ const type = 'Exposed';
 
 /** What the requester could do when the vote was given; undefined when nothing was found. */
 export function exposureOf({ username, requesterMay }: Stamp): string | undefined {
-  return requesterMay === undefined ? undefined : `the requester may ${requesterMay}, and so vote as ${username}`;
+  return requesterMay === undefined ? undefined : `the requester can ${requesterMay}, and so vote as ${username}`;
 }
 
 /** Why such a vote does not count; undefined when the policy only warns. */

@@ -26,10 +26,10 @@ function isSame(a: string | undefined, b: string | undefined): boolean {
 
 /** Why a person may not decide what this requester does, whatever their rights; undefined when nothing of it bars them. */
 export function objectionToPerson(who: Person, requester: ApprovalSpec['requester']): string | undefined {
-  if (who.username === requester.username) return 'the requester may not approve its own action';
+  if (who.username === requester.username) return 'the requester cannot approve its own action';
   if (isSamePerson(who, requester)) return `${who.username} is the requester under another name`;
   if ((requester.owners ?? []).includes(who.username)) {
-    return `${who.username} owns the requesting account and may not approve its actions`;
+    return `${who.username} owns the requesting account and cannot approve its actions`;
   }
   return undefined;
 }

@@ -25,14 +25,14 @@ export interface CountedVote {
   readonly reason?: string | undefined;
 }
 
-export interface Glass {
+export interface BreakGlass {
   /** The first bypass that counts. */
   readonly bypassed?: CountedVote;
   /** The review after the last one. */
   readonly reviewed?: CountedVote;
 }
 
-export interface Tally extends Glass {
+export interface Tally extends BreakGlass {
   readonly required: number;
   readonly received: number;
   /** One sentence naming what is missing; empty when nothing is. */

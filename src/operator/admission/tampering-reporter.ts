@@ -42,7 +42,7 @@ export class TamperingReporter {
 
   notice({ kind, name, what, regarding, isPutBack = true }: Noticed): void {
     const { events, metrics, log, clock, onNoticed } = this.#options;
-    const sentence = `${kind} ${name} was ${what} by someone else${isPutBack ? ' and was put back' : ''}`;
+    const sentence = `${kind} ${name} was ${what} by someone else${isPutBack ? ' and has been restored' : ''}`;
     this.#latest = { at: clock.now(), what: sentence };
     log.warn({ kind, name, what }, isPutBack ? 'restored' : 'tampered with');
     metrics.tampering(kind);

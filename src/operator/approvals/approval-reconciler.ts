@@ -85,7 +85,7 @@ export class ApprovalReconciler {
         // Ended, mostly by our own write, which has seen to its removal.
         this.#options.targets.forget(approval.metadata.uid);
         // A word that came while a copy of the live one was still here has told nobody that it was over.
-        if (this.#hasGlassBroken(approval)) this.enqueue(approval.metadata);
+        if (this.#isBreakGlass(approval)) this.enqueue(approval.metadata);
         return;
       }
       this.enqueue(approval.metadata);
@@ -104,7 +104,7 @@ export class ApprovalReconciler {
     await this.#queue.run(signal);
   }
 
-  #hasGlassBroken({ metadata }: StepUpApproval): boolean {
+  #isBreakGlass({ metadata }: StepUpApproval): boolean {
     return this.#options.decisionsOn(metadata).some(({ spec }) => spec.bypass === true);
   }
 
@@ -228,7 +228,7 @@ export class ApprovalReconciler {
     const { review } = status;
     if (review !== undefined && review !== approval.status?.review) {
       metrics.reviewed(review);
-      this.#options.log.warn({ approval: name, namespace, review }, 'break glass');
+      this.#options.log.warn({ approval: name, namespace, review }, 'break-glass');
     }
     const open = openUseOf(this.#read(approval));
     const isSettled = open !== undefined && status.phase !== 'Reserved';

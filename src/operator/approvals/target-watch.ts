@@ -136,7 +136,7 @@ export class TargetWatch {
     void following.catch((error: unknown) => {
       if (signal.aborted) return;
       const { name, namespace } = approval.metadata;
-      log.warn({ approval: name, namespace, ...errorFields(error) }, 'the target cannot be looked at');
+      log.warn({ approval: name, namespace, ...errorFields(error) }, 'reading the target failed');
       followed.seen ??= nothing;
       onSeen(approval.metadata);
     });

@@ -158,7 +158,7 @@ export class PolicyReconciler {
     const kept = await this.#options.keeper.keepIfValid(gate, regarding);
     if (kept === 'Stale' || typeof kept !== 'string') return kept;
     this.#lastGood.set(name, gate);
-    if (kept === 'Written') this.#options.log.info({ policy: name }, 'gate put in place');
+    if (kept === 'Written') this.#options.log.info({ policy: name }, 'webhook configuration installed');
     // Only what is in force has a pin: one for a gate that is refused would be put back with the last good gate, for ever.
     return this.#pin(name, gate, regarding);
   }
@@ -220,7 +220,7 @@ export class PolicyReconciler {
     const stored = this.#options.configurations.objects.get({ name: `${gatePrefix}${name}` });
     if (stored === undefined || !isManaged(stored)) return;
     await this.#options.keeper.remove(stored.metadata.name);
-    this.#options.log.info({ policy: name }, 'gate removed with its policy');
+    this.#options.log.info({ policy: name }, 'webhook configuration deleted with its policy');
   }
 
   async #report(policy: StepUpPolicy, readiness: Readiness): Promise<void> {

@@ -18,7 +18,7 @@ type PolicyCondition = NonNullable<PolicyStatus['conditions']>[number];
 export function readyWith(configuration: NewConfiguration, problems: readonly Problem[]): Readiness {
   const [first] = problems;
   const entries = (configuration.webhooks ?? []).filter(isGateEntry).length;
-  const inPlace = `${configuration.metadata.name} asks by ${entries} ${entries === 1 ? 'entry' : 'entries'}`;
+  const inPlace = `ValidatingWebhookConfiguration ${configuration.metadata.name} is installed (${entries} ${entries === 1 ? 'webhook' : 'webhooks'})`;
   const message = [inPlace, ...problems.map((problem) => problem.message)].join('; ');
   return { status: 'True', reason: first?.reason ?? 'InPlace', message };
 }

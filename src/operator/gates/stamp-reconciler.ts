@@ -30,7 +30,8 @@ export class StampReconciler {
     this.#options = options;
     this.#task = new RepeatedTask({
       process: () => this.#process(),
-      onError: (error) => options.log.warn(errorFields(error), 'keeping the entry of our own kinds failed'),
+      onError: (error) =>
+        options.log.warn(errorFields(error), "keeping the webhook configuration of stepup's own kinds failed"),
       clock: options.clock,
     });
   }
@@ -56,7 +57,8 @@ export class StampReconciler {
       this.#task.checkAfter(againMs);
       return;
     }
-    if (kept === 'Written') log.info({ configuration: stampName }, 'entry of our own kinds put in place');
+    if (kept === 'Written')
+      log.info({ configuration: stampName }, "webhook configuration of stepup's own kinds installed");
     onInPlace();
   }
 }

@@ -62,7 +62,7 @@ export class GuardReconciler {
   async #keep(kind: string, keeper: ObjectKeeper<GuardObject>, wanted: Guard['policy']): Promise<void> {
     const { name } = wanted.metadata;
     const kept = await keeper.keep(wanted);
-    if (kept === 'Written') this.#options.log.info({ kind, name }, 'guard put in place');
+    if (kept === 'Written') this.#options.log.info({ kind, name }, 'guard installed');
     if (kept === 'Stale') this.#queue.addAfter(name, againMs);
   }
 }

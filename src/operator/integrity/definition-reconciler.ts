@@ -99,7 +99,7 @@ export class DefinitionReconciler {
       await client.replace(wanted, { fieldManager });
     } catch (error) {
       if (isInvalid(error)) {
-        this.#options.log.warn({ definition: name, ...errorFields(error) }, 'a definition cannot be put back');
+        this.#options.log.warn({ definition: name, ...errorFields(error) }, 'a definition cannot be restored');
         this.#report(name, 'edited', uid, generation);
       } else if (isConflict(error) || isNotFound(error)) {
         this.#queue.addAfter(name, againMs);

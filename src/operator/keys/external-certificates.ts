@@ -67,7 +67,7 @@ export class ExternalCertificates implements CertificateSource {
     if (certificatesIn(given).length === 0) {
       log.warn(
         { secret: secret.name },
-        'ca.crt of the certificate is missing: the API server is told of no other authority',
+        'ca.crt is missing in the Secret of the certificate, so the webhook configurations keep their authorities',
       );
     }
     if (step.againInMs !== undefined) this.#task.checkAfter(step.againInMs);
@@ -76,7 +76,7 @@ export class ExternalCertificates implements CertificateSource {
     const caBundle = encodeBase64(step.authorities);
     if (this.#caBundle === caBundle) return;
     this.#caBundle = caBundle;
-    log.info({ authorities: certificatesIn(step.authorities).length }, 'bundle of authorities taken over');
+    log.info({ authorities: certificatesIn(step.authorities).length }, 'new bundle of authorities');
     onBundle();
   }
 }

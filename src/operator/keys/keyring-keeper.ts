@@ -60,7 +60,7 @@ export class KeyringKeeper {
     const isForeign = this.#known !== undefined && !isSameAsSent(stored, this.#known);
     if (this.#known !== undefined && isForeign) {
       const problem = typeof stored === 'string' ? stored : 'it has other keys';
-      log.warn({ secret: id.name, problem }, 'putting the keyring back');
+      log.warn({ secret: id.name, problem }, 'restoring the keyring');
       await this.#store(secret, this.#known);
       onRestored();
       return;
@@ -69,7 +69,7 @@ export class KeyringKeeper {
       // Keys that nobody can read any more are for an admin to restore or to delete: all votes hang on them.
       if (secret !== undefined)
         throw new Error(`secret ${id.namespace}/${id.name}: ${stored}; restore it, or delete it`);
-      log.info({ secret: id.name }, 'made a keyring');
+      log.info({ secret: id.name }, 'created a keyring');
       return this.#store(secret, [newKey(now)]);
     }
     this.#known = stored;

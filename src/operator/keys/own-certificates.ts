@@ -100,7 +100,7 @@ export class OwnCertificates implements CertificateSource {
           authorityKey: authority.key,
         };
         const leaf = step.keep.length > 0 ? {} : await this.#leafBy(made, now);
-        log.info({ secret: this.#options.secret.name }, 'made a certificate authority');
+        log.info({ secret: this.#options.secret.name }, 'created a certificate authority');
         return this.#store(secret, { ...made, ...leaf });
       }
       case 'IssueLeaf':

@@ -74,7 +74,7 @@ export class PackReconciler {
         this.#complain(
           from,
           pack.name,
-          'a policy of that name exists that is from no pack; rename it or switch the pack off',
+          'a policy with this name exists and is not from a pack; rename it, or disable the pack',
         );
         return;
       }
@@ -86,7 +86,7 @@ export class PackReconciler {
       this.#applied.set(pack.name, { text: packText(pack), uid: result.uid, generation: result.generation });
       log.info(
         { pack: pack.name, generation: result.generation },
-        before === undefined ? 'pack applied' : 'pack put back',
+        before === undefined ? 'pack applied' : 'pack restored',
       );
       if (before?.text === packText(pack)) this.#noticePutBack(result, before);
     } catch (error) {

@@ -37,7 +37,7 @@ export function readPacks(data: Readonly<Record<string, string>>): ReadPacks {
 }
 
 function readPack(name: string, manifest: unknown): Pack {
-  if (!isRecord(manifest)) throw new Error('is no object');
+  if (!isRecord(manifest)) throw new Error('is not an object');
   const { apiVersion, kind, metadata, spec } = manifest;
   if (apiVersion !== 'stepup.dev/v1alpha1' || kind !== 'StepUpPolicy') {
     throw new Error(`is a ${String(apiVersion)} ${String(kind)}, not a stepup.dev/v1alpha1 StepUpPolicy`);

@@ -116,7 +116,8 @@ export class Verifications {
         }
       }
     } catch (error) {
-      if (!isNotFound(error)) log.warn({ approval: name, namespace, ...errorFields(error) }, 'content not noted');
+      if (!isNotFound(error))
+        log.warn({ approval: name, namespace, ...errorFields(error) }, 'writing the preview failed');
     }
   }
 }

@@ -67,7 +67,7 @@ export class Observations {
       } catch (error) {
         const counts = this.#pending.get(name);
         this.#pending.set(name, counts === undefined ? observed : observedTogether(observed, counts));
-        this.#dependencies.log.warn({ policy: name, ...errorFields(error) }, 'counts not written yet');
+        this.#dependencies.log.warn({ policy: name, ...errorFields(error) }, 'writing counts failed');
       }
     }
   }

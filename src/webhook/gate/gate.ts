@@ -149,7 +149,7 @@ export class Gate {
         return { ...rejected(name, described.reason, live.why), ...(live.isAbsent ? { isAbsent: true } : {}) };
       case 'Privileged': {
         if (modeOf(policy) === 'Enforce' && mayEndAnother(request, live)) {
-          return rejected(name, 'Undescribable', notNamed);
+          return rejected(name, 'TargetUnknown', notNamed);
         }
         const governed = { ...governedBy(asking, request, described.change), policies, describeUnder };
         return this.#useApproval(policy, governed, limit);
@@ -222,7 +222,7 @@ export class Gate {
   }
 }
 
-const tooFast = 'None was filed: it asks for new ones too fast. Send the request again in a moment';
+const tooFast = 'No approval was filed: the requester causes new ones too fast. Send the request again in a moment';
 
 const notNamed = 'The eviction does not name the UID of this pod. Send it again in a moment';
 
@@ -233,7 +233,7 @@ function publicOutcome({ outcome }: GateOutcome): 'Allowed' | 'Denied' | 'NotGov
 
 /** A dry run is told that approval is needed, also where only the live object could say what for. */
 function isDryRunnable(described: Described, needsLive: boolean): boolean {
-  return described.kind === 'Privileged' || (needsLive && described.reason === 'Undescribable');
+  return described.kind === 'Privileged' || (needsLive && described.reason === 'TargetUnknown');
 }
 
 function governedBy({ effective }: Asking, request: AdmissionRequest, change: Change) {

@@ -39,7 +39,7 @@ export async function readLiveTarget(
   } catch (error) {
     const unread = (why: string, isAbsent = false): LiveTarget => ({ kind: 'Unread', why, isAbsent });
     if (isNotFound(error)) return unread(`${resource} ${namespace}/${name} does not exist`, true);
-    if (isForbidden(error)) return unread(`stepup may not read ${resource}`);
+    if (isForbidden(error)) return unread(`stepup is not allowed to get ${resource}: grant it to its service account`);
     return unread(`${resource} ${namespace}/${name} could not be read; try again`);
   }
 }

@@ -37,8 +37,8 @@ export class Rights {
       const isGranted = await isAllowed(this.#rest, subject, resourceAttributes, limit);
       return isGranted ? { isGranted } : { isGranted, why: lackSentence(username, verb, policy) };
     } catch (error) {
-      this.#log.warn({ policy, verb, ...errorFields(error) }, 'asking for a right failed');
-      const why = `the API server did not say whether ${username} has the RBAC verb ${verb}; try again`;
+      this.#log.warn({ policy, verb, ...errorFields(error) }, 'checking a permission of a voter failed');
+      const why = `could not check whether user "${username}" can "${verb}" stepuppolicies "${policy}"; try again`;
       return { isGranted: false, why };
     }
   }

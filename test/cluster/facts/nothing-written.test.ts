@@ -71,7 +71,7 @@ test('B5 a CREATE that another webhook denies has spent its approval, for its ob
   allow();
   const second = await attempt();
   expect(approvalIn(second).name).not.toBe(key.name);
-  expect(codeAndMessage(second)).toContain('its last approval is reserved or spent');
+  expect(codeAndMessage(second)).toContain('the previous approval is reserved or consumed');
   expect(await history.of('b5-new')).toEqual([]);
   later.push({ fact: 'B5', key, expected: unconfirmed });
 });

@@ -132,7 +132,7 @@ test('B1 a kind without generations that stepup may not read is refused then, an
   const change = { data: { key: '2' } };
   const { key, answer } = await loseToLabel(core('configmaps', 'b1-config'), 'b1-config', change);
   expect(approvalIn(answer).name).not.toBe(key.name);
-  expect(codeAndMessage(answer)).toContain('its last approval is reserved or spent');
+  expect(codeAndMessage(answer)).toContain('the previous approval is reserved or consumed');
   later.push({ fact: 'B1 not read', key, expected: { ...observedOnce, evidence: 'Unconfirmed' } });
 });
 
@@ -250,7 +250,7 @@ test('B4 a CREATE that is too large with its managedFields is asked about twice,
   expect(more).toEqual([]);
   expect(second?.object?.metadata.uid).not.toBe(first?.object?.metadata.uid);
   expect(approvalIn(answer).name).not.toBe(key.name);
-  expect(codeAndMessage(answer)).toContain('its last approval is reserved or spent');
+  expect(codeAndMessage(answer)).toContain('the previous approval is reserved or consumed');
   expect(await configHistory.of('b4-large')).toEqual([]);
   later.push({ fact: 'B4 too large', key, expected: { ...observedOnce, evidence: 'Unconfirmed' } });
 });

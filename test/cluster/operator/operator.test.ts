@@ -183,7 +183,7 @@ describe('a policy', () => {
         status: 'False',
         reason: 'ImpossibleRequirement',
         message:
-          'requirement two can never be met: it takes 2 and 1 of the named approvers may vote (one vote each, and none of whom the policy gates); name more users, or a group',
+          'requirement two can never be met: that takes 2 votes, and only 1 of the named approvers can vote (each has one vote, and subjects of the policy have none); name more users, or a group',
       },
     },
     {
@@ -204,7 +204,7 @@ describe('a policy', () => {
       want: {
         status: 'False',
         reason: 'NeverMatched',
-        message: 'nodes is cluster-scoped and no namespaceSelector selects it; move it to a policy without one',
+        message: 'nodes is cluster-scoped, so no namespaceSelector selects it; move it to a policy without one',
       },
     },
     {
@@ -214,7 +214,7 @@ describe('a policy', () => {
         status: 'True',
         reason: 'UnguardedCEL',
         message: expect.stringMatching(
-          /^stepup-policy-\d+ asks by \d entries; condition mark reads object\.metadata\.labels\.tier, which may be absent; guard it with has\(object\.metadata\.labels\.tier\); until then such requests of gated accounts are refused with an error; condition mark reads labels or annotations of object only, so whoever takes them away is not asked about; read those of \(oldObject == null \? object : oldObject\)$/,
+          /^ValidatingWebhookConfiguration stepup-policy-\d+ is installed \(\d webhooks\); condition mark reads object\.metadata\.labels\.tier, which may be absent; guard it with has\(object\.metadata\.labels\.tier\); until you fix it, such requests of gated accounts are denied with an error; condition mark reads labels or annotations of object only, so a request that removes them is not governed; read those of \(oldObject == null \? object : oldObject\)$/,
         ),
       },
     },
@@ -225,7 +225,7 @@ describe('a policy', () => {
         status: 'True',
         reason: 'NeverGated',
         message: expect.stringMatching(
-          /^stepup-policy-\d+ asks by 1 entry; spec\.subjects\.include names system:serviceaccount:stepup-system:stepup, which is never gated; remove it$/,
+          /^ValidatingWebhookConfiguration stepup-policy-\d+ is installed \(1 webhook\); spec\.subjects\.include names system:serviceaccount:stepup-system:stepup, which is never gated; remove it$/,
         ),
       },
     },
@@ -521,7 +521,7 @@ describe('packs', () => {
     await createPolicy(policySpec({ grant: { ttlSeconds: 5 } }), name);
     await configMaps.delete(key).catch(() => undefined);
     await configMaps.create({ metadata: key, data: { [`${name}.yaml`]: manifest(name, policySpec()) } });
-    await eventually('the complaint', () => operator.logs.some((line) => line.includes('from no pack')));
+    await eventually('the complaint', () => operator.logs.some((line) => line.includes('not from a pack')));
     expect((await policies.get({ name })).spec.grant?.ttlSeconds).toBe(5);
     await configMaps.delete(key);
   });
@@ -725,7 +725,7 @@ describe('uninstalling', () => {
     expect(await managed()).toEqual([]);
     expect(await isGone(policies.get({ name: pack }))).toBe(true);
     for (const secret of keptSecrets) expect(await isGone(secrets.get(secret))).toBe(true);
-    expect(lines.at(-1)).toBe('stepup governs nothing any more {}');
+    expect(lines.at(-1)).toBe('stepup no longer governs anything {}');
   });
 
   test('leaves nothing that calls the Service, label or not, and nothing of others is touched', async () => {

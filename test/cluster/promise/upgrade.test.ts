@@ -233,7 +233,7 @@ describe('a digest', () => {
     expect(await effects(actors, before.action, 3)).toBe(1);
     const unknown = byHand('contents', before.action, { change: { digest, digestVersion: 'v3' } });
     const said = await actors.send('ada', 'POST', approvalsIn('prod'), unknown);
-    expect(said.message).toContain('spec.change.digestVersion: must be v2, which is meant when it is left out, or v1');
+    expect(said.message).toContain('spec.change.digestVersion: must be v2, the default, or v1');
   });
 });
 
@@ -248,7 +248,7 @@ test('an approval that the release before has stamped counts once somebody else 
   const object = { ...draft, metadata: { ...draft.metadata, labels } };
   const { metadata } = await actors.do<StepUpApproval>('stepup', 'POST', approvalsIn('prod'), object);
   const denial = await tried(actors, before.action);
-  expect(denial.message).toContain("the creator's vote does not count (it bears no seal of stepup; create it again)");
+  expect(denial.message).toContain("the creator's vote does not count (it has no seal of stepup; create it again)");
   expect(approvalNamedIn(denial.message).name).toBe(metadata.name);
   await approved(metadata);
   expect(await effects(actors, before.action, 3)).toBe(1);

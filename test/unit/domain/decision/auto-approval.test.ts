@@ -81,7 +81,7 @@ describe('a request that nothing covers', () => {
 
   test('is told that the rate is spent, and whom to ask', () => {
     expect(decided({ policy: auto })).toMatchObject({
-      missing: 'the rate of 10 an hour is spent, so 1 of 1 approval by group approvers missing',
+      missing: 'the rate of 10 per hour is used up; 1 of 1 approval by group approvers missing',
     });
   });
 });
@@ -172,7 +172,7 @@ describe('what a policy has approved', () => {
     const bare: Approval = { ...given(), spec };
     expect(tally(bare, [], auto, []).approvedAt).toBeUndefined();
     expect(tally(given(), [], auto, []).approvedAt).toEqual(at(0));
-    expect(tally(given(), [], policy(), []).missing).toContain('approves nothing by itself any more');
+    expect(tally(given(), [], policy(), []).missing).toContain('no longer approves by itself');
   });
 
   test('is not undone by a status that shows other uses', () => {

@@ -250,7 +250,7 @@ describe('decide', () => {
       {
         use: 0,
         releasedAt: at(120).toISOString(),
-        why: 'the next generation does not show the change, so its write lost',
+        why: 'the next generation of the target does not have the change, so the write lost to another one',
       },
     ]);
     expect(again.status?.uses).toHaveLength(2);
@@ -384,7 +384,7 @@ describe('a CREATE that a policy with CEL of its own may govern', () => {
   });
   test('names the policy for whose sake it is refused', () => {
     expect(decided({ request: made, policies: [first, second], approvals: [applied] })).toMatchObject({
-      missing: 'policy second may govern the request too and has not been asked yet; send it again',
+      missing: 'policy second may govern the request too and has not decided on it yet; send the request again',
       mayGovern: 'second',
     });
   });
@@ -436,7 +436,7 @@ describe('one request', () => {
     });
   });
   test('without the object it is about is refused', () => {
-    expect(describeRequest(deletion({}), policy(), context)).toEqual({ kind: 'Rejected', reason: 'Undescribable' });
+    expect(describeRequest(deletion({}), policy(), context)).toEqual({ kind: 'Rejected', reason: 'TargetUnknown' });
   });
   test('that no row of the policy names is refused', () => {
     expect(describeRequest(request({ resource: 'daemonsets' }), policy(), context)).toEqual({

@@ -364,7 +364,7 @@ describe('an answer', () => {
       { verdict: 'Abstain', reason: 'no rule' },
       { result: 'Abstain', answer: { verdict: 'Abstain', why: 'no rule' } },
     ],
-    ['Abstain without a word', { verdict: 'Abstain' }, { answer: { why: 'it gives no reason' } }],
+    ['Abstain without a word', { verdict: 'Abstain' }, { answer: { why: 'the answer has no reason' } }],
   ])('%s counts, plain and wrapped', (_, body, want) => {
     expect(answerOf(body, 'stepup')).toMatchObject(want);
     expect(answerOf({ result: body }, 'opa')).toMatchObject(want);

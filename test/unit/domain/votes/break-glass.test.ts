@@ -16,7 +16,7 @@ const told = ({ status }: Pick<Approval, 'status'>) => {
   const condition = status?.conditions?.find(({ type }) => type === 'ReviewRequired');
   return [status?.phase, status?.review, condition?.status, condition?.message];
 };
-const required = 'eve broke the glass: the site is down. An approver other than eve must review it';
+const required = 'eve used break-glass: the site is down. An approver other than eve must review it';
 
 const broken = written(filed, planned(filed, [bypass], 120));
 const expired = written(broken, planned(broken, [bypass], 2_000));

@@ -118,7 +118,7 @@ test('what was made while nobody stamped says so', () => {
   const { origin: _, createdBy: __, ...spec } = original.spec;
   const planned = plan(situation({ ...original, spec }));
   expect(planned.status?.missing).toBe(
-    "the creator's vote does not count (it was created while stepup's webhook was away; create it again); " +
+    "the creator's vote does not count (it was created while the API server did not call stepup's webhook; create it again); " +
       '1 of 1 approval by group approvers',
   );
 });

@@ -92,7 +92,7 @@ describe('a word that stops', () => {
       for (const who of [by(deployer.username), by('alice', 'approvers')]) {
         const votes = tally(on, words({ verdict, bypass: true, reason: 'now', ...who }), under, [under]);
         expect([votes.bypassed, votes.approvedAt, votes.stopped]).toEqual([undefined, undefined, undefined]);
-        expect(votes.decisions[0]?.why).toBe('bypass goes with the verdict Approve');
+        expect(votes.decisions[0]?.why).toBe('bypass requires the verdict Approve');
       }
     }
   });

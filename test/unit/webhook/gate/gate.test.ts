@@ -508,7 +508,7 @@ describe('the compare-and-swap', () => {
           "kind": "stepuppolicies",
           "name": "deploys",
         },
-        "message": "stepup: deploys: the decision failed. Nothing was admitted, and the log says why. Send the request again in a moment",
+        "message": "stepup: deploys: the decision failed. Nothing was admitted; stepup's log has the error. Send the request again in a moment",
         "reason": "Failed",
         "status": "Failure",
       }
@@ -635,7 +635,7 @@ describe('shapes that are judged on an object the review does not carry', () => 
     webhook.approve(await filed(webhook, nameIn(await webhook.ask(eviction(), 'pods'))));
     const answer = await webhook.ask(eviction({ object: { kind: 'Eviction', deleteOptions } }), 'pods');
     expect(answer.status?.message).toBe(
-      'stepup: pods: the request cannot be described, so nothing can cover it. The eviction does not name the UID of this pod. Send it again in a moment',
+      'stepup: pods: the target object could not be read. The eviction does not name the UID of this pod. Send it again in a moment',
     );
     expect(reasonIn(await webhook.ask(eviction(), 'pods'))).toBe('Allowed Reserved');
   });
