@@ -64,12 +64,12 @@ function impossibleRequirements({ approval, subjects }: Policy['spec']): readonl
     .map((set) => {
       const names = set.map(({ name }) => name).join(' and ');
       const voters = votersOf(set, subjects).size;
-      const seats = votesNeededBy(set);
+      const votes = votesNeededBy(set);
       const who =
         voters === 0
           ? 'none of the named approvers can vote (subjects of the policy cannot)'
           : `only ${voters} of the named approvers can vote (each has one vote, and subjects of the policy have none)`;
-      const message = `${set.length === 1 ? 'requirement' : 'requirements'} ${names} can never be met: that takes ${seats} ${seats === 1 ? 'vote' : 'votes'}, and ${who}; name more users, or a group`;
+      const message = `${set.length === 1 ? 'requirement' : 'requirements'} ${names} can never be met: that takes ${votes} ${votes === 1 ? 'vote' : 'votes'}, and ${who}; name more users, or a group`;
       return { reason: 'ImpossibleRequirement', message };
     });
 }

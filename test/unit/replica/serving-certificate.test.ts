@@ -164,7 +164,7 @@ test('it waits no longer than what is served is believed', async () => {
   expect(used).toEqual([old.cert, next.cert]);
 });
 
-test('nor than what is served is valid', async () => {
+test('it waits no longer than what is served is valid', async () => {
   const { used, write, register, clock } = replica();
   register(first.cert);
   await write(holding(old));
