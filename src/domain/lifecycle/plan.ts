@@ -29,12 +29,12 @@ import { tamperedEvent } from './tampered-condition.ts';
 export interface Situation {
   readonly approval: Approval;
   readonly decisions: readonly Decision[];
-  /** What engines were asked and did not decide, as far as this operator knows. */
+  /** Engines that were called and did not decide, as far as this operator knows. */
   readonly abstentions?: readonly Abstention[];
-  /** The policy as it is now; absent when there is none of that name. */
+  /** The current policy; absent when it does not exist. */
   readonly policy?: Policy;
   readonly policies: readonly Policy[];
-  /** The other approvals on the same target: the live ones, and all where it hangs on its creator's vote. */
+  /** The other live approvals on the same target; also ended ones if the creator's vote depends on them. */
   readonly siblings: readonly Approval[];
   /** What was seen of the target of an open reservation. */
   readonly seen: Seen;
@@ -46,11 +46,11 @@ export interface Plan {
   /** The status to write by compare-and-swap; absent when nothing changes that is worth a write. */
   readonly status?: ApprovalStatus;
   readonly events: readonly PlannedEvent[];
-  /** Whose votes count, where they were counted. */
+  /** The voters whose votes count, if they were counted. */
   readonly voters?: readonly string[];
-  /** Look again then, though nothing may have happened. */
+  /** When to look again, even if nothing happens. */
   readonly nextAt?: Date;
-  /** Its time of keeping is over. */
+  /** Its retention period is over. */
   readonly isToBeRemoved: boolean;
   /** Only time says that the admitted change did not happen: look at the target once more and plan again, then write. */
   readonly isToBeConfirmed: boolean;
@@ -74,7 +74,7 @@ export function plan(situation: Situation): Plan {
   return { ...planWith(situation, statusOf(told, outcome, { votes, life, now }), outcome), voters: votes.voters };
 }
 
-/** Nothing leaves an end; only what was bypassed is reviewed then too, and kept until it is. */
+/** An ended approval stays ended. A break-glass approval can still be reviewed, and is kept until it is. */
 function afterEnd(situation: Situation): Plan {
   const { approval, decisions, policy, policies, siblings, retentionSeconds, now } = situation;
   const none = { events: [], isToBeRemoved: false, isToBeConfirmed: false };
@@ -86,13 +86,13 @@ function afterEnd(situation: Situation): Plan {
   return now >= removeAt ? { ...none, isToBeRemoved: true } : { ...none, nextAt: removeAt };
 }
 
-/** Without its policy nobody can say who approves, so nothing is decided; a reservation is still settled. */
+/** Without its policy no vote counts, so nothing is decided; a reservation is still settled. */
 function withoutPolicy(situation: Situation): Plan {
   const { approval, now } = situation;
   const message = `policy ${approval.spec.policy.name} does not exist, so the approval covers no request`;
   const nothing = { voters: [], decisions: [], exposures: [], tampered: [], missingEngines: [] };
   const none: Tally = { required: 0, received: 0, missing: message, ...nothing };
-  // Its times are not known either. What they were is good enough to wait for its return, and opens nothing.
+  // The deadlines come from the policy too. The last known ones only decide how long to wait for it: they allow nothing.
   const waitsUntil = approval.status?.pendingUntil;
   const pendingUntil =
     waitsUntil === undefined
@@ -137,7 +137,7 @@ function stoppedBy(stopped: NonNullable<Tally['stopped']>): Outcome {
   return { phase, message: `${phase.toLowerCase()} by ${stopped.by}` };
 }
 
-/** A newer content for the same requester, policy, operation and target takes the place of one nobody has decided. */
+/** A newer approval for the same requester, policy, operation and target supersedes an undecided one. */
 function newerContentOf({ approval, siblings, policy }: Situation): Approval | undefined {
   if (approval.spec.origin !== 'Denied') return undefined;
   const key = targetKeyOf(approval.spec);
@@ -154,7 +154,7 @@ function newerContentOf({ approval, siblings, policy }: Situation): Approval | u
   );
 }
 
-/** Where approvals bind to pods or credentials, one pod's request takes nothing from another one's. */
+/** If approvals bind to pods or credentials, a request of one pod does not supersede that of another. */
 function isForSameIdentity(a: Approval, b: Approval, policy: Policy | undefined): boolean {
   const bindIdentity = policy === undefined ? 'ServiceAccount' : grantOf(policy).bindIdentity;
   switch (bindIdentity) {
@@ -167,7 +167,7 @@ function isForSameIdentity(a: Approval, b: Approval, policy: Policy | undefined)
   }
 }
 
-/** Instants of creation are whole seconds: of two filed within one nobody can tell the newer, so both stay. */
+/** Creation timestamps are whole seconds: of two approvals from the same second neither is newer, so both stay. */
 function isNewer(a: Approval, b: Approval): boolean {
   return a.metadata.creationTimestamp > b.metadata.creationTimestamp;
 }
@@ -258,7 +258,7 @@ function isWorthWriting(before: ApprovalStatus | undefined, status: ApprovalStat
   return !isSameAsSent(before ?? {}, status);
 }
 
-/** Breaking the glass is told as loudly as an event can, and so is that somebody has looked at it. */
+/** Events about the use of break-glass, and about its review. */
 function reviewEvents(approval: Approval, status: ApprovalStatus): readonly PlannedEvent[] {
   const condition = reviewCondition(status);
   if (condition === undefined || status.review === approval.status?.review) return [];
