@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Moves approvals through their phases: collects the facts, calls plan, and performs what it returns.
+import { approvalsOnTarget } from '../../api/approvals-on-target.ts';
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { type Plan, plan } from '../../domain/lifecycle/plan.ts';
@@ -151,11 +152,8 @@ export class ApprovalReconciler {
     const label = metadata.labels?.[targetLabel];
     const isJudged = (status?.phase ?? 'Pending') !== 'Pending';
     if (!isVotedByCreation(approval) || isJudged || label === undefined) return this.#siblingsOf(approval);
-    const namespaces = [...new Set([metadata.namespace, own.namespace])];
-    const lists = await Promise.all(
-      namespaces.map((namespace) => client.list({ namespace, labelSelector: `${targetLabel}=${label}` })),
-    );
-    return lists.flatMap(({ items }) => items).filter(({ metadata: { uid } }) => uid !== metadata.uid);
+    const all = await approvalsOnTarget(client, label, [metadata.namespace, own.namespace]);
+    return all.filter(({ metadata: { uid } }) => uid !== metadata.uid);
   }
 
   /** Not among the live ones: ended, or gone. */

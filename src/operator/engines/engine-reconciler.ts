@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Sends pending approvals to the engines that their policies require, and records the answers as votes.
+import { approvalsOnTarget } from '../../api/approvals-on-target.ts';
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { targetKeyOf, targetLabelOf } from '../../domain/change/attempt.ts';
@@ -12,7 +13,7 @@ import {
   enginesToAsk,
 } from '../../domain/engines/engine.ts';
 import type { Abstention, Approval } from '../../domain/model/approval.ts';
-import { approvalLabel, targetLabel } from '../../domain/model/labels.ts';
+import { approvalLabel } from '../../domain/model/labels.ts';
 import { enginesOf } from '../../domain/model/policy.ts';
 import type { Seen } from '../../domain/model/seen.ts';
 import { withSealedDecision } from '../../domain/seals/seal.ts';
@@ -206,12 +207,8 @@ export class EngineReconciler {
     const { approvalClient, sealing, own } = this.#options;
     const label = targetLabelOf(spec);
     const key = targetKeyOf(spec);
-    const namespaces = [...new Set([metadata.namespace, own.namespace])];
-    const lists = await Promise.all(
-      namespaces.map((namespace) => approvalClient.list({ namespace, labelSelector: `${targetLabel}=${label}` })),
-    );
-    return lists
-      .flatMap(({ items }) => items)
+    const all = await approvalsOnTarget(approvalClient, label, [metadata.namespace, own.namespace]);
+    return all
       .filter((one) => one.metadata.uid !== metadata.uid && targetKeyOf(one.spec) === key)
       .map((one) => sealing.reader.approval(one));
   }

@@ -3,17 +3,15 @@
 // Creates the approvals that a policy gives by itself, together with their use: one write records and reserves.
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
-import { targetLabelValue } from '../../domain/change/attempt.ts';
 import type { AutoApproval } from '../../domain/decision/decide.ts';
+import { specToFile } from '../../domain/filing/spec-to-file.ts';
 import type { Approval } from '../../domain/model/approval.ts';
-import { targetLabel } from '../../domain/model/labels.ts';
 import type { Policy } from '../../domain/model/policy.ts';
-import { withSealedCreation } from '../../domain/seals/seal.ts';
 import { isAlreadyExists, isUncertain } from '../../kube/http/api-error.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
-import { isNoRoom, specToFile } from '../after-answer/filing.ts';
+import { createApproval } from '../after-answer/create-approval.ts';
 import type { AutoRate } from './auto-rate.ts';
 import type { Governed, Limit } from './governed.ts';
 
@@ -64,28 +62,19 @@ export class AutoApprovals {
     }
   }
 
-  async #create(
-    { approvalName, use }: AutoApproval,
+  #create(
+    { approvalName: name, use }: AutoApproval,
     governed: Governed,
     home: string,
     { signal, endsAtMs }: Limit,
   ): Promise<StepUpApproval> {
-    const { approvals, own, sealing, clock } = this.#dependencies;
-    const labels = { [targetLabel]: targetLabelValue(governed.attempt.targetKey) };
-    const spec = { ...specToFile(governed, this.#dependencies), origin: 'Auto' as const, use };
-    const createIn = (namespace: string) =>
-      approvals.create(
-        {
-          metadata: { name: approvalName, namespace, labels },
-          spec: withSealedCreation(namespace, spec, sealing.seals),
-        },
-        { signal, deadlineMs: Math.max(endsAtMs - clock.monotonicMs(), 1) },
-      );
-    try {
-      return await createIn(home);
-    } catch (error) {
-      if (home === own.namespace || !isNoRoom(error)) throw error;
-      return createIn(own.namespace);
-    }
+    const { approvals, own, previewKey, sealing, clock } = this.#dependencies;
+    const filed = specToFile(governed, { ownUsername: own.username, key: previewKey });
+    const spec = { ...filed, origin: 'Auto' as const, use };
+    const to = { approvals, ownNamespace: own.namespace, seals: sealing.seals };
+    return createApproval({ name, home, spec }, to, {
+      signal,
+      deadlineMs: Math.max(endsAtMs - clock.monotonicMs(), 1),
+    });
   }
 }
