@@ -4,7 +4,7 @@
 
 import type { AdmissionRequest, Operation, Requester } from '../domain/model/request.ts';
 import { extraKeys } from '../domain/model/stamp.ts';
-import { isObject, type Json, type JsonObject } from '../lib/json.ts';
+import { defined, isObject, type Json, type JsonObject } from '../lib/json.ts';
 
 const apiVersion = 'admission.k8s.io/v1';
 const kind = 'AdmissionReview';
@@ -56,9 +56,7 @@ function requestOf(fields: Fields, uid: string): AdmissionRequest {
     requester: requesterOf(userInfo),
     ...extraOf(userInfo),
     dryRun: fields.flag('dryRun'),
-    ...(object === undefined ? {} : { object }),
-    ...(oldObject === undefined ? {} : { oldObject }),
-    ...(options === undefined ? {} : { options }),
+    ...defined({ object, oldObject, options }),
   };
 }
 
@@ -76,8 +74,8 @@ function requesterOf(user: Fields): Requester {
     uid: user.text('uid'),
     groups: user.texts('groups'),
     ...(name === undefined || uid === undefined ? {} : { pod: { name, uid } }),
-    ...(nodeName === undefined ? {} : { node: { name: nodeName, ...(nodeUID === undefined ? {} : { uid: nodeUID }) } }),
-    ...(credential === undefined ? {} : { credential }),
+    ...(nodeName === undefined ? {} : { node: { name: nodeName, ...defined({ uid: nodeUID }) } }),
+    ...defined({ credential }),
   };
 }
 
@@ -169,7 +167,7 @@ export function reviewAnswer(uid: string, answer: Answer): string {
     allowed: refusal === undefined,
     ...(refusal === undefined ? {} : { status: { status: 'Failure', ...refusal } }),
     ...(warnings.length === 0 ? {} : { warnings }),
-    ...(auditAnnotations === undefined ? {} : { auditAnnotations }),
+    ...defined({ auditAnnotations }),
     ...(patch === undefined || refusal !== undefined
       ? {}
       : { patchType: 'JSONPatch', patch: Buffer.from(JSON.stringify(patch, bigIntAsNumber)).toString('base64') }),

@@ -13,6 +13,7 @@ import type { KubeObject } from '../kube/objects/objects.ts';
 import type { Resource } from '../kube/objects/resource.ts';
 import { ResourceClient } from '../kube/objects/resource-client.ts';
 import * as resources from '../kube/objects/resources.ts';
+import { defined } from '../lib/json.ts';
 import { visibleLine } from '../lib/visible-text.ts';
 import { connectAsUser } from './connect.ts';
 
@@ -72,7 +73,7 @@ async function readGrants(rest: RestClient): Promise<Grants> {
 }
 
 function nameOf({ name, namespace }: KubeObject['metadata']): { readonly name: string; readonly namespace?: string } {
-  return { name, ...(namespace !== undefined && { namespace }) };
+  return { name, ...defined({ namespace }) };
 }
 
 /** Whom the policies gate; also before stepup is installed it can be asked who would be a danger. */

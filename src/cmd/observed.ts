@@ -8,6 +8,7 @@ import { type DeniedReason, deniedReasons } from '../domain/model/reason.ts';
 import { isForbidden, isNotFound } from '../kube/http/api-error.ts';
 import type { RestClient } from '../kube/http/rest.ts';
 import { ResourceClient } from '../kube/objects/resource-client.ts';
+import { defined } from '../lib/json.ts';
 import { visibleLine } from '../lib/visible-text.ts';
 import { connectAsUser } from './connect.ts';
 
@@ -121,7 +122,7 @@ function sumOf(policy: StepUpPolicy): ObservedPolicy {
     requests,
     wouldHaveBlocked,
     unlisted: Math.max(0, wouldHaveBlocked - listed),
-    ...(since === undefined ? {} : { since }),
+    ...defined({ since }),
   };
 }
 

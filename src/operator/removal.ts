@@ -14,6 +14,7 @@ import type { ObjectKey } from '../kube/objects/resource.ts';
 import { ResourceClient } from '../kube/objects/resource-client.ts';
 import * as resources from '../kube/objects/resources.ts';
 import { type Clock, sleep } from '../kube/time/clock.ts';
+import { defined } from '../lib/json.ts';
 import type { Log } from '../observe/log.ts';
 import { isManaged, stampName, type WebhookConfiguration } from './admission/webhook-configuration.ts';
 import { guardNames } from './guard/guard.ts';
@@ -87,7 +88,7 @@ export async function uninstall(
  */
 async function leaseOwners({ namespace, name }: ObjectKey, rest: RestClient, signal: AbortSignal) {
   const bindings = new ResourceClient<KubeObject>(rest, resources.roleBindings);
-  const key = { ...(namespace !== undefined && { namespace }), name };
+  const key = { ...defined({ namespace }), name };
   const binding = await unlessNotFound(bindings.get(key, { signal }));
   if (binding === undefined) return [];
   return [{ apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding', name, uid: binding.metadata.uid }];

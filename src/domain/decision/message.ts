@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The messages and the machine-readable details that a requester gets; docs/answers.md is the contract.
+
+import { defined } from '../../lib/json.ts';
 import type { Attempt } from '../change/attempt.ts';
 import { nameOf } from '../change/normalise.ts';
 import { type DeniedReason, deniedReasons } from '../model/reason.ts';
@@ -94,7 +96,7 @@ export function denialDetails(attempt: Attempt, denial: NeedsApproval, namespace
     group: 'stepup.dev',
     kind: 'stepupapprovals',
     name: denial.approvalName,
-    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    ...defined({ retryAfterSeconds }),
     causes: [
       { reason: 'Policy', message: attempt.policy },
       { reason: 'Reason', message: denial.reason },

@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The status of an approval for people and clients: phase, votes, deadlines, conditions, and how to approve.
+
+import { defined } from '../../lib/json.ts';
 import {
   type Approval,
   type ApprovalStatus,
@@ -47,9 +49,7 @@ export function statusOf(
     ...(life.approvedAt === undefined ? {} : { approvedAt: life.approvedAt.toISOString() }),
     ...(life.usableUntil === undefined ? {} : { usableUntil: life.usableUntil.toISOString() }),
     ...(isEnd ? { endedAt: now.toISOString() } : {}),
-    ...(outcome.evidence === undefined ? {} : { evidence: outcome.evidence }),
-    ...(review === undefined ? {} : { review }),
-    ...(outcome.releases === undefined ? {} : { releases: outcome.releases }),
+    ...defined({ evidence: outcome.evidence, review, releases: outcome.releases }),
     decisions: votes.decisions,
     ...(engines.length === 0 ? {} : { engines }),
     approveWith: approveWithOf(approval),
@@ -82,7 +82,7 @@ export function approveWithOf(approval: Approval): string {
     apiVersion: 'stepup.dev/v1alpha1',
     kind: 'StepUpDecision',
     metadata: { generateName: `${name}-`, namespace },
-    spec: { approval: { name, uid, ...(digest === undefined ? {} : { digest }) }, verdict: 'Approve' },
+    spec: { approval: { name, uid, ...defined({ digest }) }, verdict: 'Approve' },
   });
 }
 

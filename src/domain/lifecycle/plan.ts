@@ -3,7 +3,7 @@
 // What happens to an approval next: from its votes, its target and the time to a status, events, and when to look
 // again.
 
-import { isSameAsSent } from '../../lib/json.ts';
+import { defined, isSameAsSent } from '../../lib/json.ts';
 import { targetKeyOf } from '../change/attempt.ts';
 import {
   type Abstention,
@@ -245,7 +245,7 @@ function planWith(situation: Situation, status: ApprovalStatus, outcome: Outcome
   ];
   return {
     ...(isWorthWriting(before, status) ? { status, events } : { events: [] }),
-    ...(outcome.nextAt === undefined ? {} : { nextAt: outcome.nextAt }),
+    ...defined({ nextAt: outcome.nextAt }),
     isToBeRemoved: false,
     isToBeConfirmed: outcome.phase === 'Expired' && openUseOf(approval) !== undefined && seen.kind !== 'Nothing',
   };

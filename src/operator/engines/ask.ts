@@ -8,6 +8,7 @@ import { abstain, answerOf, askOf, type EngineReview, type ReadAnswer } from '..
 import { ApiError } from '../../kube/http/api-error.ts';
 import { withinLimit } from '../../kube/http/call-limit.ts';
 import { readBody, TooLargeError } from '../../kube/http/http-exchange.ts';
+import { defined } from '../../lib/json.ts';
 import { parseStrictJson } from '../../lib/parse-strict-json.ts';
 import type { Engine } from './engine-settings.ts';
 
@@ -69,7 +70,7 @@ function post({ url, caBundle }: Engine, body: Buffer, signal: AbortSignal): Pro
             ...options,
             // Said, so that no variable of the environment can switch it off.
             rejectUnauthorized: true,
-            ...(caBundle === undefined ? {} : { ca: caBundle }),
+            ...defined({ ca: caBundle }),
           })
         : plainRequest(url, options);
     request.once('response', resolve);

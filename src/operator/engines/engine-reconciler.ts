@@ -24,6 +24,7 @@ import { backoffMs } from '../../kube/time/backoff.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
+import { defined } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { OperatorMetrics } from '../../observe/operator-metrics.ts';
 import type { TargetWatch } from '../approvals/target-watch.ts';
@@ -223,7 +224,7 @@ export class EngineReconciler {
     const { name, namespace, uid } = metadata;
     const digest = spec.change?.digest;
     const said = {
-      approval: { name, uid, ...(digest === undefined ? {} : { digest }) },
+      approval: { name, uid, ...defined({ digest }) },
       verdict,
       reason,
       kind: 'Engine',

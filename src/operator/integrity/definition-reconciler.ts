@@ -10,7 +10,7 @@ import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
-import { isSameAsSent } from '../../lib/json.ts';
+import { defined, isSameAsSent } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
 
@@ -134,8 +134,7 @@ export class DefinitionReconciler {
     const { labels, annotations } = last;
     const metadata = {
       name,
-      ...(labels !== undefined && { labels }),
-      ...(annotations !== undefined && { annotations }),
+      ...defined({ labels, annotations }),
     };
     try {
       const made = await this.#options.client.create({ metadata, spec }, { fieldManager });

@@ -10,6 +10,7 @@ import { ResourceClient } from '../../kube/objects/resource-client.ts';
 import * as resources from '../../kube/objects/resources.ts';
 import { type Clock, sleep } from '../../kube/time/clock.ts';
 import type { Watched } from '../../kube/watch/watched.ts';
+import { defined } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { OperatorMetrics } from '../../observe/operator-metrics.ts';
 import { gatePrefix, isManaged, type WebhookConfiguration } from '../admission/webhook-configuration.ts';
@@ -93,7 +94,7 @@ export class GateWatchdog {
         apiVersion: 'stepup.dev/v1alpha1',
         kind: 'StepUpPolicy',
         name: policy,
-        ...(uid === undefined ? {} : { uid }),
+        ...defined({ uid }),
       },
       type: isInPath ? 'Normal' : 'Warning',
       action: 'Probe',

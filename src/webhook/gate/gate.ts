@@ -16,7 +16,7 @@ import type { AdmissionRequest } from '../../domain/model/request.ts';
 import { withinLimit } from '../../kube/http/call-limit.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import type { Clock } from '../../kube/time/clock.ts';
-import { textAt } from '../../lib/json.ts';
+import { defined, textAt } from '../../lib/json.ts';
 import { lazy } from '../../lib/lazy.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
@@ -251,7 +251,7 @@ function modeOf(policy: Policy): Mode {
 }
 
 function rejected(policy: string, reason: DeniedReason, hint?: string): Rejected {
-  return { outcome: 'Rejected', reason, policy, ...(hint === undefined ? {} : { hint }) };
+  return { outcome: 'Rejected', reason, policy, ...defined({ hint }) };
 }
 
 /** The denial of a request that does not state the reason or ticket that the policy wants; undefined when it does. */

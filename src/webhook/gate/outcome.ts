@@ -17,6 +17,7 @@ import type { Approval } from '../../domain/model/approval.ts';
 import { grantOf, isEnforced, type Policy, requestRulesOf } from '../../domain/model/policy.ts';
 import type { DeniedReason } from '../../domain/model/reason.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
+import { defined } from '../../lib/json.ts';
 
 export type GateOutcome =
   | { readonly outcome: 'NotGoverned'; readonly reason: Harmless }
@@ -146,7 +147,7 @@ function allowedAnswer(outcome: Exclude<Extract<GateOutcome, { outcome: 'Allowed
       policy: policy.metadata.name,
       outcome: 'Allowed',
       reason,
-      ...(approval === undefined ? {} : { approval }),
+      ...defined({ approval }),
     },
   };
 }

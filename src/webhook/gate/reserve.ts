@@ -15,6 +15,7 @@ import { withSealedReleases } from '../../domain/seals/seal.ts';
 import { isConflict, isNotFound, isUncertain } from '../../kube/http/api-error.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
+import { defined } from '../../lib/json.ts';
 import type { Audit } from '../../observe/audit.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
 import type { Caches } from '../reads/dependencies.ts';
@@ -124,7 +125,7 @@ export class Reserver {
         approvals: shown,
         decisions,
         isLive: view.isLive,
-        ...(watchedSince === undefined ? {} : { watchedSince }),
+        ...defined({ watchedSince }),
       }),
     );
   }
@@ -248,6 +249,6 @@ function needsApproval({ policy, attempt, others }: Governed, denial: NeedsAppro
     attempt,
     denial,
     namespace,
-    ...(others === undefined ? {} : { others }),
+    ...defined({ others }),
   };
 }

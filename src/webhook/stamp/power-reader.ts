@@ -14,6 +14,7 @@ import type { ApprovalSpec, Stamp } from '../../domain/model/approval.ts';
 import type { Policy } from '../../domain/model/policy.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import type { Clock } from '../../kube/time/clock.ts';
+import { defined } from '../../lib/json.ts';
 import { type AccessLimit, isAllowed } from '../reads/access-review.ts';
 
 type Requester = ApprovalSpec['requester'];
@@ -58,7 +59,7 @@ export class Powers {
   }
 
   async #had({ username, uid }: Requester, powers: readonly Power[], limit: AccessLimit): Promise<readonly Power[]> {
-    const who = { user: username, groups: groupsOfRequester(username), ...(uid === undefined ? {} : { uid }) };
+    const who = { user: username, groups: groupsOfRequester(username), ...defined({ uid }) };
     const had: Power[] = [];
     for (let at = 0; at < powers.length; at += mostAtOnce) {
       const some = powers.slice(at, at + mostAtOnce);
