@@ -1,7 +1,7 @@
-# Decides on approvals for stepup (docs/engines.md). Ask OPA for /v1/data/stepup/decision, format opa.
+# Decides on approvals for stepup (docs/engines.md), at /v1/data/stepup/decision, with format opa.
 package stepup
 
-# The first rule that holds decides; its id is kept with the decision. Where none holds, the engine says that it does not know.
+# The first rule that is true decides, and the decision records its id. If none is true, the engine abstains.
 decision := denial("protected", "this ConfigMap may not be deleted") if {
 	startswith(input.action.name, "protected-")
 } else := denial("critical-is-for-people", "the policy calls this critical") if {

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// AdmissionReview v1: from what the API server sent to the request the domain reads, and the answer it accepts.
+// Parses AdmissionReview v1 into the request that the domain reads, and builds the answer that the API server accepts.
 
 import type { AdmissionRequest, Operation, Requester } from '../domain/model/request.ts';
 import { extraKeys } from '../domain/model/stamp.ts';
@@ -39,9 +39,9 @@ function requestOf(fields: Fields, uid: string): AdmissionRequest {
   const known = operations.find((one) => one === operation);
   const userInfo = fields.object('userInfo');
   if (known === undefined) fields.problem('operation', `must be one of ${operations.join(', ')}`);
-  if (object === undefined && (known === 'CREATE' || known === 'UPDATE')) fields.problem('object', 'must be there');
+  if (object === undefined && (known === 'CREATE' || known === 'UPDATE')) fields.problem('object', 'is required');
   if (oldObject === undefined && (known === 'UPDATE' || known === 'DELETE')) {
-    fields.problem('oldObject', 'must be there');
+    fields.problem('oldObject', 'is required');
   }
   return {
     uid,
@@ -110,14 +110,14 @@ class Fields {
   text(name: string, minLength = 0): string {
     const value = this.value[name] ?? '';
     if (typeof value === 'string' && value.length >= minLength) return value;
-    this.problem(name, typeof value === 'string' ? 'must not be empty' : 'must be a text');
+    this.problem(name, typeof value === 'string' ? 'must not be empty' : 'must be a string');
     return '';
   }
 
   texts(name: string): readonly string[] {
     const value = this.value[name] ?? [];
     if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value;
-    this.problem(name, 'must be a list of texts');
+    this.problem(name, 'must be a list of strings');
     return [];
   }
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The kinds of stepup.dev as the API serves them, and proof that the domain reads them as they are.
+// The kinds of stepup.dev as the API server returns them, with a compile-time check that the domain can read them.
 import type { Policy } from '../domain/model/policy.ts';
 import type { KubeObject, ObjectMeta } from '../kube/objects/kube-object.ts';
 import type * as generated from './generated/v1alpha1.ts';

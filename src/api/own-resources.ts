@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The resources of our three kinds.
+// The resources of stepup's three kinds.
 import { cluster, namespaced } from '../kube/objects/resources.ts';
 
 const ownGroup = { group: 'stepup.dev', version: 'v1alpha1' } as const;

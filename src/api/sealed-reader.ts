@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// API objects as the domain reads them: with what their seals are worth.
+// Converts API objects for the domain and checks the seals on them.
 import { type Approval, type Decision, usesOf } from '../domain/model/approval.ts';
 import type { Seals } from '../domain/model/seal-check.ts';
 import { creationStatement, decisionStatement, previewStatement, releaseStatement } from '../domain/seals/seal.ts';

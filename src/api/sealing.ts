@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The keyring of this process at a moment, with what reads and seals by it.
+// The current keyring of this process, and the reader and the seals that use it.
 
 import type { Seals } from '../domain/model/seal-check.ts';
 import { type Reader, SealedReader } from './sealed-reader.ts';
@@ -15,7 +15,7 @@ export interface Sealing {
 
 const noKeys: Seals = {
   sign: () => {
-    throw new Error('seal: the keyring is not known yet');
+    throw new Error('seal: the keyring has not been loaded yet');
   },
   check: () => 'UnknownKey',
 };

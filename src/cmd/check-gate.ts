@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// stepup check-gate: proves that the API server asks the gate of every policy. The chart's helm test is this command.
+// stepup check-gate: tests that the API server calls the webhook of every policy. The chart's helm test runs it.
 import type { StepUpPolicy } from '../api/kinds.ts';
 import { stepUpPolicies } from '../api/own-resources.ts';
 import { isReady } from '../domain/model/policy.ts';
@@ -93,26 +93,27 @@ async function lookAtGates(
 }
 
 function hintOn(policy: string, known: StepUpPolicy | undefined): string {
-  if (known === undefined) return 'there is no such policy; see the log of the leader';
+  if (known === undefined) return 'the policy does not exist; check the log of the leader';
   if (!isReady(known)) {
     const ready = known.status?.conditions?.find(({ type }) => type === 'Ready');
-    return ready === undefined ? 'nobody has looked at the policy yet' : `it is not Ready: ${ready.message}`;
+    return ready === undefined
+      ? 'the operator has not processed the policy yet; check that a replica leads'
+      : `the policy is not Ready: ${ready.message}`;
   }
-  return `look at the pods, the Service and validatingwebhookconfiguration stepup-${policy}`;
+  return `check the pods, the Service and ValidatingWebhookConfiguration stepup-${policy}`;
 }
 
 function textOf(gates: readonly Gate[]): string {
-  if (gates.length === 0) return 'There is no policy, so there is no gate.\n';
+  if (gates.length === 0) return 'There are no policies, so there is no webhook to call.\n';
   const width = Math.max(...gates.map(({ policy }) => policy.length));
   const lines = gates.map(
-    ({ policy, inPath, hint }) =>
-      `${policy.padEnd(width)}  ${inPath ? 'in the path' : `NOT in the path: ${hint ?? ''}`}\n`,
+    ({ policy, inPath, hint }) => `${policy.padEnd(width)}  ${inPath ? 'called' : `NOT called: ${hint ?? ''}`}\n`,
   );
   const out = gates.filter(({ inPath }) => !inPath).length;
   const sum =
     out === 0
-      ? 'The API server asks every gate.\n'
-      : `The API server does not ask ${out} of ${gates.length} gates: what these govern passes unasked, or is refused.\n`;
+      ? 'The API server calls the webhook of every policy.\n'
+      : `The API server does not call the webhook of ${out} of ${gates.length} policies: what these govern is admitted unchecked, or denied.\n`;
   return `${lines.join('')}\n${sum}`;
 }
 

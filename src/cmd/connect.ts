@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The connection to the API server that a command's options ask for, and who we are to it.
+// Connects to the API server with a command's options, and finds out stepup's own username.
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { ServeOptions } from '../config/options.ts';
@@ -17,7 +17,7 @@ export async function connect(options: Pick<ServeOptions, 'kubeconfig' | 'servic
   }
   const host = process.env.KUBERNETES_SERVICE_HOST;
   if (host === undefined) {
-    throw new Error('find the API server: KUBERNETES_SERVICE_HOST is not set; run in a pod, or give --kubeconfig');
+    throw new Error('find the API server: KUBERNETES_SERVICE_HOST is not set; run in a pod, or set --kubeconfig');
   }
   const port = process.env.KUBERNETES_SERVICE_PORT ?? 443;
   return new RestClient({ credentials: await loadCredentials({ kind: 'inCluster', host, port, folder }) });
@@ -44,6 +44,7 @@ export async function ownUsername(rest: RestClient, signal: AbortSignal): Promis
   const reviews = new ResourceClient<SelfSubjectReview>(rest, selfSubjectReviews);
   const { status } = await reviews.create({ metadata: {} }, { signal });
   const username = status?.userInfo?.username;
-  if (username === undefined || username === '') throw new Error('ask the API server who we are: it names nobody');
+  if (username === undefined || username === '')
+    throw new Error("read stepup's own username: the API server returned none");
   return username;
 }

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// stepup doctor: names the accounts and grants that can get around the gate, as whoever asks may read them.
+// stepup doctor: lists the accounts and grants that can get around stepup, read with the caller's own permissions.
 
 import type { StepUpPolicy } from '../api/kinds.ts';
 import { stepUpPolicies } from '../api/own-resources.ts';
@@ -91,7 +91,7 @@ const mostCharacters = 1024;
 
 /** For people: each account with what it may do and by which grant, then what to do about it. */
 export function doctorText(findings: readonly Finding[]): string {
-  if (findings.length === 0) return 'No gated account can get around the gate by its rights.\n';
+  if (findings.length === 0) return 'No gated account has permissions that get around stepup.\n';
   const accounts = [...new Set(findings.map(({ who }) => who))];
   const blocks = accounts.map((account) => {
     const lines = findings
@@ -101,5 +101,5 @@ export function doctorText(findings: readonly Finding[]): string {
     return `${visibleLine(account, mostCharacters)}\n${lines.join('')}`;
   });
   const count = accounts.length === 1 ? '1 gated account or group' : `${accounts.length} gated accounts and groups`;
-  return `${blocks.join('\n')}\n${count} can get around the gate. Bind stepup-gated-admin and stepup-gated-admin-cluster instead, or leave out what is named.\n`;
+  return `${blocks.join('\n')}\n${count} can get around stepup. Bind the ClusterRoles stepup-gated-admin and stepup-gated-admin-cluster instead, or remove the listed permissions.\n`;
 }

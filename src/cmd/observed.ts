@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// stepup observed: what policies in mode Observe would have blocked, as their status tells.
+// stepup observed: lists what policies in mode Observe would have blocked, from their status.
 import type { StepUpPolicy } from '../api/kinds.ts';
 import { stepUpPolicies } from '../api/own-resources.ts';
 import { isEnforced } from '../domain/model/policy.ts';
@@ -75,7 +75,7 @@ async function readPolicies(rest: RestClient): Promise<readonly StepUpPolicy[]> 
   } catch (error) {
     if (isNotFound(error)) throw new Error('this cluster has no stepuppolicies; install stepup first');
     if (isForbidden(error)) {
-      throw new Error('you may not list stepuppolicies; have the ClusterRole stepup-viewer bound to you', {
+      throw new Error('you cannot list stepuppolicies: have the ClusterRole stepup-viewer bound to you', {
         cause: error,
       });
     }
@@ -87,10 +87,11 @@ async function readPolicies(rest: RestClient): Promise<readonly StepUpPolicy[]> 
 function chosen(all: readonly StepUpPolicy[], names: readonly string[]): readonly StepUpPolicy[] {
   for (const name of names) {
     const named = all.find(({ metadata }) => metadata.name === name);
-    if (named === undefined) throw new Error(`there is no policy ${name}; kubectl get stepuppolicies lists them`);
+    if (named === undefined)
+      throw new Error(`policy ${name} does not exist: list the policies with kubectl get stepuppolicies`);
     if (isEnforced(named)) {
       throw new Error(
-        `policy ${name} enforces, so what it blocks are approvals: kubectl get sua -A; set its mode to Observe to count`,
+        `policy ${name} is in mode Enforce: list what it blocks with kubectl get sua -A, or set its mode to Observe to count`,
       );
     }
   }
@@ -104,9 +105,9 @@ function countsOf({ metadata, status }: StepUpPolicy) {
 
 /** The rows of one policy's status. */
 export function rowsOf(policy: StepUpPolicy): readonly ObservedRow[] {
-  return (countsOf(policy)?.blocked ?? []).map(({ action: words, requester, reason, count, lastAt }) => {
+  return (countsOf(policy)?.blocked ?? []).map(({ action: phrase, requester, reason, count, lastAt }) => {
     // The name in a connection is whatever the client wrote: nobody has looked for the pod yet, and spaces are the least of it.
-    const [operation, resource, ...named] = words.split(' ');
+    const [operation, resource, ...named] = phrase.split(' ');
     const [action, target] = [`${operation} ${resource}`, named.join(' ')];
     return { policy: policy.metadata.name, requester, action, target, reason, count, lastAt };
   });
@@ -135,7 +136,7 @@ export function observedText(
   { isWide, now }: { readonly isWide: boolean; readonly now: Date },
 ): string {
   if (policies.length === 0)
-    return 'No policy observes. Set mode: Observe in one, or packs.<name>.spec.mode=Observe in the chart.\n';
+    return 'No policy is in mode Observe. Set spec.mode to Observe in a policy, or packs.<name>.spec.mode=Observe in the chart.\n';
   const head = ['POLICY', 'REQUESTER', 'ACTION', 'TARGET', 'COUNT', 'LAST SEEN', 'REASON', ...(isWide ? ['WHY'] : [])];
   const table = [
     head,
@@ -149,9 +150,16 @@ export function observedText(
 }
 
 function noteOf({ policy, requests, wouldHaveBlocked, unlisted, since }: ObservedPolicy): readonly string[] {
-  if (since === undefined) return [`${policy} has seen no request that it governs yet.`];
-  if (wouldHaveBlocked === 0) return [`${policy} would have blocked none of ${requests} since ${since}.`];
-  return unlisted === 0 ? [] : [`${policy} would have blocked ${unlisted} more, which its status has no room for.`];
+  if (since === undefined) return [`${policy} has governed no request yet.`];
+  if (wouldHaveBlocked === 0)
+    return [`${policy} would have blocked none of ${requests} ${requestsOf(requests)} since ${since}.`];
+  return unlisted === 0
+    ? []
+    : [`${policy} would have blocked ${unlisted} more ${requestsOf(unlisted)} that its status has no room for.`];
+}
+
+function requestsOf(count: number): string {
+  return count === 1 ? 'request' : 'requests';
 }
 
 function aligned(table: readonly (readonly string[])[]): string {

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What every replica tells of itself, read when somebody looks: version, readiness, the age of its copies, events, memory.
+// Metrics of every replica, read at each scrape: version, readiness, age of its copies, events, memory.
 import { totalmem } from 'node:os';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { EventRecorder } from '../kube/objects/events.ts';
@@ -28,13 +28,13 @@ export function registerProcessMetrics(registry: Registry, options: ProcessMetri
   leaderGauge(registry).set(0);
   new Gauge({
     name: 'stepup_build_info',
-    help: '1, with the version of stepup.',
+    help: '1, with the version of stepup as a label.',
     labelNames: ['version'],
     registers,
   }).set({ version }, 1);
   new Gauge({
     name: 'stepup_ready',
-    help: '1 while this replica is ready to decide, as /readyz tells.',
+    help: '1 while this replica is ready to decide, as /readyz reports.',
     registers,
     collect() {
       this.set(notReady().length === 0 ? 1 : 0);
@@ -42,7 +42,7 @@ export function registerProcessMetrics(registry: Registry, options: ProcessMetri
   });
   new Gauge({
     name: 'stepup_cache_age_seconds',
-    help: 'Time since the API server last told anything about the resource, bookmarks included.',
+    help: 'Seconds since the last list, watch event or bookmark of the resource.',
     labelNames: ['resource'],
     registers,
     collect() {
@@ -53,7 +53,7 @@ export function registerProcessMetrics(registry: Registry, options: ProcessMetri
   });
   new Gauge({
     name: 'stepup_cache_objects',
-    help: 'Objects in the copy of the resource.',
+    help: "Objects in the replica's copy of the resource.",
     labelNames: ['resource'],
     registers,
     collect() {
@@ -62,7 +62,7 @@ export function registerProcessMetrics(registry: Registry, options: ProcessMetri
   });
   new Counter({
     name: 'stepup_events_total',
-    help: 'Events that were to be written.',
+    help: 'Kubernetes events to write, by result.',
     labelNames: ['result'],
     registers,
     collect() {
@@ -72,7 +72,7 @@ export function registerProcessMetrics(registry: Registry, options: ProcessMetri
   });
   new Gauge({
     name: 'stepup_memory_limit_bytes',
-    help: 'Memory that the container may use; 0 where it has no limit.',
+    help: "The container's memory limit; 0 if it has none.",
     registers,
   }).set(memoryLimit());
 }

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The composition root of stepup serve: every replica serves the webhook; the one that leads is the operator too.
+// The composition root of stepup serve: every replica runs the webhook, and the leader also runs the operator.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { certificateLives, type ServeOptions } from '../config/options.ts';
@@ -52,12 +52,12 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     clock,
     onLoaded: (keys) => log.info({ secret: options.keysSecret, keys }, 'keyring loaded'),
     onProblem: (problem) => log.warn({ secret: options.keysSecret, problem }, 'keyring not usable'),
-    onError: (error) => log.warn({ secret: options.keysSecret, ...errorFields(error) }, 'keyring not read'),
+    onError: (error) => log.warn({ secret: options.keysSecret, ...errorFields(error) }, 'reading the keyring failed'),
   });
   const ownGroup = followOwnGroup({
     source: new ResourceClient(rest, apiServices),
     clock,
-    onError: (error) => log.warn(errorFields(error), 'APIService not read'),
+    onError: (error) => log.warn(errorFields(error), 'reading the APIService failed'),
   });
   const views = {
     policies: caches.policies.objects,
@@ -91,7 +91,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     ),
     service: { namespace: options.namespace, name: options.serviceName },
     clock,
-    onError: (error) => log.warn(errorFields(error), 'webhook configurations not read'),
+    onError: (error) => log.warn(errorFields(error), 'reading the webhook configurations failed'),
   });
   const certificate = new ServingCertificate({
     secrets: new ResourceClient(rest, secrets),
@@ -117,7 +117,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     events: new ResourceClient(rest, events),
     controller: 'stepup.dev/operator',
     instance: options.podName,
-    onError: (error) => log.warn(errorFields(error), 'event not recorded'),
+    onError: (error) => log.warn(errorFields(error), 'writing an event failed'),
   });
   const { policies, approvals, decisions, namespaces } = caches;
   const copies = { policies, approvals, decisions, namespaces };
@@ -176,7 +176,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
   try {
     // A webhook that cannot listen must not leave a process that looks alive.
     await Promise.race([elector.run(signal, lead), listening.then(() => new Promise<never>(() => {}))]);
-    if (!signal.aborted) throw new Error('the operator ended by itself');
+    if (!signal.aborted) throw new Error('the operator stopped unexpectedly');
   } finally {
     await webhook.close();
     afterwards.abort();

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// A wall clock that is wrong by so much, to show in tests that no decision rests on replicas agreeing about the time.
+// A wall clock with an offset, for tests that show that no decision needs replicas to agree about the time.
 import type { Clock } from '../kube/time/clock.ts';
 
 /** The same clock with another `now`; with 0 the clock itself. Durations are those of the machine. */

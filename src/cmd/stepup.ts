@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The stepup binary: reads the command line and hands over to a composition root.
+// The stepup binary: reads the command line and calls a composition root.
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BadOptionError, certificateLives, type ServeOptions, serveOptions } from '../config/options.ts';
 import { createLog, errorFields } from '../observe/log.ts';
@@ -17,7 +17,7 @@ const badCommandLine = 2;
 
 const program = new Command('stepup')
   .description(
-    'Step-up approval for Kubernetes: a privileged change by a machine passes once, when someone approved it.',
+    'Step-up approval for Kubernetes: a privileged change by a machine needs an approval, which admits it once.',
   )
   .version(version)
   .showHelpAfterError('(run with --help for all options)')
@@ -34,8 +34,10 @@ const shared = new Set([
   '--service-name',
   '--log-level',
 ]);
-const serveCommand = program.command('serve').description('serve the webhook, and work as the operator when leading');
-const uninstallCommand = program.command('uninstall').description('take the gate away before the chart goes');
+const serveCommand = program.command('serve').description('run the webhook, and the operator while this replica leads');
+const uninstallCommand = program
+  .command('uninstall')
+  .description('delete the webhook configurations before the chart is uninstalled');
 for (const option of serveOptions()) {
   serveCommand.addOption(option);
   if (shared.has(option.long ?? '')) uninstallCommand.addOption(option);
@@ -49,12 +51,12 @@ uninstallCommand.action((options: ServeOptions) => untilSignalled(options, runUn
 
 program
   .command('doctor')
-  .description('name the accounts and grants that can get around the gate')
-  .addOption(new Option('--kubeconfig <file>', 'kubeconfig to use, as kubectl would'))
-  .addOption(new Option('--context <name>', 'context of the kubeconfig'))
-  .addOption(new Option('-n, --namespace <name>', 'namespace stepup runs in').default('stepup-system'))
+  .description('list the accounts and grants that can get around stepup')
+  .addOption(new Option('--kubeconfig <file>', 'kubeconfig file; by default the one that kubectl uses'))
+  .addOption(new Option('--context <name>', 'context in the kubeconfig'))
+  .addOption(new Option('-n, --namespace <name>', 'namespace of stepup').default('stepup-system'))
   .addOption(new Option('--release <name>', "name of stepup's service account").default('stepup'))
-  .addOption(new Option('-o, --output <format>', 'how to print').choices(['text', 'json']).default('text'))
+  .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
   .action(async (options: DoctorOptions) => {
     try {
       process.exitCode = await doctor(options, (text) => process.stdout.write(text));
@@ -66,11 +68,13 @@ program
 
 program
   .command('observed')
-  .description('show what policies in mode Observe would have blocked: exit code 0 nothing, 1 something, 2 not known')
-  .argument('[policies...]', 'policies to look at; all that observe, when none is named')
-  .addOption(new Option('--kubeconfig <file>', 'kubeconfig to use, as kubectl would'))
-  .addOption(new Option('--context <name>', 'context of the kubeconfig'))
-  .addOption(new Option('-o, --output <format>', 'how to print').choices(['table', 'wide', 'json']).default('table'))
+  .description(
+    'list what policies in mode Observe would have blocked; exit code 0: nothing, 1: something, 2: it could not be read',
+  )
+  .argument('[policies...]', 'policies to list; by default all in mode Observe')
+  .addOption(new Option('--kubeconfig <file>', 'kubeconfig file; by default the one that kubectl uses'))
+  .addOption(new Option('--context <name>', 'context in the kubeconfig'))
+  .addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'wide', 'json']).default('table'))
   .action(async (names: readonly string[], options: ObservedOptions) => {
     try {
       process.exitCode = await observed(names, options, (text) => process.stdout.write(text), new Date());
@@ -82,16 +86,20 @@ program
 
 program
   .command('check-gate')
-  .description('prove that the API server asks the gate of every policy')
-  .addOption(new Option('--kubeconfig <file>', 'kubeconfig to use, as kubectl would'))
-  .addOption(new Option('--context <name>', 'context of the kubeconfig'))
+  .description('test that the API server calls the webhook of every policy')
+  .addOption(new Option('--kubeconfig <file>', 'kubeconfig file; by default the one that kubectl uses'))
+  .addOption(new Option('--context <name>', 'context in the kubeconfig'))
   .addOption(
-    new Option('--service-account-dir <dir>', 'in a pod: folder with token and ca.crt, instead of a kubeconfig'),
+    new Option('--service-account-dir <dir>', 'in a pod: directory with token and ca.crt, instead of a kubeconfig'),
   )
-  .addOption(new Option('-n, --namespace <name>', 'namespace stepup runs in').default('stepup-system'))
-  .addOption(new Option('--expect <list>', 'policies that must be there').default([], 'none').argParser(listed))
-  .addOption(new Option('--wait <seconds>', 'how long to wait for all gates').default(0).argParser(wholeNumber))
-  .addOption(new Option('-o, --output <format>', 'how to print').choices(['text', 'json']).default('text'))
+  .addOption(new Option('-n, --namespace <name>', 'namespace of stepup').default('stepup-system'))
+  .addOption(new Option('--expect <list>', 'policies that must exist').default([], 'none').argParser(listed))
+  .addOption(
+    new Option('--wait <seconds>', 'how long to wait until the webhook of every policy is called')
+      .default(0)
+      .argParser(wholeNumber),
+  )
+  .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
   .action(async (options: CheckGateOptions) => {
     try {
       process.exitCode = await checkGate(options, (text) => process.stdout.write(text));
@@ -103,11 +111,13 @@ program
 
 program
   .command('static-manifests')
-  .description('print the guard as files for an API server that reads admission policies from its disk (1.37)')
-  .addOption(new Option('-n, --namespace <name>', 'namespace stepup runs in').default('stepup-system'))
+  .description('print the guard as files for API servers that read admission policies from their disk (1.37)')
+  .addOption(new Option('-n, --namespace <name>', 'namespace of stepup').default('stepup-system'))
   .addOption(new Option('--release <name>', "name of stepup's service account").default('stepup'))
   .addOption(
-    new Option('--guard-exempt <list>', 'usernames that the guard lets through').default([], 'none').argParser(listed),
+    new Option('--guard-exempt <list>', 'usernames that the guard does not restrict')
+      .default([], 'none')
+      .argParser(listed),
   )
   .action((options: StaticManifestsOptions) => {
     process.stdout.write(staticManifests(options));

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The composition root of stepup uninstall, which the chart runs before it removes anything else.
+// The composition root of stepup uninstall, which the chart runs before it deletes anything else.
 import type { ServeOptions } from '../config/options.ts';
 import { systemClock } from '../kube/time/clock.ts';
 import type { Log } from '../observe/log.ts';

@@ -74,13 +74,13 @@ const rows: Readonly<Record<keyof ServeOptions, Row>> = {
     flag: '--namespace <name>',
     env: 'POD_NAMESPACE',
     default: 'stepup-system',
-    help: 'namespace stepup runs in',
+    help: 'namespace of stepup',
   },
   podName: {
     flag: '--pod-name <name>',
     env: 'POD_NAME',
     default: 'stepup',
-    help: 'name of this pod, its identity in the Lease',
+    help: 'name of this pod: its identity in the Lease',
   },
   bindAddress: { flag: '--bind-address <ip>', env: 'POD_IP', default: '0.0.0.0', help: 'address to listen on' },
   webhookPort: {
@@ -101,7 +101,7 @@ const rows: Readonly<Record<keyof ServeOptions, Row>> = {
     flag: '--service-account-dir <dir>',
     env: 'STEPUP_SERVICE_ACCOUNT_DIR',
     default: '/var/run/secrets/kubernetes.io/serviceaccount',
-    help: 'folder with token and ca.crt',
+    help: 'directory with token and ca.crt',
   },
   kubeconfig: {
     flag: '--kubeconfig <file>',
@@ -112,7 +112,7 @@ const rows: Readonly<Record<keyof ServeOptions, Row>> = {
     flag: '--service-name <name>',
     env: 'STEPUP_SERVICE_NAME',
     default: 'stepup',
-    help: 'Service the API server calls',
+    help: 'Service that the API server calls',
   },
   servicePort: {
     flag: '--service-port <port>',
@@ -125,47 +125,47 @@ const rows: Readonly<Record<keyof ServeOptions, Row>> = {
     flag: '--tls-secret <name>',
     env: 'STEPUP_TLS_SECRET',
     default: 'stepup-tls',
-    help: 'Secret that keeps the certificates',
+    help: 'Secret with the certificates',
   },
   certificateIssuer: {
     flag: '--certificate-issuer <self|external>',
     env: 'STEPUP_CERTIFICATE_ISSUER',
     default: 'self',
     choices: ['self', 'external'],
-    help: 'who keeps the certificates in that Secret: stepup itself, or somebody else such as cert-manager',
+    help: 'issuer of the certificates in that Secret: stepup itself, or another one such as cert-manager',
   },
   certificateAuthoritySeconds: {
     flag: '--certificate-authority-seconds <n>',
     env: 'STEPUP_CERTIFICATE_AUTHORITY_SECONDS',
     default: 365 * 24 * 3600,
     parse: wholeNumber,
-    help: 'how long an authority that stepup makes lives',
+    help: "lifetime of stepup's certificate authority",
   },
   certificateLeafSeconds: {
     flag: '--certificate-leaf-seconds <n>',
     env: 'STEPUP_CERTIFICATE_LEAF_SECONDS',
     default: 90 * 24 * 3600,
     parse: wholeNumber,
-    help: 'how long a serving certificate that stepup issues lives',
+    help: 'lifetime of a serving certificate that stepup issues',
   },
   certificateSpreadSeconds: {
     flag: '--certificate-spread-seconds <n>',
     env: 'STEPUP_CERTIFICATE_SPREAD_SECONDS',
     default: 120,
     parse: wholeNumber,
-    help: 'how long a changed bundle is given to reach every API server, and a new certificate to reach every replica',
+    help: 'time for a changed bundle to reach every API server, and for a new certificate to reach every replica',
   },
   keysSecret: {
     flag: '--keys-secret <name>',
     env: 'STEPUP_KEYS_SECRET',
     default: 'stepup-keys',
-    help: 'Secret that keeps the keys that votes are sealed with',
+    help: 'Secret with the keys that seal votes',
   },
   lease: {
     flag: '--lease <name>',
     env: 'STEPUP_LEASE',
     default: 'stepup',
-    help: 'Lease by which the replicas choose a leader',
+    help: 'Lease for the leader election',
   },
   packsConfigmap: {
     flag: '--packs-configmap <name>',
@@ -177,7 +177,7 @@ const rows: Readonly<Record<keyof ServeOptions, Row>> = {
     flag: '--engines-configmap <name>',
     env: 'STEPUP_ENGINES_CONFIGMAP',
     default: 'stepup-engines',
-    help: 'ConfigMap with the policy engines that may be asked',
+    help: 'ConfigMap with the policy engines',
   },
   retentionSeconds: {
     flag: '--retention-seconds <n>',
@@ -191,56 +191,56 @@ const rows: Readonly<Record<keyof ServeOptions, Row>> = {
     env: 'STEPUP_SETTLE_RESOURCES',
     default: '',
     parse: list,
-    help: 'kinds the operator may read to see what became of a reservation, as resource.group',
+    help: 'kinds that the operator can read to see whether a reserved change happened, as resource.group',
   },
   trustedMutators: {
     flag: '--trusted-mutators <list>',
     env: 'STEPUP_TRUSTED_MUTATORS',
     default: '',
     parse: list,
-    help: 'mutating webhook configurations and policies that may change approvals and decisions, by name',
+    help: 'mutating webhook configurations and policies, by name, that are trusted not to change approvals and votes',
   },
   guard: {
     flag: '--guard <on|off>',
     env: 'STEPUP_GUARD',
     default: 'on',
     choices: ['on', 'off'],
-    help: 'keep service accounts from changing what the gate stands on',
+    help: 'keep service accounts from changing what stepup depends on',
   },
   guardExempt: {
     flag: '--guard-exempt <list>',
     env: 'STEPUP_GUARD_EXEMPT',
     default: '',
     parse: list,
-    help: 'usernames that the guard lets through',
+    help: 'usernames that the guard does not restrict',
   },
   watchdogSeconds: {
     flag: '--watchdog-seconds <n>',
     env: 'STEPUP_WATCHDOG_SECONDS',
     default: 60,
     parse: wholeNumber,
-    help: 'how often the leader looks whether the API server asks the gates',
+    help: 'how often the leader checks that the API server calls the webhooks',
   },
   logLevel: {
     flag: '--log-level <level>',
     env: 'STEPUP_LOG_LEVEL',
     default: 'info',
     choices: ['debug', 'info', 'warn', 'error'],
-    help: 'what is logged',
+    help: 'lowest level that is logged',
   },
   cacheDelayMs: {
     flag: '--cache-delay-ms <n>',
     env: 'STEPUP_CACHE_DELAY_MS',
     default: 0,
     parse: wholeNumber,
-    help: 'hold every watch event back so long; for tests of stale caches only',
+    help: 'delay every watch event; for tests of stale caches only',
   },
   clockOffsetMs: {
     flag: '--clock-offset-ms <n>',
     env: 'STEPUP_CLOCK_OFFSET_MS',
     default: 0,
     parse: integer,
-    help: 'take the wall clock for so much later, or earlier; for tests of skewed clocks only',
+    help: 'shift the wall clock; for tests of skewed clocks only',
   },
 };
 
@@ -272,7 +272,9 @@ export function certificateLives(options: ServeOptions) {
     );
   }
   if (authority < leaf) {
-    throw new BadOptionError(`--certificate-authority-seconds: must not be less than the ${leaf} s of a leaf`);
+    throw new BadOptionError(
+      `--certificate-authority-seconds: must be at least the ${leaf} s of --certificate-leaf-seconds`,
+    );
   }
   return { authorityMs: authority * 1000, leafMs: leaf * 1000, spreadMs: spread * 1000 };
 }

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Whether who holds a bundle of authorities believes a serving certificate, judged as the API server does.
+// Whether a client with a bundle of authorities trusts a serving certificate, judged as the API server does.
 import { X509Certificate } from 'node:crypto';
 
 /** Longer chains than leaf, two intermediates and an authority are not seen; a loop of them must end. */

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The one hash of stepup: SHA-256 over RFC 8785 canonical JSON.
+// The only hash of stepup: SHA-256 over RFC 8785 canonical JSON.
 import { hash } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import { isObject, type Json, pointerToken } from './json.ts';

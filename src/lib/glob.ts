@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Names with * in them, matched in linear time: no braces, no classes, nothing a policy could misread.
+// Names with the wildcard *, matched in linear time: no braces and no classes that a policy could misread.
 
 /** True when text matches the pattern, in which * stands for any run of characters. */
 export function matchesGlob(pattern: string, text: string): boolean {

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// JSON values as admission sends them, compared and addressed without ever losing what a number or an absence means.
+// JSON values of admission requests, compared and addressed without losing the meaning of a number or an absent member.
 
 /** A JSON value. Integers beyond 2^53 arrive as bigint (api/strict-json.ts), so that two of them never look alike. */
 export type Json = null | boolean | number | bigint | string | readonly Json[] | JsonObject;

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Reads JSON by its grammar (RFC 8259) and in our own code, for the few texts with which JSON.parse cannot be trusted.
+// A JSON parser (RFC 8259), for the few texts that JSON.parse cannot be trusted with.
 import { type Json, mayBeMisread } from './json.ts';
 
 export type ParsedJson = { readonly ok: true; readonly value: Json } | { readonly ok: false; readonly problem: string };
@@ -69,11 +69,11 @@ class Reader {
       case '"':
         return this.#string();
       case 't':
-        return this.#word('true', true);
+        return this.#literal('true', true);
       case 'f':
-        return this.#word('false', false);
+        return this.#literal('false', false);
       case 'n':
-        return this.#word('null', null);
+        return this.#literal('null', null);
       default:
         return this.#number();
     }
@@ -85,7 +85,7 @@ class Reader {
     while (!this.#isClosed('}', members.size)) {
       this.#skipSpace();
       const key = this.#string();
-      if (members.has(key)) throw new Refusal('an object holds the same key twice');
+      if (members.has(key)) throw new Refusal('an object has the same key twice');
       this.#skipSpace();
       this.#take(':');
       members.set(key, this.#value(depth + 1));
@@ -126,7 +126,7 @@ class Reader {
     }
     this.#at += 1;
     const value = unescaped(this.#text.slice(start, this.#at));
-    if (!value.isWellFormed()) throw new Refusal('a text holds half a surrogate pair');
+    if (!value.isWellFormed()) throw new Refusal('a string has half a surrogate pair');
     return value;
   }
 
@@ -138,9 +138,9 @@ class Reader {
     return this.#isExact && !Number.isSafeInteger(value) && /^-?\d+$/.test(source) ? BigInt(source) : value;
   }
 
-  #word<T extends Json>(word: string, value: T): T {
-    if (!this.#text.startsWith(word, this.#at)) throw new Refusal(noJson);
-    this.#at += word.length;
+  #literal<T extends Json>(literal: string, value: T): T {
+    if (!this.#text.startsWith(literal, this.#at)) throw new Refusal(noJson);
+    this.#at += literal.length;
     return value;
   }
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Parses JSON so that no two texts of different meaning give one value: what digests and decisions rest on.
+// Parses JSON so that two texts with different meanings never give the same value: digests and decisions depend on it.
 import { isUtf8 } from 'node:buffer';
 import { isMisreadKey, type Json, type JsonObject } from './json.ts';
 import { mostDepth, type ParsedJson, readCarefully } from './parse-json.ts';

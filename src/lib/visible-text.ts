@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Text of a gated account as an approver may safely look at it: nothing in it hides, reorders or forges lines.
+// Makes text of a gated account safe for an approver to read: nothing hides, reorders or forges lines.
 
 /** Controls, and what makes text invisible or read in another order than it is written. */
 const deceptive = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;

@@ -94,7 +94,7 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
     () =>
       new Gauge({
         name: 'stepup_unreviewed_bypasses',
-        help: 'Approvals given by break glass that nobody has reviewed yet, ended ones too; told by the leader.',
+        help: 'Break-glass approvals that nobody has reviewed yet, ended ones too; reported by the leader.',
         registers,
       }),
   );
@@ -104,7 +104,7 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
     () =>
       new Gauge({
         name: 'stepup_gate_in_path',
-        help: '1 when the API server asks the gate of the policy, 0 when it does not; told by the leader.',
+        help: '1 when the API server calls the webhook of the policy, 0 when it does not; reported by the leader.',
         labelNames: ['policy'],
         registers,
       }),
@@ -114,7 +114,7 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
     () =>
       new Gauge({
         name: 'stepup_watchdog_last_success_timestamp_seconds',
-        help: 'When the watchdog last had an answer about the gates, whatever it was; 0 where it does not look.',
+        help: 'When the watchdog last got an answer, whatever it was; 0 on a replica that does not lead.',
         registers,
       }),
   );
@@ -137,21 +137,31 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
       for (const value of values) created.inc({ [label]: value }, 0);
       return created;
     });
-  const transitions = counter('stepup_transitions_total', 'Phases that approvals moved to.', 'phase', phases);
-  const bypasses = counter('stepup_bypass_reviews_total', 'Approvals given by break glass, and reviewed.', 'review', [
+  const transitions = counter(
+    'stepup_transitions_total',
+    'Transitions of approvals, by the new phase.',
+    'phase',
+    phases,
+  );
+  const bypasses = counter('stepup_bypass_reviews_total', 'Break-glass approvals, and their reviews.', 'review', [
     'Required',
     'Done',
   ]);
   const restores = counter(
     'stepup_restores_total',
-    'Objects of the gate put back after a foreign change.',
+    'Objects restored after somebody else changed them.',
     'kind',
     kinds,
   );
-  const tamperings = counter('stepup_tampering_total', 'Foreign changes of what the gate stands on.', 'kind', kinds);
+  const tamperings = counter(
+    'stepup_tampering_total',
+    'Changes by somebody else to objects that stepup depends on.',
+    'kind',
+    kinds,
+  );
   const settlements = counter(
     'stepup_settlements_total',
-    'Reservations settled, by what was found.',
+    'Reservations settled, by result.',
     'result',
     settlementResults,
   );
@@ -160,7 +170,7 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
     () =>
       new Counter({
         name: 'stepup_unsealed_total',
-        help: 'Approvals on which something was found that bears no seal of stepup.',
+        help: 'Approvals with something that has no seal of stepup.',
         registers,
       }),
   );
@@ -169,7 +179,7 @@ export function operatorMetrics(registry: Registry, counted: Counted): OperatorM
     () =>
       new Counter({
         name: 'stepup_engine_answers_total',
-        help: 'What configured policy engines answered, or why they did not.',
+        help: 'Answers of the policy engines, or why there was none.',
         labelNames: ['engine', 'result'],
         registers,
       }),

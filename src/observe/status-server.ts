@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Plain HTTP for probes and metrics, apart from the webhook's own port so that no certificate is needed to look.
+// Plain HTTP for probes and metrics, on a port of its own, so that clients need no certificate.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What the webhook counts. Labels come from closed sets; policy is the name of a policy that exists, or unknown.
+// The metrics of the webhook. Labels have closed sets of values; policy is an existing policy, or unknown.
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { AllowedReason, DeniedReason } from '../domain/model/reason.ts';
 
@@ -40,20 +40,20 @@ export class WebhookMetrics {
     fromZero(this.#reviews, 'path', ['gate', 'observe', 'stamp', 'pin', 'watchdog', 'other']);
     this.#undecided = new Counter({
       name: 'stepup_undecided_reviews_total',
-      help: 'Calls that were answered without a decision.',
+      help: 'Calls answered without a decision.',
       labelNames: ['reason'],
       registers,
     });
     fromZero(this.#undecided, 'reason', ['InvalidRequest', 'Unreadable', 'Busy', 'Failed']);
     this.#decisions = new Counter({
       name: 'stepup_decisions_total',
-      help: 'Answers about governed requests.',
+      help: 'Answers about requests.',
       labelNames: ['policy', 'outcome', 'reason', 'dry_run'],
       registers,
     });
     this.#duration = new Histogram({
       name: 'stepup_decision_duration_seconds',
-      help: 'Time from the whole body of a review to the answer.',
+      help: 'Seconds from the whole body of a review to the answer.',
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
       registers,
     });
@@ -66,7 +66,7 @@ export class WebhookMetrics {
     fromZero(this.#reservations, 'result', ['reserved', 'conflict', 'uncertain', 'failed']);
     this.#filings = new Counter({
       name: 'stepup_filings_total',
-      help: 'Approvals filed for refused requests.',
+      help: 'Approvals filed for denied requests.',
       labelNames: ['result'],
       registers,
     });
@@ -78,7 +78,7 @@ export class WebhookMetrics {
     });
     this.#stamps = new Counter({
       name: 'stepup_stamps_total',
-      help: 'Approvals and decisions stamped or refused.',
+      help: 'New approvals and votes that were stamped or refused.',
       labelNames: ['kind', 'result'],
       registers,
     });
@@ -86,7 +86,7 @@ export class WebhookMetrics {
       for (const result of ['stamped', 'refused', 'failed']) this.#stamps.inc({ kind, result }, 0);
     this.#certificate = new Gauge({
       name: 'stepup_certificate_expiry_timestamp_seconds',
-      help: 'When the serving certificate ends.',
+      help: 'When the serving certificate expires.',
       registers,
     });
   }

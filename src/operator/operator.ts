@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The operator: what the leader of the replicas does besides serving the webhook.
+// The operator: what the leader does besides running the webhook.
 
 import type { Registry } from 'prom-client';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../api/kinds.ts';

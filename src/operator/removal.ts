@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What must go before the pods do: a webhook configuration without a webhook behind it refuses everything it governs.
+// What stepup uninstall removes before the pods stop: a webhook configuration without its webhook denies everything
+// that it governs.
 
 import type { StepUpPolicy } from '../api/kinds.ts';
 import { stepUpPolicies } from '../api/own-resources.ts';
@@ -70,12 +71,14 @@ export async function uninstall(
       for (const secret of keptSecrets) await secrets.delete(secret, { signal }).catch(unlessGone);
       // Nobody has led, and without the binding nobody may: then there is nobody to keep from it.
       if (owners.length === 0 && !wasLed) await leases.delete(lease, { signal }).catch(unlessGone);
-      log.info({}, 'stepup governs nothing any more');
+      log.info({}, 'stepup no longer governs anything');
       return;
     }
     if (wasLed) await sleep(clock, quietMs, signal);
   }
-  throw new Error('remove webhook configurations: they came back again and again');
+  throw new Error(
+    'remove webhook configurations: something creates them again and again; stop it, then uninstall again',
+  );
 }
 
 /**

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The copies that every replica keeps: all policies, live approvals, all decisions, and the labels of namespaces.
+// The copies of every replica: all policies, live approvals, all votes, and the labels of namespaces.
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../api/kinds.ts';
 import { stepUpApprovals, stepUpDecisions, stepUpPolicies } from '../api/own-resources.ts';
 import { ends } from '../domain/model/approval.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What a replica tells of the authority behind its certificate, and of who does not believe it, when it is asked.
+// Metrics about the authority of the serving certificate, and about webhook configurations that do not trust it.
 import { Gauge, type Registry } from 'prom-client';
 import type { ServingCertificate } from './serving-certificate.ts';
 
@@ -11,7 +11,7 @@ export function certificateMetrics(
   const registers = [registry];
   new Gauge({
     name: 'stepup_certificate_authority_expiry_timestamp_seconds',
-    help: 'When the authority ends that vouches for the serving certificate.',
+    help: 'When the authority of the serving certificate expires.',
     registers,
     collect() {
       const endsAt = certificate.authorityEndsAt();
@@ -22,7 +22,7 @@ export function certificateMetrics(
   });
   new Gauge({
     name: 'stepup_distrusting_configurations',
-    help: 'Webhook configurations of ours that name no authority of the serving certificate.',
+    help: 'Webhook configurations of stepup without an authority for the serving certificate.',
     registers,
     collect() {
       this.set(certificate.distrusting());

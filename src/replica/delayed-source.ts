@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Holds a watch's events back, to show in tests that no decision rests on a fresh cache.
+// Delays the events of a watch, for tests that show that no decision needs a fresh cache.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubeObject } from '../kube/objects/objects.ts';
 import type { ListWatch } from '../kube/watch/reflector.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// A serving certificate and its key as a Secret of type kubernetes.io/tls holds them.
+// Reads a serving certificate and its key from a Secret of type kubernetes.io/tls.
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
 import type { KubeObject } from '../kube/objects/objects.ts';
 import { certificatesIn } from '../lib/certificate-chain.ts';

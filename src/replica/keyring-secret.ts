@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The Secret that keeps the keyring: how it is written, and a copy that follows it in every replica.
+// The Secret with the keyring: its format, and the copy in every replica.
 import { CurrentSealing, type Sealing } from '../api/sealing.ts';
 import { type KeptKey, Keyring } from '../domain/seals/keyring.ts';
 import type { KubeObject } from '../kube/objects/objects.ts';
@@ -22,7 +22,7 @@ export function readKeyring(secret: KeyringSecret): readonly KeptKey[] | string 
   if (text === '') return `${member} is missing`;
   try {
     const { keys } = JSON.parse(text) as { readonly keys?: unknown };
-    return Array.isArray(keys) && keys.every(isKept) ? keys : `${member} is no list of keys`;
+    return Array.isArray(keys) && keys.every(isKept) ? keys : `${member} is not a list of keys`;
   } catch {
     return `${member} is not JSON`;
   }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Whether the API server itself answers for our kinds. Whoever registers an APIService for our group and version answers
-// every read and write of approvals in its stead, the gate's own among them.
+// Whether the API server itself serves stepup's API group. An APIService for it would have another server answer every
+// read and write of approvals, including stepup's own.
 
 import { ownApiServiceName } from '../domain/model/labels.ts';
 import type { KubeObject } from '../kube/objects/objects.ts';
@@ -32,7 +32,7 @@ export function followOwnGroup(options: {
       if (found === undefined) return `APIService ${ownApiServiceName} does not exist: are the CRDs installed?`;
       const { service } = found.spec ?? {};
       if (service === undefined || service === null) return undefined;
-      return `stepup.dev is answered for by service ${service.namespace}/${service.name}: delete APIService ${ownApiServiceName}`;
+      return `the API group stepup.dev is served by service ${service.namespace}/${service.name}: delete APIService ${ownApiServiceName}`;
     },
     run: (signal) => reflector.run(signal),
   };

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What the API server is told to trust when it calls us: the bundles of authorities in our webhook configurations.
+// Which authorities the API server trusts when it calls stepup: the bundles in stepup's webhook configurations.
 import type { X509Certificate } from 'node:crypto';
 import { configurationPrefix, managedLabel } from '../domain/model/labels.ts';
 import type { KubeObject } from '../kube/objects/objects.ts';

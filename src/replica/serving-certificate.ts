@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the server's certificate from a Secret of type kubernetes.io/tls, takes a new one when its callers trust it, and
-// says what is wrong with the one in use.
+// Loads the serving certificate from a Secret of type kubernetes.io/tls, uses a new one once the API server trusts it,
+// and reports problems of the current one.
 
 import type { Clock } from '../kube/time/clock.ts';
 import { type ListWatch, Reflector } from '../kube/watch/reflector.ts';
@@ -47,7 +47,8 @@ export class ServingCertificate {
       namespace,
       fieldSelector: `metadata.name=${name}`,
       clock,
-      onError: (error) => log.warn({ namespace, secret: name, ...errorFields(error) }, 'certificate not read'),
+      onError: (error) =>
+        log.warn({ namespace, secret: name, ...errorFields(error) }, 'reading the certificate failed'),
     });
     this.#reflector.onChange(({ type, object }) => this.#offer(type === 'set' ? object : undefined));
     registered.onChange(() => this.#consider());
@@ -59,13 +60,14 @@ export class ServingCertificate {
     if (this.#served === undefined) return [this.#problem ?? 'there is no serving certificate'];
     const { leaf } = this.#served;
     const now = clock.now();
-    if (now >= leaf.validToDate) return [`the serving certificate ended at ${leaf.validToDate.toISOString()}`];
-    if (!isValidAt(leaf, now)) return [`the serving certificate begins at ${leaf.validFromDate.toISOString()}`];
+    if (now >= leaf.validToDate) return [`the serving certificate expired at ${leaf.validToDate.toISOString()}`];
+    if (!isValidAt(leaf, now))
+      return [`the serving certificate is not valid before ${leaf.validFromDate.toISOString()}`];
     if (!serves(leaf, serverName)) return [`the serving certificate is not for ${serverName}`];
     if (!registered.hasSynced) return ['the webhook configurations have not been read yet'];
     // One of them alone is one policy's matter, and no reason to stop serving the others.
     if (registered.bundles().length > 0 && this.#trusting(this.#served) === 0) {
-      return ['the serving certificate does not lead to an authority that our webhook configurations name'];
+      return ["the serving certificate is not from an authority that stepup's webhook configurations name"];
     }
     return [];
   }

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The mutating endpoint for governed evictions: has each name the UID of the pod that the gate is about to judge.
+// The mutating endpoint for governed evictions: adds the UID of the pod that stepup is about to judge.
 import type { Answer } from '../api/admission-review.ts';
 import { isEviction, uidNamedBy, withUidNamed } from '../domain/change/eviction.ts';
 import type { AdmissionRequest } from '../domain/model/request.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Puts the webhook together: the one thing that the composition root calls.
+// Assembles the webhook for the composition root.
 import { X509Certificate } from 'node:crypto';
 import type { Registry } from 'prom-client';
 import type { StepUpApproval } from '../api/kinds.ts';
@@ -20,8 +20,8 @@ import { AutoApprovals } from './gate/auto-approvals.ts';
 import { AutoRate } from './gate/auto-rate.ts';
 import { Gate } from './gate/gate.ts';
 import { RequesterLimit } from './gate/requester-limit.ts';
-import { Consumption } from './gate/reserve.ts';
-import { FirstTries } from './gate/suspected-policies.ts';
+import { Reserver } from './gate/reserve.ts';
+import { SuspectedPolicies } from './gate/suspected-policies.ts';
 import { UseMemory } from './gate/use-memory.ts';
 import { WebhookServer } from './http/server.ts';
 import { AccountOwners } from './reads/account-owners.ts';
@@ -76,13 +76,13 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     clock,
     metrics,
   });
-  const consumption = new Consumption({
+  const reserver = new Reserver({
     caches,
     approvals: clients.approvals,
     liveViews: new LiveViews(clients, clock, metrics),
     memory,
     sealing,
-    firstTries: new FirstTries(clock),
+    suspected: new SuspectedPolicies(clock),
     auto,
     ownNamespace: own.namespace,
     clock,
@@ -94,7 +94,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     caches,
     policies,
     rest,
-    consumption,
+    reserver,
     filings,
     verifications,
     observations,
@@ -140,7 +140,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     notReady() {
       const problems: string[] = [];
       if (!caches.hasSynced()) problems.push('the caches have not synced yet');
-      if (!server.isListening) problems.push('the webhook does not listen');
+      if (!server.isListening) problems.push('the webhook is not listening yet');
       return problems;
     },
     async close() {

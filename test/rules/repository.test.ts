@@ -57,13 +57,13 @@ describe('repository', () => {
 
   test('the docs name every reason and every option', () => {
     const reasons = textOf('docs/reasons.md');
-    const operations = textOf('docs/operations.md');
+    const configuration = textOf('docs/configuration.md');
     const missingReasons = [...Object.keys(allowedReasons), ...Object.keys(deniedReasons)].filter(
       (reason) => !reasons.includes(`\x60${reason}\x60`),
     );
     const missingOptions = optionRows()
       .map(({ flag }) => flag.split(' ')[0] ?? '')
-      .filter((flag) => !operations.includes(`\x60${flag}\x60`));
+      .filter((flag) => !configuration.includes(`\x60${flag}\x60`));
     expect({ missingReasons, missingOptions }).toEqual({ missingReasons: [], missingOptions: [] });
   });
 
@@ -97,19 +97,24 @@ describe('repository', () => {
     const union = /readonly reason:([^;]*);/.exec(textOf('src/operator/gates/policy-problems.ts'))?.[1] ?? '';
     const problems = [...union.matchAll(/'(\w+)'/g)].map(([, reason = '']) => reason);
     const others = ['InPlace', 'InvalidByAPIServer'];
-    const operations = textOf('docs/operations.md');
+    const page = textOf('docs/reference/stepuppolicy.md');
     expect(problems).toContain('NoRequirement');
-    expect([...problems, ...others].filter((reason) => !operations.includes(`\x60${reason}\x60`))).toEqual([]);
+    expect([...problems, ...others].filter((reason) => !page.includes(`\x60${reason}\x60`))).toEqual([]);
   });
 
   test('the docs mark every command block as run or not run', () => {
     const documents = [
-      'README.md',
-      'docs/install.md',
-      'docs/operations.md',
-      'docs/emergency.md',
-      'docs/architecture.md',
-      'CONTRIBUTING.md',
+      ...[
+        'README.md',
+        'CONTRIBUTING.md',
+        'docs/README.md',
+        'docs/install.md',
+        'docs/configuration.md',
+        'docs/access.md',
+      ],
+      ...['docs/guard.md', 'docs/upgrades.md', 'docs/certificates.md', 'docs/operations.md', 'docs/emergency.md'],
+      ...['docs/architecture.md', 'docs/approvals.md', 'docs/glossary.md'],
+      ...repositoryFiles().filter((path) => path.startsWith('docs/reference/')),
     ];
     const unmarked = documents.flatMap((path) =>
       [...textOf(path).matchAll(/(.*)\n\x60\x60\x60sh\n/g)]
@@ -132,4 +137,43 @@ describe('repository', () => {
       });
     expect(broken).toEqual([]);
   });
+
+  test('links to a section of a document name one that is there', () => {
+    const broken = texts
+      .filter((path) => /^([A-Z]+|(docs|examples)\/.*)\.md$/.test(path))
+      .flatMap((path) => {
+        const here = new URL(`file://${root}${path}`);
+        return [...textOf(path).matchAll(/\]\((?!https?:)([^)\s]*)#([^)]+)\)/g)]
+          .map(([, link = '', section = '']) => {
+            const target = link === '' ? path : decodeURI(new URL(link, here).pathname).slice(root.length);
+            return { target, section };
+          })
+          .filter(({ target, section }) => target.endsWith('.md') && !sectionsOf(textOf(target)).has(section))
+          .map(({ target, section }) => `${path}: ${target}#${section}`);
+      });
+    expect(broken).toEqual([]);
+  });
+
+  test('the indexes of the docs name every page', () => {
+    const pages = repositoryFiles().filter((path) => /^docs\/[^/]+\.md$|^docs\/(adr|reference)\/.*\.md$/.test(path));
+    const linkedFrom = (index: string) => {
+      const folder = new URL(`file://${root}${index}`);
+      const links = [...textOf(index).matchAll(/\]\((?!https?:|#)([^)#]+)/g)];
+      return links.map(([, link = '']) => decodeURI(new URL(link, folder).pathname).slice(root.length));
+    };
+    const linked = new Set(['docs/README.md', 'docs/adr/README.md'].flatMap(linkedFrom));
+    expect(pages.filter((page) => page !== 'docs/README.md' && !linked.has(page))).toEqual([]);
+  });
 });
+
+/** The names by which GitHub links to the headings of a document. */
+function sectionsOf(text: string): ReadonlySet<string> {
+  const headings = [...text.replaceAll(/^\x60{3}[\s\S]*?^\x60{3}$/gm, '').matchAll(/^#+ (.+)$/gm)];
+  const nameOf = (heading: string) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-');
+  return new Set(headings.map(([, heading = '']) => nameOf(heading)));
+}

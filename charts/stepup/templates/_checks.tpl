@@ -1,4 +1,4 @@
-{{/* Mistakes that a schema cannot see, or could only name: each message says what to set. Included once, by deployment.yaml. */}}
+{{/* Checks that the schema cannot express: each message says what to set. Included once, by deployment.yaml. */}}
 {{- define "stepup.check" -}}
 {{- include "stepup.checkNames" . -}}
 {{- include "stepup.checkPorts" . -}}
@@ -12,29 +12,29 @@
 {{- define "stepup.checkNames" -}}
 {{- $name := include "stepup.fullname" . -}}
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
-{{- fail (printf "the name %q, made from that of the release, suits no Service: set fullnameOverride to one of a-z, 0-9 and - that begins with a letter" $name) -}}
+{{- fail (printf "the name %q, made from the release name, is not valid for a Service: set fullnameOverride to a name of a-z, 0-9 and - that begins with a letter" $name) -}}
 {{- end -}}
 {{- with .Values.serviceAccount -}}
 {{- if and (not .create) (has .name (list nil "" "default")) -}}
-{{- fail "serviceAccount.create is false: set serviceAccount.name to an account that is there, and not default, which every pod of the namespace that names none would share with stepup" -}}
+{{- fail "serviceAccount.create is false: set serviceAccount.name to a service account that exists, other than default, which stepup would share with every pod in the namespace that names no account" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "stepup.checkPorts" -}}
 {{- if eq (int .Values.webhook.port) (int .Values.statusPort) -}}
-{{- fail (printf "webhook.port and statusPort are both %d; choose two" (int .Values.statusPort)) -}}
+{{- fail (printf "webhook.port and statusPort are both %d; choose two different ports" (int .Values.statusPort)) -}}
 {{- end -}}
 {{- if .Values.hostNetwork -}}
 {{- range $value, $port := dict "webhook.port" .Values.webhook.port "statusPort" .Values.statusPort -}}
 {{- if has (int $port) (list 10250 10256) -}}
-{{- fail (printf "%s is %d, which the kubelet or kube-proxy has on every node, and hostNetwork is on; choose another one, such as 10260" $value (int $port)) -}}
+{{- fail (printf "%s is %d, which the kubelet or kube-proxy uses on every node, and hostNetwork is true; choose another port, such as 10260" $value (int $port)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* A budget that lets no pod go holds up every drain of a node. */}}
+{{/* A budget that allows no eviction blocks every drain of a node. */}}
 {{- define "stepup.checkBudget" -}}
 {{- $replicas := int .Values.replicas -}}
 {{- $least := .Values.podDisruptionBudget.minAvailable -}}
@@ -46,7 +46,7 @@
 {{- $needed = int $least -}}
 {{- end -}}
 {{- if and .Values.podDisruptionBudget.enabled (gt $replicas 1) (ge $needed $replicas) -}}
-{{- fail (printf "podDisruptionBudget.minAvailable is %v of %d replicas, so no pod could be evicted and no node drained; set it to at most %d, or replicas to more" $least $replicas (sub $replicas 1)) -}}
+{{- fail (printf "podDisruptionBudget.minAvailable is %v of %d replicas, so no pod could be evicted and no node drained; set it to at most %d, or increase replicas" $least $replicas (sub $replicas 1)) -}}
 {{- end -}}
 {{- end -}}
 
@@ -54,10 +54,10 @@
 {{- range $value, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels -}}
 {{- range $label, $_ := $labels -}}
 {{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|component|version|part-of|managed-by)|helm\\.sh/chart)$" $label -}}
-{{- fail (printf "%s: %s is set by the chart itself, and things select by it; choose another label" $value $label) -}}
+{{- fail (printf "%s: the chart sets %s itself, and selectors use it; choose another label" $value $label) -}}
 {{- end -}}
 {{- if regexMatch "^(.+\\.)?(stepup\\.dev|rbac\\.authorization\\.k8s\\.io)/" $label -}}
-{{- fail (printf "%s: %s has a meaning to stepup, or gives the rights of its roles to others; choose another label" $value $label) -}}
+{{- fail (printf "%s: %s is a label that stepup reads, or that adds its roles to Kubernetes' own; choose another label" $value $label) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -70,7 +70,7 @@
 {{- end -}}
 {{- range $name, $_ := .Values.packs -}}
 {{- if not (has $name $known) -}}
-{{- fail (printf "packs: there is no ready-made policy %q; there are: %s" $name (join ", " $known)) -}}
+{{- fail (printf "packs: there is no pack %q; the packs are: %s" $name (join ", " $known)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -79,16 +79,16 @@
 {{- $names := list -}}
 {{- range .Values.engines -}}
 {{- if has .name $names -}}
-{{- fail (printf "engines: %s is there twice; give each its own name" .name) -}}
+{{- fail (printf "engines: two engines have the name %s; give each its own name" .name) -}}
 {{- end -}}
 {{- $names = append $names .name -}}
 {{- if and $.Values.networkPolicy.enabled (hasPrefix "https:" .url) (not $.Values.networkPolicy.extraEgress) -}}
-{{- fail (printf "engines: %s is at %s, and the NetworkPolicy lets stepup only reach the API server; add where the engine is to networkPolicy.extraEgress" .name .url) -}}
+{{- fail (printf "engines: %s is at %s, but the NetworkPolicy allows egress to the API server only; add a rule for the engine to networkPolicy.extraEgress" .name .url) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Fails on lives of certificates that leave no time to rotate them. */}}
+{{/* Fails on certificate lifetimes that leave no time to rotate. */}}
 {{- define "stepup.checkCertificates" -}}
 {{- $authority := int64 .Values.certificates.authoritySeconds -}}
 {{- $leaf := int64 .Values.certificates.leafSeconds -}}
@@ -100,7 +100,7 @@
 {{- fail (printf "certificates.authoritySeconds is %d; it must not be less than certificates.leafSeconds (%d)" $authority $leaf) -}}
 {{- end -}}
 {{- if and .Values.certManager.enabled (lt $leaf 3600) -}}
-{{- fail (printf "certificates.leafSeconds is %d; cert-manager issues nothing for less than an hour" $leaf) -}}
+{{- fail (printf "certificates.leafSeconds is %d; cert-manager issues no certificate for less than an hour" $leaf) -}}
 {{- end -}}
 {{- if and .Values.certManager.enabled (not .Values.certManager.issuerRef.name) (lt $authority (mul 3 $leaf)) -}}
 {{- fail (printf "certificates.authoritySeconds is %d; with certManager.enabled it must be at least three times certificates.leafSeconds (%d), since a leaf is not renewed with its authority" $authority $leaf) -}}

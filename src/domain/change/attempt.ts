@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// One try of a privileged change under one policy, with the two keys by which tries and approvals find each other.
+// One attempt at a privileged change under one policy, with the keys that match attempts to approvals.
 
 import { digestOf } from '../../lib/digest.ts';
-import { once } from '../../lib/lazy.ts';
+import { lazy } from '../../lib/lazy.ts';
 import type { ApprovalAction, ApprovalSpec } from '../model/approval.ts';
-import type { AdmissionRequest, Requester } from '../model/request.ts';
+import { type AdmissionRequest, isNamespaceObject, type Requester } from '../model/request.ts';
 import type { Change } from './change.ts';
 import { type DigestVersion, digestVersion } from './change-digest.ts';
 import { nameOf } from './normalise.ts';
@@ -38,9 +38,9 @@ export function attemptOf(policy: string, request: AdmissionRequest, change: Cha
   };
   const objectUID = action.objectUID ?? '';
   // Made when they are asked for: a dry run needs none, and few are held against the previous digest version.
-  const targetKey = once(() => targetKeyOf({ requester: request.requester, action }));
+  const targetKey = lazy(() => targetKeyOf({ requester: request.requester, action }));
   const keyOver = (version: DigestVersion) =>
-    once(() => digestOf([targetKey(), policy, objectUID, change.digests[version]]));
+    lazy(() => digestOf([targetKey(), policy, objectUID, change.digests[version]]));
   const [v1, v2] = [keyOver('v1'), keyOver('v2')];
   const attemptKeys = {
     get v1() {
@@ -64,10 +64,6 @@ export function attemptOf(policy: string, request: AdmissionRequest, change: Cha
     },
     attemptKeys,
   };
-}
-
-export function isNamespaceObject(request: AdmissionRequest): boolean {
-  return request.group === '' && request.resource === 'namespaces';
 }
 
 /** The target key of an attempt or of an approval's spec; the same however either came to be. */

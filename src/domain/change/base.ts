@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// On which state of its target an update can succeed at most once, and how one will see that it has.
+// The state of the target on which an update can succeed at most once, and how to see that it has succeeded.
 
 import { type JsonObject, textAt, valueAt } from '../../lib/json.ts';
 import type { Base, Content, Effect } from '../model/approval.ts';

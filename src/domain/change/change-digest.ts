@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The digest of a change, in each of the versions that this release knows (docs/adr/0008-digest-versions.md).
+// The digest of a change, in each version that this release knows (docs/adr/0008-digest-versions.md).
 
 import { digestOf } from '../../lib/digest.ts';
 import type { JsonObject } from '../../lib/json.ts';

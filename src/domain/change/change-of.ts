@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What a request changes: is it privileged, what is its digest, and on which state of the target can it succeed.
+// What a request changes: whether it is privileged, its digest, and the state of the target on which it can succeed.
 
 import { type Json, textAt, valueAt, without } from '../../lib/json.ts';
 import type { CoverageRow } from '../coverage/coverage.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// A privileged change, and why a governed request may be none.
+// The types of a privileged change, and why a governed request may not be one.
 import type { JsonObject } from '../../lib/json.ts';
 import type { Base, Effect } from '../model/approval.ts';
 import type { Operation } from '../model/request.ts';

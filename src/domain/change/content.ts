@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Which part of an object counts, and how a later state is held against it.
+// Which part of an object counts as content, and how a later state is compared with it.
 
 import { digestOf } from '../../lib/digest.ts';
 import { isObject, type Json, type JsonObject, pointerToken, sameJson, valueAt, without } from '../../lib/json.ts';

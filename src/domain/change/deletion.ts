@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What ends an object, and what becomes of its dependents.
+// Requests that end an object, and what happens to its dependents.
 
 import { type Json, type JsonObject, sameJson, textAt, valueAt } from '../../lib/json.ts';
 import type { Effect } from '../model/approval.ts';

@@ -1,30 +1,31 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Is a request privileged under a policy, and what is its identity? Before any approval is looked at.
+// Whether a request is privileged under a policy, and its identity, before any approval is read.
 
-import { valueAt } from '../../lib/json.ts';
+import { type JsonObject, valueAt } from '../../lib/json.ts';
 import { type CoverageRow, rowsFor } from '../coverage/coverage.ts';
 import type { Policy } from '../model/policy.ts';
 import type { DeniedReason } from '../model/reason.ts';
 import type { AdmissionRequest } from '../model/request.ts';
-import { type Attempt, attemptOf } from './attempt.ts';
-import type { ChangeContext, Harmless } from './change.ts';
+import type { Change, ChangeContext, Harmless } from './change.ts';
 import { changeOf } from './change-of.ts';
 import { isTokenTooLong } from './token-lifetime.ts';
 
 /** What a request is under a policy, before any approval is looked at. */
 export type Described =
   | { readonly kind: 'NotGoverned'; readonly reason: Harmless }
-  | { readonly kind: 'Attempt'; readonly attempt: Attempt }
-  | { readonly kind: 'Refused'; readonly reason: DeniedReason };
+  /** It needs an approval, unless it is a dry run. */
+  | { readonly kind: 'Privileged'; readonly change: Change }
+  /** No approval lifts this. */
+  | { readonly kind: 'Rejected'; readonly reason: DeniedReason };
 
 /** Is the request privileged under the policy, and what is its identity? */
 export function describe(request: AdmissionRequest, policy: Policy, context: ChangeContext): Described {
   const rows = rowsFor(policy, request);
   // The API server sent what our rules name. Where the policy no longer says so here, it is about to be told again.
-  if (rows.length === 0) return { kind: 'Refused', reason: 'NotReady' };
+  if (rows.length === 0) return { kind: 'Rejected', reason: 'NotReady' };
   if (rows.some((row) => isTokenTooLong(request, row.action?.maxTokenSeconds))) {
-    return { kind: 'Refused', reason: 'TokenTooLong' };
+    return { kind: 'Rejected', reason: 'TokenTooLong' };
   }
   const judged = rows.map((row) => ({ row, change: changeOf(row, request, context) }));
   const whole = judged.filter(({ row, change }) => coversWholeObject(row, request) && typeof change !== 'string');
@@ -35,9 +36,24 @@ export function describe(request: AdmissionRequest, policy: Policy, context: Cha
     const [reason = 'NoChange'] = changes.filter((one) => typeof one === 'string');
     return { kind: 'NotGoverned', reason };
   }
-  if (new Set(privileged.map((one) => one.digest)).size > 1) return { kind: 'Refused', reason: 'SeveralEffects' };
-  if (change.objectUID === '') return { kind: 'Refused', reason: 'Undescribable' };
-  return { kind: 'Attempt', attempt: attemptOf(policy.metadata.name, request, change) };
+  if (new Set(privileged.map((one) => one.digest)).size > 1) return { kind: 'Rejected', reason: 'SeveralEffects' };
+  if (change.objectUID === '') return { kind: 'Rejected', reason: 'TargetUnknown' };
+  return { kind: 'Privileged', change };
+}
+
+/** Describes the request under a policy. selectorKeys: label keys by which the policies that share a namespace select it. */
+export type DescribeUnder = (policy: Policy, selectorKeys: readonly string[]) => Described;
+
+/** Describes a request once under each policy, however often it is decided on. live: what its review does not carry. */
+export function describer(request: AdmissionRequest, live?: JsonObject): DescribeUnder {
+  const known = new Map<Policy, Described>();
+  return (policy, selectorKeys) => {
+    const before = known.get(policy);
+    if (before !== undefined) return before;
+    const described = describe(request, policy, { selectorKeys, ...(live === undefined ? {} : { live }) });
+    known.set(policy, described);
+    return described;
+  };
 }
 
 /** True when the row's digest binds all that another row could make privileged: finalizers, owners and labels. */

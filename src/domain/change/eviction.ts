@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// An eviction is judged by the pod it finds and carried out by name, on whatever pod bears it by then, unless it names the
-// UID: so ours has to (docs/adr/0010-evictions-by-name.md).
+// Evictions. stepup judges an eviction by the pod that exists now, but the API server evicts whichever pod has the name
+// later, unless the eviction has the UID. stepup therefore requires the UID (docs/adr/0010-evictions-by-name.md).
 import { isObject, type JsonObject, textAt, valueAt } from '../../lib/json.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// kubectl's record of what was applied: written over with what the object does not say, it makes the next
-// kubectl apply of somebody else delete fields (docs/clients.md).
+// kubectl's last-applied annotation: if it differs from the object, the next kubectl apply of somebody else deletes
+// fields (docs/clients.md).
 import { isObject, type Json, type JsonObject, mayBeMisread, sameJson, valueAt } from '../../lib/json.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 

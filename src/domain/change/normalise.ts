@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What the server makes different on every try of the same CREATE: the closed list of digest versions v1 and v2.
+// What the API server generates anew on every attempt of the same CREATE: the closed list of digest versions v1 and v2.
 // Each entry has its test on a real API server (test/cluster/e2e/digest.test.ts).
 
 import { isObject, type Json, type JsonObject, textAt, valueAt, without } from '../../lib/json.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Whether an object keeps the replicas of its Scale in /spec/replicas, so that a scale can be seen there.
+// Whether an object has the replicas of its Scale in /spec/replicas, so that a scale shows there.
 import { isObject, type Json, type JsonObject, valueAt } from '../../lib/json.ts';
 
 /** True of Kubernetes' own kinds. A custom resource names a place of its own (specReplicasPath). */

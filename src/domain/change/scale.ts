@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What a Scale changes: the replicas of its parent, another object, in which the effect will be seen.
+// What a Scale changes: the replicas of its parent object, where the effect shows.
 
 import { type JsonObject, textAt, valueAt } from '../../lib/json.ts';
 import type { Content } from '../model/approval.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// How long the token lives that a request asks for, held against a policy's cap.
+// The lifetime of a requested token, compared with the limit of a policy.
 import { sameJson, textAt, valueAt } from '../../lib/json.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 import { isTokenSecret, tokenOwners } from './token-secret.ts';

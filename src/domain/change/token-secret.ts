@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Secrets that Kubernetes fills with the token of a service account (pkg/controller/serviceaccount/tokens_controller.go).
+// Secrets that Kubernetes fills with a token of a service account (pkg/controller/serviceaccount/tokens_controller.go).
 import { textAt } from '../../lib/json.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 

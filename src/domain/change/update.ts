@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What an update changes: of the whole object, of some of its fields, or of the labels that select it.
+// What an update changes: the whole object, some of its fields, or the labels that select it.
 
 import {
   type Json,
@@ -12,7 +12,7 @@ import {
   valueAt,
   without,
 } from '../../lib/json.ts';
-import { once } from '../../lib/lazy.ts';
+import { lazy } from '../../lib/lazy.ts';
 import type { Content } from '../model/approval.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 import { settledBy } from './base.ts';
@@ -100,7 +100,7 @@ function ofUpdate(
   const uid = textAt(oldObject, '/metadata/uid');
   const oldResourceVersion = textAt(oldObject, '/metadata/resourceVersion');
   // A reservation needs them, a dry run does not: they cost twice what the digest costs.
-  const settled = once(() => settledBy(request, content));
+  const settled = lazy(() => settledBy(request, content));
   const kind = { operation: 'UPDATE', subresource: request.subresource } as const;
   return {
     ...kind,

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Every request shape that reaches an effect a policy governs: the policy's own actions, and the other doors to them.
-// The compiler turns these rows into webhook rules; decide judges a request by the row it came through.
+// The equivalent requests of a policy: every request shape with an effect that the policy governs. The compiler makes
+// webhook rules of these rows, and a request is judged by the row that matches it.
 import { type JsonObject, valueAt } from '../../lib/json.ts';
 import { type Labels, selects } from '../model/label-selector.ts';
 import type { Action, Policy } from '../model/policy.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What a policy approves by itself (approval.auto): each use recorded in an approval of its own that carries it from the start.
+// What a policy approves by itself (approval.auto). Each use has an approval of its own, created together with the use.
 
 import type { Attempt } from '../change/attempt.ts';
 import { digestVersion } from '../change/change-digest.ts';

@@ -1,13 +1,13 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What an approval is to an attempt: does it cover it, and may it be used for it now?
+// Whether an approval covers an attempt, and whether it can be used for it now.
 
 import { digestOf } from '../../lib/digest.ts';
 import { type Attempt, approvalNameOf, targetKeyOf } from '../change/attempt.ts';
-import type { ChangeContext } from '../change/change.ts';
 import { namesChange, versionOf } from '../change/change-digest.ts';
+import type { DescribeUnder } from '../change/describe.ts';
 import { hasRoomForUse, isSameBase, isUseOf, openUseOf, provesLoss } from '../lifecycle/reservation.ts';
-import { type Approval, byAge, isEnded, usesOf, type Decision as Word } from '../model/approval.ts';
+import { type Approval, byAge, type Decision, isEnded, usesOf } from '../model/approval.ts';
 import { type Life, lifeOf } from '../model/deadlines.ts';
 import type { Labels } from '../model/label-selector.ts';
 import { grantOf, type Policy } from '../model/policy.ts';
@@ -19,7 +19,7 @@ import type { Tally } from '../votes/vote.ts';
 /** Approvals and decisions on one target, as they were seen; live when read after the request arrived. */
 export interface View {
   readonly approvals: readonly Approval[];
-  readonly decisions: readonly Word[];
+  readonly decisions: readonly Decision[];
   readonly isLive: boolean;
   /** A cache knows what became of every approval since then: its own, and those that it has let go. */
   readonly watchedSince?: Date;
@@ -30,7 +30,8 @@ export interface Question {
   readonly attempt: Attempt;
   readonly policy: Policy;
   readonly policies: readonly Policy[];
-  readonly context: ChangeContext;
+  /** The request as other policies see it. */
+  readonly describeUnder: DescribeUnder;
   readonly view: View;
   readonly now: Date;
   /** Where approvals of cluster-scoped targets live, and those that find no room in their target's namespace. */
@@ -42,8 +43,6 @@ export interface Question {
   /** Policies for whose sake this attempt has been refused once already, though nobody knew whether they govern it. */
   readonly refusedFor?: ReadonlySet<string>;
 }
-
-type Asked = Pick<Question, 'attempt' | 'policy' | 'ownNamespace'>;
 
 /** What an approval is to an attempt. */
 export type Standing =
@@ -61,7 +60,10 @@ export interface Candidate {
 }
 
 /** Does the approval cover requester, action and content? Whether it may be used now is another question. */
-export function covers(approval: Approval, { attempt, policy, ownNamespace }: Asked): boolean {
+export function covers(
+  approval: Approval,
+  { attempt, policy, ownNamespace }: Pick<Question, 'attempt' | 'policy' | 'ownNamespace'>,
+): boolean {
   const { spec } = approval;
   const { binding, bindIdentity } = grantOf(policy);
   if (approval.metadata.deletionTimestamp !== undefined) return false;

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Why was I denied? One function from a request, the policies and the approvals that were seen to a decision.
-// It starts undecided; only a reason of allowedReasons allows.
+// Why was I denied? One function from a request, the policies and the approvals to a decision. It starts undecided;
+// only a reason of allowedReasons allows.
 
 import { isOnce, isUseOf, openUseOf, reservedStatus } from '../lifecycle/reservation.ts';
 import { type Approval, type ApprovalStatus, byAge, type Use } from '../model/approval.ts';
@@ -12,7 +12,7 @@ import { autoAnswer } from './auto-approval.ts';
 import { type Candidate, covers, nextName, type Question, unfiled, weigh } from './candidate.ts';
 import { missingElsewhere, type Waiting } from './other-policies.ts';
 
-export type Decision =
+export type Outcome =
   | {
       readonly outcome: 'Allowed';
       readonly reason: 'Reserved';
@@ -21,9 +21,9 @@ export type Decision =
     }
   | { readonly outcome: 'Allowed'; readonly reason: 'Readmitted'; readonly approval: Approval }
   | AutoApproval
-  | Denial
-  /** Nobody is asked either. */
-  | { readonly outcome: 'Refused'; readonly reason: 'RateExceeded' };
+  | NeedsApproval
+  /** The policy asks no people either. */
+  | { readonly outcome: 'Rejected'; readonly reason: 'RateExceeded' };
 
 /** The policy approves it by itself: once the approval of that name is created with that use. */
 export interface AutoApproval {
@@ -33,8 +33,8 @@ export interface AutoApproval {
   readonly use: Use;
 }
 
-export interface Denial {
-  readonly outcome: 'Denied';
+export interface NeedsApproval {
+  readonly outcome: 'NeedsApproval';
   readonly reason: 'ApprovalRequired' | 'AlreadyUsed' | 'WaitingForOthers';
   /** One sentence without full stop: what is missing. */
   readonly missing: string;
@@ -52,7 +52,7 @@ export interface Denial {
   readonly mayGovern?: string;
 }
 
-export function decide(question: Question): Decision {
+export function decide(question: Question): Outcome {
   const { attempt, now } = question;
   const candidates = question.view.approvals
     .filter((approval) => covers(approval, question))
@@ -65,7 +65,7 @@ export function decide(question: Question): Decision {
   for (const { approval, standing, ...by } of candidates) {
     if (standing.kind !== 'Usable') continue;
     const waiting = missingElsewhere(question, approval);
-    if (waiting !== undefined) return denial(question, candidates, waiting);
+    if (waiting !== undefined) return needsApproval(question, candidates, waiting);
     const lost = standing.lost === undefined ? {} : { lost: standing.lost };
     return {
       outcome: 'Allowed',
@@ -82,17 +82,17 @@ export function decide(question: Question): Decision {
       return elsewhere(auto.waiting);
     case 'Spent':
       if ((question.policy.spec.approval.require ?? []).length === 0)
-        return { outcome: 'Refused', reason: 'RateExceeded' };
-      return spentRate(question.policy, denial(question, candidates, undefined));
+        return { outcome: 'Rejected', reason: 'RateExceeded' };
+      return spentRate(question.policy, needsApproval(question, candidates, undefined));
     case 'Leaves':
-      return denial(question, candidates, undefined);
+      return needsApproval(question, candidates, undefined);
   }
 }
 
 /** The policy itself would approve, and only another one's approval is to be waited for. */
-function elsewhere({ missing, approvalName, approval }: Waiting): Denial {
+function elsewhere({ missing, approvalName, approval }: Waiting): NeedsApproval {
   return {
-    outcome: 'Denied',
+    outcome: 'NeedsApproval',
     reason: 'WaitingForOthers',
     missing,
     approvalName,
@@ -103,12 +103,16 @@ function elsewhere({ missing, approvalName, approval }: Waiting): Denial {
   };
 }
 
-function spentRate({ spec }: Policy, denial: Denial): Denial {
+function spentRate({ spec }: Policy, denial: NeedsApproval): NeedsApproval {
   const { ratePerHour } = spec.approval.auto ?? {};
-  return { ...denial, missing: `the rate of ${ratePerHour} an hour is spent, so ${denial.missing}` };
+  return { ...denial, missing: `the rate of ${ratePerHour} per hour is used up; ${denial.missing}` };
 }
 
-function denial(question: Question, candidates: readonly Candidate[], waiting: Waiting | undefined): Denial {
+function needsApproval(
+  question: Question,
+  candidates: readonly Candidate[],
+  waiting: Waiting | undefined,
+): NeedsApproval {
   const { attempt, policy, policies, view, now } = question;
   const pending = candidates.find(({ standing }) => standing.kind === 'Undecided' || standing.kind === 'Usable');
   const reserved = candidates.filter(({ standing }) => standing.kind === 'OtherUse');
@@ -123,12 +127,12 @@ function denial(question: Question, candidates: readonly Candidate[], waiting: W
         : 'ApprovalRequired';
   const votes = pending?.tally ?? tally(unfiled(attempt, now), [], policy, policies);
   return {
-    outcome: 'Denied',
+    outcome: 'NeedsApproval',
     reason,
     missing:
       waiting?.missing ??
       (reason === 'AlreadyUsed'
-        ? `its last approval is reserved or spent; ${votes.missing} missing`
+        ? `the previous approval is reserved or consumed; ${votes.missing} missing`
         : `${votes.missing} missing`),
     approvalName: name,
     ...(approval === undefined ? {} : { approval }),

@@ -1,15 +1,15 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The sentences and the machine-readable details that a requester gets; docs/answers.md is the contract.
+// The messages and the machine-readable details that a requester gets; docs/answers.md is the contract.
 import type { Attempt } from '../change/attempt.ts';
 import { nameOf } from '../change/normalise.ts';
 import { type DeniedReason, deniedReasons } from '../model/reason.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 import { serviceAccountOf } from '../model/subject.ts';
-import type { Denial } from './decide.ts';
+import type { NeedsApproval } from './decide.ts';
 
 /** The one line a requester reads: what is missing, which approval to wait for, how it is approved. */
-export function denialMessage(attempt: Attempt, denial: Denial, namespace: string): string {
+export function denialMessage(attempt: Attempt, denial: NeedsApproval, namespace: string): string {
   return (
     `stepup: ${attempt.policy} requires approval to ${actionWords(attempt.action)}: ${denial.missing}. ` +
     `Approval ${namespace}/${denial.approvalName}. Approve: ${approveCommand(namespace, denial.approvalName)}`
@@ -22,7 +22,7 @@ export function approveCommand(namespace: string, name: string): string {
 }
 
 /** The line for a refusal that no approval can lift: why, and what to do. */
-export function refusalMessage(policy: string, reason: DeniedReason, hint = nextSteps[reason]): string {
+export function rejectionMessage(policy: string, reason: DeniedReason, hint = nextSteps[reason]): string {
   return `stepup: ${policy}: ${deniedReasons[reason]}. ${hint}`;
 }
 
@@ -32,31 +32,31 @@ const again = 'Send the request again in a moment';
 export const nextSteps: Readonly<Record<DeniedReason, string>> = {
   ApprovalRequired: 'Have it approved, then send the same request again',
   AlreadyUsed: 'Have the new one approved, then send the same request again',
-  WaitingForOthers: 'Have its approval decided too; nothing has been spent',
+  WaitingForOthers: 'Have its approval decided too; no approval has been used',
   RateExceeded: 'Send the request again later',
-  Undescribable: 'Look whether the target still exists',
+  TargetUnknown: 'Check that it still exists, then retry',
   SeveralEffects: 'Send the two changes one after the other',
-  TokenTooLong: 'Ask for one that expires sooner',
-  TooManyPending: 'None was filed; have some decided or withdrawn, or wait until they time out',
-  ReasonRequired: 'Write it on the object for the approvers to read, and send the request again',
-  TicketRequired: 'Write it on the object for the approvers to follow, and send the request again',
+  TokenTooLong: 'Request a token that expires sooner',
+  TooManyPending: 'No approval was filed: have some decided or withdrawn, or wait until they time out',
+  ReasonRequired: 'Set it on the object and retry',
+  TicketRequired: 'Set it on the object and retry',
   Contended: `Nothing was admitted. ${again}`,
   NotReady: again,
-  UnknownPolicy: `It has just been made or deleted. ${again}`,
+  UnknownPolicy: `It has just been created or deleted. ${again}`,
   InvalidRequest: 'Report it',
-  Failed: `Nothing was admitted, and the log says why. ${again}`,
+  Failed: `Nothing was admitted; stepup's log has the error. ${again}`,
 };
 
 /** For warnings: what a policy in mode Observe would have required. Clients cut warnings that are longer. */
-export function observedMessage(attempt: Attempt, denial: Denial): string {
+export function observedMessage(attempt: Attempt, denial: NeedsApproval): string {
   const missing = denial.missing.replace(/ missing$/, '');
   const sentence = `would have required approval to ${actionWords(attempt.action)}: ${missing}`;
   return cut(`stepup: ${attempt.policy} observes; it ${sentence}`);
 }
 
 /** The same for a request that would have been refused before any approval. */
-export function observedRefusal(policy: string, reason: DeniedReason): string {
-  return cut(`stepup: ${policy} observes; it would have refused: ${deniedReasons[reason]}`);
+export function observedRejection(policy: string, reason: DeniedReason): string {
+  return cut(`stepup: ${policy} observes; it would have denied the request: ${deniedReasons[reason]}`);
 }
 
 const mostWarning = 250;
@@ -80,7 +80,7 @@ export function actionWords({ operation, resource, subresource, namespace, name 
 }
 
 /** Requester and action of a request in a few words, bounded as the schema bounds them. */
-export function wordsOf(request: AdmissionRequest): { readonly requester: string; readonly action: string } {
+export function phraseOf(request: AdmissionRequest): { readonly requester: string; readonly action: string } {
   const { username } = request.requester;
   const account = serviceAccountOf(username);
   const requester = account === undefined ? username : `${account.namespace}/${account.name}`;
@@ -89,7 +89,7 @@ export function wordsOf(request: AdmissionRequest): { readonly requester: string
 }
 
 /** metav1.StatusDetails of a denial: what a machine needs to wait for the approval or to point a person at it. */
-export function denialDetails(attempt: Attempt, denial: Denial, namespace: string, retryAfterSeconds?: number) {
+export function denialDetails(attempt: Attempt, denial: NeedsApproval, namespace: string, retryAfterSeconds?: number) {
   return {
     group: 'stepup.dev',
     kind: 'stepupapprovals',
@@ -106,7 +106,7 @@ export function denialDetails(attempt: Attempt, denial: Denial, namespace: strin
 }
 
 /** metav1.StatusDetails of a refusal that no approval lifts; without a policy where it came to none. */
-export function refusalDetails(policy: string | undefined, reason: DeniedReason) {
+export function rejectionDetails(policy: string | undefined, reason: DeniedReason) {
   return {
     group: 'stepup.dev',
     ...(policy === undefined ? {} : { kind: 'stepuppolicies', name: policy }),

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What a policy in mode Observe has seen: counts that several replicas add up without losing any.
+// What a policy in mode Observe has counted, added up over replicas without losing a count.
 import type { Policy } from '../model/policy.ts';
 
 /** StepUpPolicy.status.observed. */

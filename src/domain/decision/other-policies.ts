@@ -1,16 +1,16 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Approvals of one request under several policies form a group: none is reserved before all are there. Else the calls,
-// asked in parallel, reserve and deny in turn for ever (ADR 0006), or spend one approval for nothing.
+// If several policies govern a request, no approval is reserved before each policy has one. Otherwise calls in parallel
+// would reserve and deny in turn forever (ADR 0006), or use up an approval for nothing.
 
-import { type Attempt, attemptOf, isNamespaceObject } from '../change/attempt.ts';
-import { describe } from '../change/describe.ts';
+import { type Attempt, attemptOf } from '../change/attempt.ts';
 import { type CoverageRow, labelsOf, rowsFor, speaksOfObject } from '../coverage/coverage.ts';
-import { effectivePolicy, sharedSelectorKeys } from '../coverage/shared-policy.ts';
+import { askingOf } from '../coverage/shared-policy.ts';
 import { isOnce } from '../lifecycle/reservation.ts';
 import type { Approval } from '../model/approval.ts';
 import { selects } from '../model/label-selector.ts';
 import { isEnforced, isReady, type Policy } from '../model/policy.ts';
+import { isNamespaceObject } from '../model/request.ts';
 import { exemptionOf, isExemptNamespace, isGated } from '../model/subject.ts';
 import { tally } from '../votes/tally.ts';
 import {
@@ -86,7 +86,7 @@ export function missingElsewhere(question: Question, usable: Approval): Waiting 
     // A cache holds no ended approvals, so it cannot tell; a refusal is decided again on a live view.
     if (usable.spec.origin === 'Denied' && question.view.isLive) continue;
     return {
-      missing: `policy ${name} may govern the request too and has not been asked yet; send it again`,
+      missing: `policy ${name} may govern the request too and has not decided on it yet; send the request again`,
       approvalName,
       mayGovern: name,
     };
@@ -114,17 +114,16 @@ function others(question: Question): readonly Other[] {
     if (!isEnforced(other) || !isReady(other) || !isGated(other.spec.subjects, request.requester)) continue;
     const rows = rowsFor(other, request).map((row) => ({ row, isIn: isInReach(row, other, question) }));
     if (!rows.some(({ isIn }) => isIn !== false)) continue;
-    const effective = isNamespaceObject(request) ? effectivePolicy(other, request, policies) : other;
+    const { effective, selectorKeys } = askingOf(other, request, () => policies);
     const { name } = effective.metadata;
     if (name === policy.metadata.name) continue;
-    const selectorKeys = isNamespaceObject(request) ? sharedSelectorKeys(effective, policies) : [];
-    const described = describe(request, other, { ...question.context, selectorKeys });
-    if (described.kind !== 'Attempt') continue;
+    const described = question.describeUnder(other, selectorKeys);
+    if (described.kind !== 'Privileged') continue;
     const hasCEL = (other.spec.conditions ?? []).length > 0;
     const asked = rows.filter(({ isIn }) => isIn === true);
     const isCertain = asked.some(({ row }) => !hasCEL || !speaksOfObject(row.shape));
     const isAsked = isCertain ? 'Yes' : asked.length > 0 ? 'Maybe' : 'Unknown';
-    const attempt = attemptOf(name, request, described.attempt.change);
+    const attempt = attemptOf(name, request, described.change);
     if (!found.has(name) || isCertain) found.set(name, { policy: effective, attempt, isAsked });
   }
   return [...found.values()];

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The contract with policy engines: what one is asked about an approval, and what its answer comes to (docs/engines.md).
+// The contract with policy engines: what stepup sends about an approval, and how it reads the answer (docs/engines.md).
 
 import { isObject, type Json } from '../../lib/json.ts';
 import { visibleLine } from '../../lib/visible-text.ts';
@@ -51,7 +51,7 @@ export interface EngineReview {
   readonly votes: {
     readonly required: number;
     readonly received: number;
-    /** The words that count so far. */
+    /** The votes that count so far. */
     readonly decisions: readonly Pick<SeenDecision, 'verdict' | 'decidedBy' | 'decidedAt' | 'reason'>[];
   };
   /** What the same requester did to the same target before, as far as its approvals are still kept. */
@@ -99,7 +99,7 @@ export function engineReview(engine: string, considered: Considered): EngineRevi
   const uses = pastUses(targetKeyOf(spec), others);
   const serviceAccount = serviceAccountOf(requester.username);
   const preview = isFiledByUs(approval) ? change.preview : isSeenByUs(approval) ? status?.preview : undefined;
-  const counted = votes.decisions.filter((word) => word.counted);
+  const counted = votes.decisions.filter((vote) => vote.counted);
   return {
     apiVersion: 'stepup.dev/v1alpha1',
     kind: 'EngineReview',
@@ -164,25 +164,25 @@ export interface ReadAnswer {
 
 /** Whatever is not exactly an answer of the contract is an abstention that says why. */
 export function answerOf(body: Json, format: EngineFormat): ReadAnswer {
-  if (!isObject(body)) return bad('the answer is no JSON object');
-  if (format === 'stepup') return wordOf(body);
+  if (!isObject(body)) return bad('the answer is not a JSON object');
+  if (format === 'stepup') return verdictOf(body);
   // OPA leaves result out where the rule is undefined for the input.
-  return body.result === undefined ? abstained('its rule is undefined for this input') : wordOf(body.result);
+  return body.result === undefined ? abstained('its rule is undefined for this input') : verdictOf(body.result);
 }
 
-function wordOf(word: Json): ReadAnswer {
-  if (!isObject(word)) return bad('the answer is no object with a verdict');
-  const { verdict, reason, rule } = word;
+function verdictOf(value: Json): ReadAnswer {
+  if (!isObject(value)) return bad('the answer is not an object with a verdict');
+  const { verdict, reason, rule } = value;
   switch (verdict) {
     case 'Approve':
     case 'Deny':
-      if (!isText(reason, mostReason)) return bad(`the answer says ${verdict} without a reason`);
-      if (!isText(rule, mostRule)) return bad(`the answer says ${verdict} without the id of a rule`);
+      if (!isText(reason, mostReason)) return bad(`the answer has verdict ${verdict} without a reason`);
+      if (!isText(rule, mostRule)) return bad(`the answer has verdict ${verdict} without the id of a rule`);
       return { result: verdict, answer: { verdict, reason: shown(reason, mostReason), rule: shown(rule, mostRule) } };
     case 'Abstain':
-      return abstained(isText(reason, mostReason) ? reason : 'it gives no reason');
+      return abstained(isText(reason, mostReason) ? reason : 'the answer has no reason');
     default:
-      return bad('the verdict is none of Approve, Deny, Abstain');
+      return bad('the verdict is not Approve, Deny or Abstain');
   }
 }
 

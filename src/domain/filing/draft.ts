@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The approval that a refused request asks for, as the webhook files it.
+// The approval that the webhook files for a denied request.
 
 import type { Attempt } from '../change/attempt.ts';
 import { digestVersion } from '../change/change-digest.ts';

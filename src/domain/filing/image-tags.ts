@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Container images that an object names by tag: what runs under a tag can be changed without asking anybody.
+// Container images that an object names by tag: the image behind a tag can change without any approval.
 import { isObject, type Json, type JsonObject, textAt } from '../../lib/json.ts';
 
 const containerLists: readonly string[] = ['containers', 'initContainers', 'ephemeralContainers'];

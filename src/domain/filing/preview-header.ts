@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The lines above a diff: who asks for what and why, and what is at stake, so that one look is enough to decide.
+// The lines above a preview's diff: who requests what and why, and the risk, so that an approver can decide at a
+// glance.
 
 import { visibleLine } from '../../lib/visible-text.ts';
 import type { Attempt } from '../change/attempt.ts';
@@ -60,9 +61,9 @@ function requesterOf({ requester }: Attempt): string {
 
 function riskLines({ spec }: Policy): readonly string[] {
   const { level, irreversible, why } = spec.risk ?? {};
-  const words = [...(level === undefined ? [] : [level]), ...(irreversible === true ? ['cannot be undone'] : [])];
-  if (words.length === 0 && why === undefined) return [];
-  return [line(`risk: ${[words.join(', '), why].filter((part) => part !== undefined && part !== '').join('; ')}`)];
+  const levels = [...(level === undefined ? [] : [level]), ...(irreversible === true ? ['cannot be undone'] : [])];
+  if (levels.length === 0 && why === undefined) return [];
+  return [line(`risk: ${[levels.join(', '), why].filter((part) => part !== undefined && part !== '').join('; ')}`)];
 }
 
 /** What the object alone does not tell: a force-deleted pod may still run, and orphans go on without an owner. */

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What an approver reads: the change as a unified diff, bounded, with secret values as keyed hashes only.
+// What an approver reads: the change as a unified diff with a size limit, and secret values only as keyed hashes.
 import { createHmac } from 'node:crypto';
 import { createTwoFilesPatch } from 'diff';
 import { dump } from 'js-yaml';
@@ -36,7 +36,7 @@ export function previewOf(
 }
 
 /** Whoever is gated chooses what comes first, and so what is cut. */
-const cutLine = '# cut: the change is larger than this, and what is not shown is approved too\n';
+const cutLine = '# truncated: the change is larger, and an approval also covers what is not shown\n';
 
 function differenceOf(request: AdmissionRequest, shown: (object: JsonObject) => Json, most: number): Preview {
   const textOf = (object: JsonObject | undefined) => (object === undefined ? '' : visibleLines(yamlOf(shown(object))));
@@ -56,8 +56,8 @@ function replacement(before: string, after: string, mostBytes: number): Preview 
   const left = mostBytes - header.length;
   // One more byte parts them, where the cut took the line break.
   const most = before === '' || after === '' ? left : Math.floor(left / 2) - 1;
-  const removed = cut(marked('-', before), most);
-  const added = cut(marked('+', after), most);
+  const removed = cut(prefixed('-', before), most);
+  const added = cut(prefixed('+', after), most);
   const between = removed.diff === '' || removed.diff.endsWith('\n') ? '' : '\n';
   return {
     diff: header + removed.diff + between + added.diff,
@@ -65,7 +65,7 @@ function replacement(before: string, after: string, mostBytes: number): Preview 
   };
 }
 
-function marked(sign: string, text: string): string {
+function prefixed(sign: string, text: string): string {
   return text.replace(/^.*\n/gm, (line) => sign + line);
 }
 

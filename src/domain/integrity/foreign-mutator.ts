@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Who else may change what a voter says on its way to us. A mutating admission policy runs before every webhook, so a
-// Deny can reach us as an Approve by the same person: what may have been changed is not sealed.
+// Mutating webhooks and admission policies that could change a vote before stepup sees it. An admission policy runs
+// before every webhook, so a Deny could arrive as an Approve by the same person: stepup does not seal such a vote.
 
 /** One entry of a mutating webhook configuration, or a mutating admission policy. */
 export interface Mutator {
@@ -47,7 +47,7 @@ function has(listed: readonly string[] | undefined, wanted: readonly string[]): 
 /** What the voter is told. */
 export function sentenceOn({ kind, name }: Mutator): string {
   return (
-    `${kind} ${name} may change what you say before stepup sees it, so nothing is sealed; ` +
-    'have an admin take it away, narrow its rules, or name it in trustedMutators'
+    `${kind} ${name} can change this object before stepup sees it, so stepup does not seal it; ` +
+    'have an admin delete it, narrow its rules, or list it in the chart value trustedMutators'
   );
 }

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The condition Tampered of a policy: somebody changed what the gate stands on, and a person has to look.
+// The condition Tampered of a policy: somebody changed what stepup depends on, and a person has to look into it.
 
 /** On a policy: the instant up to which somebody has looked. */
 export const clearedAnnotation = 'stepup.dev/tampered-cleared';

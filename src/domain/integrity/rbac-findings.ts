@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What gets around the gate from behind, told from RBAC: the rights that no gated account may hold (design, section 5).
+// Permissions that get around stepup, found in RBAC: no gated account should have them (design, section 5).
 
 import { type Identity, isGated, type Subjects, serviceAccountPrefix } from '../model/subject.ts';
 import { type GrantRule, type Grants, rulesOf, type Subject } from './rbac.ts';
@@ -42,7 +42,7 @@ const start = ['create', 'update', 'patch'];
 const powers: readonly Power[] = [
   {
     name: 'Impersonate',
-    why: 'may act as an approver, or as an account that nobody gates',
+    why: 'can act as an approver, or as an account that no policy gates',
     verbs: ['impersonate', 'impersonate:user-info', 'impersonate:serviceaccount'],
     // The second group has the rights to constrained impersonation (KEP-5284).
     groups: ['', 'authentication.k8s.io'],
@@ -51,7 +51,7 @@ const powers: readonly Power[] = [
   },
   {
     name: 'ReadKeys',
-    why: "may read stepup's keys",
+    why: "can read stepup's keys",
     verbs: read,
     groups: [''],
     resources: ['secrets'],
@@ -59,7 +59,7 @@ const powers: readonly Power[] = [
   },
   {
     name: 'RunAsStepup',
-    why: 'may start pods that run as stepup',
+    why: 'can start pods that run as stepup',
     verbs: start,
     groups: [''],
     resources: ['pods', 'replicationcontrollers'],
@@ -67,7 +67,7 @@ const powers: readonly Power[] = [
   },
   {
     name: 'RunAsStepup',
-    why: 'may start pods that run as stepup',
+    why: 'can start pods that run as stepup',
     verbs: start,
     groups: ['apps'],
     resources: ['deployments', 'statefulsets', 'daemonsets', 'replicasets'],
@@ -75,7 +75,7 @@ const powers: readonly Power[] = [
   },
   {
     name: 'RunAsStepup',
-    why: 'may start pods that run as stepup',
+    why: 'can start pods that run as stepup',
     verbs: start,
     groups: ['batch'],
     resources: ['jobs', 'cronjobs'],
@@ -83,7 +83,7 @@ const powers: readonly Power[] = [
   },
   {
     name: 'EnterPods',
-    why: "may enter stepup's pods",
+    why: "can enter stepup's pods",
     // Over WebSockets a connection is a GET.
     verbs: ['get', 'create', 'update', 'patch'],
     groups: [''],
@@ -92,14 +92,14 @@ const powers: readonly Power[] = [
   },
   {
     name: 'EnterPods',
-    why: 'may enter any pod through its node',
+    why: 'can enter any pod through its node',
     verbs: ['get', 'create'],
     groups: [''],
     resources: ['nodes/proxy'],
   },
   {
     name: 'MintTokens',
-    why: "may have tokens of stepup's account, or of one that nobody gates",
+    why: "can create tokens of stepup's service account, or of an account that no policy gates",
     verbs: ['create'],
     groups: [''],
     resources: ['serviceaccounts/token'],
@@ -107,7 +107,7 @@ const powers: readonly Power[] = [
   },
   {
     name: 'MintTokens',
-    why: "may have a Secret filled with a token of stepup's account, or of one that nobody gates",
+    why: "can have a Secret filled with a token of stepup's service account, or of an account that no policy gates",
     verbs: ['create'],
     groups: [''],
     resources: ['secrets'],
@@ -115,42 +115,42 @@ const powers: readonly Power[] = [
   },
   {
     name: 'IssueCertificates',
-    why: 'may have certificates made in the name of an approver',
+    why: 'can have certificates issued in the name of an approver',
     verbs: ['approve', 'sign'],
     groups: ['certificates.k8s.io'],
     resources: ['signers'],
   },
   {
     name: 'ChangeAdmission',
-    why: 'may change or take away what asks stepup, and what changes votes before they are stamped',
+    why: "can change or delete stepup's webhook configurations, or have votes changed before stepup seals them",
     verbs: write,
     groups: [admissionGroup],
     resources: admissionKinds,
   },
   {
     name: 'ChangeAPIServices',
-    why: "may have another server answer for stepup's objects",
+    why: "can have another server serve stepup's API",
     verbs: write,
     groups: ['apiregistration.k8s.io'],
     resources: ['apiservices'],
   },
   {
     name: 'ChangeKinds',
-    why: "may delete or redefine stepup's kinds",
+    why: "can delete or change stepup's kinds",
     verbs: write,
     groups: ['apiextensions.k8s.io'],
     resources: ['customresourcedefinitions'],
   },
   {
     name: 'ChangePolicies',
-    why: 'may change whom and what policies gate, or what approvals say of themselves',
+    why: 'can change what policies govern, or the status of approvals',
     verbs: write.filter((verb) => verb !== 'create'),
     groups: ['stepup.dev'],
     resources: ['stepuppolicies', 'stepuppolicies/status', 'stepupapprovals/status'],
   },
   {
     name: 'WidenRights',
-    why: 'may give itself rights that it does not have',
+    why: 'can give itself permissions that it does not have',
     verbs: ['escalate', 'bind'],
     groups: ['rbac.authorization.k8s.io'],
     resources: ['clusterroles', 'roles'],

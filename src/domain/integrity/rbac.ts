@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// RBAC as it is stored: roles, and who is bound to them.
+// Roles and bindings of RBAC as they are stored.
 
 export interface GrantRule {
   readonly apiGroups?: readonly string[];

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What a requester may be able to do that would make somebody's vote its own: act as them, make credentials of its own, or
-// put something in front of admission. The API server is asked about each when the vote is made.
+// Permissions with which a requester could cast somebody else's vote: to impersonate the voter, to create credentials
+// of the voter, or to change admission. stepup checks each of them when a vote is created.
 import type { Stamp } from '../model/approval.ts';
 import { type Policy, requirementsOf } from '../model/policy.ts';
 import { serviceAccountOf } from '../model/subject.ts';
@@ -97,17 +97,17 @@ export function groupsOfRequester(username: string): readonly string[] {
 const mostNamed = 3;
 
 /** Powers in a few words: "impersonate users ada, get secrets in stepup-system and 4 more"; undefined when there are none. */
-export function powerWords(powers: readonly Power[]): string | undefined {
+export function powersPhrase(powers: readonly Power[]): string | undefined {
   if (powers.length === 0) return undefined;
   // Whoever has the whole right has the constrained one too, which says less.
   const isConstrained = ({ verb }: Power) => Number(verb.includes(':'));
   const tellingFirst = [...powers].sort((a, b) => isConstrained(a) - isConstrained(b));
-  const named = tellingFirst.slice(0, mostNamed).map(wordsOf);
+  const named = tellingFirst.slice(0, mostNamed).map(phraseOf);
   const left = powers.length - named.length;
   return `${named.join(', ')}${left > 0 ? ` and ${left} more` : ''}`.slice(0, 512);
 }
 
-function wordsOf({ verb, resource, subresource, namespace, name }: Power): string {
+function phraseOf({ verb, resource, subresource, namespace, name }: Power): string {
   const kind = subresource === undefined ? resource : `${resource}/${subresource}`;
   return `${verb} ${kind}${name === undefined ? '' : ` ${name}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The question by which stepup proves that the API server asks the gates: a Lease whose creation each gate is sent in a dry
-// run, and what each one called leaves among the warnings of the answer (ADR 0014).
+// The probe by which stepup proves that the API server calls its webhooks: the creation of a Lease as a dry run. Each
+// webhook that is called adds a warning to the answer (ADR 0014).
 import { type JsonObject, valueAt } from '../../lib/json.ts';
 
 /**
@@ -17,7 +17,7 @@ export const probeLabelValue = 'probe';
 /** Which policies' gates are to answer. */
 const askedAnnotation = 'stepup.dev/watchdog-policies';
 
-const mark = 'stepup watchdog: ';
+const prefix = 'stepup watchdog: ';
 
 /** The API server drops what goes beyond 4,096 characters of warnings; names have at most 50. */
 const mostAtOnce = 40;
@@ -49,10 +49,10 @@ export function probeWarnings(policy: string, object: JsonObject | undefined): r
   const annotations = valueAt(object, '/metadata/annotations') as Readonly<Record<string, unknown>> | undefined;
   const asked = annotations?.[askedAnnotation];
   const isAsked = typeof asked === 'string' && asked.split(',').includes(policy);
-  return isAsked ? [`${mark}${policy}`] : [];
+  return isAsked ? [`${prefix}${policy}`] : [];
 }
 
 /** The policies whose gates were called, by the warnings of an answer. */
 export function answeredIn(warnings: readonly string[]): readonly string[] {
-  return warnings.filter((text) => text.startsWith(mark)).map((text) => text.slice(mark.length));
+  return warnings.filter((text) => text.startsWith(prefix)).map((text) => text.slice(prefix.length));
 }

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The status of an approval as people and clients read it: phase, votes, deadlines, conditions, and how to approve.
+// The status of an approval for people and clients: phase, votes, deadlines, conditions, and how to approve.
 import {
   type Approval,
   type ApprovalStatus,

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Has stepup itself seen what an approval is for? What others file is a claim until a request shows the content.
+// Whether stepup itself has seen the content of an approval. An approval that somebody else filed has unverified
+// content until stepup sees a request with it.
 
 import { type Attempt, targetKeyOf } from '../change/attempt.ts';
 import { namesChange } from '../change/change-digest.ts';
@@ -42,15 +43,15 @@ export function contentCondition(approval: Approval, isSeen: boolean, now: Date)
 
 function sentenceOn(approval: Approval, isSeen: boolean): Pick<Condition, 'status' | 'reason' | 'message'> {
   if (isFiledByUs(approval)) {
-    return { status: 'True', reason: 'Filed', message: 'stepup filed it from the request itself' };
+    return { status: 'True', reason: 'Filed', message: 'stepup filed the approval from the request itself' };
   }
   if (isSeen) return { status: 'True', reason: 'Seen', message: 'stepup has seen a request with this content' };
   if (approval.spec.change?.digest === undefined) {
-    const message = 'content not verified: the approval binds to its target, whatever the content';
+    const message = 'content not verified: the approval binds to its target and covers any content';
     return { status: 'False', reason: 'NoDigest', message };
   }
   const message =
-    'content not verified: stepup has not seen a request with this digest yet; a dry run of the change by its requester shows it';
+    'content not verified: stepup has not seen a request with this digest yet; have the requester send the change as a dry run';
   return { status: 'False', reason: 'NotSeen', message };
 }
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What the same requester did to the same target before, as far as its approvals are still kept.
+// Earlier uses by the same requester on the same target, from the approvals that still exist.
 
 import { targetKeyOf } from '../change/attempt.ts';
 import { type Approval, usesOf } from '../model/approval.ts';

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What happens to an approval next? From what was seen and an instant to a status, events, and when to look again.
+// What happens to an approval next: from its votes, its target and the time to a status, events, and when to look
+// again.
 
 import { sameJson } from '../../lib/json.ts';
 import { targetKeyOf } from '../change/attempt.ts';
@@ -88,7 +89,7 @@ function afterEnd(situation: Situation): Plan {
 /** Without its policy nobody can say who approves, so nothing is decided; a reservation is still settled. */
 function withoutPolicy(situation: Situation): Plan {
   const { approval, now } = situation;
-  const message = `policy ${approval.spec.policy.name} does not exist, so nothing can cover a request`;
+  const message = `policy ${approval.spec.policy.name} does not exist, so the approval covers no request`;
   const nothing = { voters: [], decisions: [], exposures: [], tampered: [], missingEngines: [] };
   const none: Tally = { required: 0, received: 0, missing: message, ...nothing };
   // Its times are not known either. What they were is good enough to wait for its return, and opens nothing.
@@ -181,17 +182,17 @@ function settled(
   const isOver = now >= until;
   switch (settle(use, seen)) {
     case 'Happened':
-      return { phase: 'Consumed', evidence: 'Observed', message: 'the approved change was seen' };
+      return { phase: 'Consumed', evidence: 'Observed', message: 'stepup saw the approved change happen' };
     case 'Admitted':
       return { phase: 'Consumed', evidence: 'Admitted', message: 'the approved request was admitted' };
     case 'Untold':
       return {
         phase: 'Consumed',
         evidence: 'Unconfirmed',
-        message: 'admitted; whether it happened can no longer be told',
+        message: 'admitted; stepup can no longer find out whether the change happened',
       };
     case 'Lost': {
-      const why = 'the next state does not show the change, so its write lost';
+      const why = 'the next state of the target does not have the change, so the write lost to another one';
       const release = { use: index, releasedAt: now.toISOString(), why };
       const releases = [...(approval.status?.releases ?? []), release];
       return { ...afterRelease(votes, life, now), releases };
@@ -200,24 +201,28 @@ function settled(
       if (!isOver) return { phase: 'Reserved', message: 'reserved for one request', nextAt: until };
       if (use.base.kind !== 'Creation') {
         return votes.stopped === undefined
-          ? { phase: 'Expired', message: 'admitted, but the change was not seen to happen' }
+          ? { phase: 'Expired', message: 'admitted, but stepup did not see the change happen' }
           : stoppedBy(votes.stopped);
       }
-      return { phase: 'Consumed', evidence: 'Unconfirmed', message: 'admitted; the object was never seen' };
+      return { phase: 'Consumed', evidence: 'Unconfirmed', message: 'admitted; stepup never saw the object' };
     case 'Unseen':
       if (!isOver) return { phase: 'Reserved', message: 'reserved for one request', nextAt: until };
-      return { phase: 'Consumed', evidence: 'Unconfirmed', message: 'admitted; the kind may not be looked at' };
+      return {
+        phase: 'Consumed',
+        evidence: 'Unconfirmed',
+        message: 'admitted; stepup is not allowed to read this kind',
+      };
   }
 }
 
 function afterRelease(votes: Tally, life: Life, now: Date): Outcome {
   if (votes.stopped !== undefined) return stoppedBy(votes.stopped);
   if (life.usableUntil === undefined || now >= life.usableUntil) {
-    return { phase: 'Expired', message: 'the admitted change lost to another one, and its time is over' };
+    return { phase: 'Expired', message: 'the admitted change lost to another write, and the approval has expired' };
   }
   return {
     phase: 'Approved',
-    message: 'approved again: the admitted change lost to another one',
+    message: 'approved again: the admitted change lost to another write',
     nextAt: life.usableUntil,
   };
 }

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Reserving an approval for one attempt, and telling whether a later try is still the one it is reserved for.
+// Reserves an approval for one attempt, and tells whether a later attempt is the same one.
 
 import type { JsonObject } from '../../lib/json.ts';
 import type { Attempt } from '../change/attempt.ts';
@@ -130,7 +130,7 @@ export function reservedStatus(
           {
             use: by.lost,
             releasedAt: use.reservedAt,
-            why: 'the next generation does not show the change, so its write lost',
+            why: 'the next generation of the target does not have the change, so the write lost to another one',
           },
         ];
   return {

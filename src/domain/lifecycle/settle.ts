@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What became of a reserved write, told by evidence and never by elapsed time or by absence (ADR 0003).
+// Whether a reserved write happened, by evidence only, never by elapsed time or by absence (ADR 0003).
 
 import { type JsonObject, textAt } from '../../lib/json.ts';
 import { generationOf } from '../change/base.ts';

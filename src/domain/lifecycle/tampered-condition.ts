@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Tells people that something on an approval was written past stepup.
+// The condition and the event that report parts of an approval without a valid seal.
 import type { ApprovalStatus, Condition } from '../model/approval.ts';
 
 export const tamperedType = 'Tampered';
@@ -26,7 +26,5 @@ export function tamperedEvent(before: ApprovalStatus | undefined, status: Approv
     of?.conditions?.find(({ type }) => type === tamperedType)?.message;
   const message = messageOf(status);
   const isNews = message !== undefined && message !== messageOf(before);
-  return isNews
-    ? [{ type: 'Warning', reason: tamperedType, note: `left out, ${message}`.slice(0, 1024) } as const]
-    : [];
+  return isNews ? [{ type: 'Warning', reason: tamperedType, note: `ignored: ${message}`.slice(0, 1024) } as const] : [];
 }

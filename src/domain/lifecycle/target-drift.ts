@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Has the target changed since it was asked for? What an approver was shown is what would change then, not now.
+// Whether the target has changed since the approval was requested: the preview shows what the change would have done
+// then.
 
 import { textAt } from '../../lib/json.ts';
 import { generationOf } from '../change/base.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// One step in the life of an approval as the audit record tells it: which, from where to where, by whom and why.
+// One step in the life of an approval, as the audit record reports it: from which phase to which, by whom and why.
 
 import { versionOf } from '../change/change-digest.ts';
 import { type Approval, type ApprovalStatus, type Phase, type SeenDecision, usesOf } from '../model/approval.ts';
@@ -35,18 +35,18 @@ export interface Transition {
 export interface Actor {
   readonly kind: 'Requester' | 'Creator' | 'Voter' | 'Delegate' | 'BreakGlass' | 'Engine' | 'Policy' | 'Operator';
   readonly name: string;
-  /** The account that passed the word on. */
+  /** The account that passed the vote on. */
   readonly via?: string;
 }
 
-/** Why, as one word: the end itself, the evidence of use, or how it came about. */
+/** Why: the end itself, the evidence of use, or how it came about. */
 export type TransitionReason =
   | 'Filed'
   | 'Asked'
   | 'Applied'
   | 'AutoApproved'
   | 'Approved'
-  | 'BrokenGlass'
+  | 'BreakGlass'
   | 'Reviewed'
   | 'Reserved'
   | 'ReservedAnew'
@@ -89,7 +89,7 @@ export function transitionOf(
   const isReview = status.review !== undefined && status.review !== approval.status?.review;
   if (from === to && !isUsedAnew && !isReview) return undefined;
   const reason = reasonOf(approval, status, { from, to, isUsedAnew });
-  const approvedBy = reason === 'Approved' || reason === 'BrokenGlass' ? { approvedBy: voters } : {};
+  const approvedBy = reason === 'Approved' || reason === 'BreakGlass' ? { approvedBy: voters } : {};
   return {
     ...about(approval),
     ...(from === undefined ? {} : { from }),
@@ -110,13 +110,13 @@ function reasonOf(
   status: ApprovalStatus,
   { from, to, isUsedAnew }: { readonly from: Phase | undefined; readonly to: Phase; readonly isUsedAnew: boolean },
 ): TransitionReason {
-  if (from === to && !isUsedAnew) return status.review === 'Done' ? 'Reviewed' : 'BrokenGlass';
+  if (from === to && !isUsedAnew) return status.review === 'Done' ? 'Reviewed' : 'BreakGlass';
   switch (to) {
     case 'Pending':
       return spec.origin === 'Asked' ? 'Asked' : spec.origin === 'Applied' ? 'Applied' : 'Filed';
     case 'Approved':
       if (from === 'Reserved') return 'Released';
-      return status.review !== undefined && before?.review === undefined ? 'BrokenGlass' : 'Approved';
+      return status.review !== undefined && before?.review === undefined ? 'BreakGlass' : 'Approved';
     case 'Reserved':
       return from === 'Reserved' ? 'ReservedAnew' : 'Reserved';
     case 'Consumed':
@@ -133,7 +133,7 @@ function actorsOf(
   voters: readonly string[],
 ): readonly Actor[] {
   const said = (verdict: SeenDecision['verdict']) =>
-    decisions.filter((word) => word.counted && word.verdict === verdict).map(actorOf);
+    decisions.filter((vote) => vote.counted && vote.verdict === verdict).map(actorOf);
   const requester: Actor = { kind: 'Requester', name: spec.requester.username };
   const creator: Actor = { kind: 'Creator', name: spec.createdBy?.username ?? '' };
   switch (reason) {
@@ -145,7 +145,7 @@ function actorsOf(
     case 'Applied':
       return [creator];
     case 'Approved':
-    case 'BrokenGlass': {
+    case 'BreakGlass': {
       const told = said('Approve');
       const isCreators = spec.origin === 'Applied' && voters.includes(creator.name);
       return isCreators && !told.some(({ name }) => name === creator.name) ? [creator, ...told] : told;

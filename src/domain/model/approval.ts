@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// StepUpApproval and StepUpDecision as the domain reads them: the API objects, narrowed to what decisions hang on.
+// StepUpApproval and StepUpDecision as the domain reads them: the API objects, reduced to the fields that decisions
+// use.
 import type { Operation } from './request.ts';
 import type { SealCheck } from './seal-check.ts';
 
@@ -209,6 +210,11 @@ export interface Release {
 }
 
 export type Verdict = 'Approve' | 'Deny' | 'Revoke' | 'Withdraw' | 'Review';
+
+/** True of the verdicts that open something; the others only close. */
+export function isYes(verdict: string): boolean {
+  return verdict === 'Approve' || verdict === 'Review';
+}
 
 export interface Decision {
   readonly metadata: {

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The instants of an approval's life, computed from votes and policy and never believed from its status.
+// The deadlines of an approval, computed from votes and policy. The status is never a source for them.
 
 import type { Approval } from './approval.ts';
 import { grantOf, type Policy, requestRulesOf } from './policy.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Label selectors, read as the API server reads them (apimachinery, pkg/apis/meta/v1/helpers.go).
+// Label selectors with the semantics of the API server (apimachinery, pkg/apis/meta/v1/helpers.go).
 import type { LabelSelector } from './policy.ts';
 
 export type Labels = Readonly<Record<string, string>>;

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The labels and names by which stepup finds what belongs to it.
+// Names of labels and objects that belong to stepup.
 
 export const targetLabel = 'stepup.dev/target';
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Who owns a service account: the people who act through it, and so never approve what it does.
+// The owners of a service account: people who act through it, and therefore cannot approve what it does.
 import type { ApprovalSpec } from './approval.ts';
 
 /** On a ServiceAccount: usernames, separated by commas. */

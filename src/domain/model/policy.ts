@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// StepUpPolicy as the domain reads it: the API object itself, narrowed to what decisions hang on.
+// StepUpPolicy as the domain reads it: the API object, reduced to the fields that decisions use.
 import type { Operation } from './request.ts';
 import type { Subjects } from './subject.ts';
 

@@ -1,33 +1,33 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The closed list of reasons: every answer and every end of an approval has one of these, and only Allowed ones allow.
+// The closed list of reasons for allowing and denying a request. Only a reason of allowedReasons allows.
 
 /** Why a request passes. Nothing outside this list allows anything. */
 export const allowedReasons = {
-  NoChange: 'nothing that the policy governs changes',
-  OutsideFields: 'only fields outside the policy change',
+  NoChange: 'the request changes nothing that the policy governs',
+  OutsideFields: 'the request changes only fields outside the policy',
   AlreadyDeleting: 'the object is already being deleted the same way',
   DryRun: 'a dry run changes nothing; the real request will need an approval',
   Reserved: 'an approval covers the request and is reserved for it',
-  AutoApproved: 'the policy approves it by itself, which is recorded and used at once',
-  Readmitted: 'the same change asks again on the state it was admitted for',
+  AutoApproved: 'the policy approves the request by itself; an approval records the use',
+  Readmitted: 'the same change was already admitted on this state of the target',
 } as const;
 
 /** Why a request is refused. */
 export const deniedReasons = {
   ApprovalRequired: 'no approval covers the request yet',
-  AlreadyUsed: 'the approval for this change is reserved or spent',
+  AlreadyUsed: 'the approval for this change is reserved or consumed',
   WaitingForOthers: 'another policy governs the same request and is not satisfied yet',
-  RateExceeded: 'the policy approves no more of these by itself in this hour',
-  Undescribable: 'the request cannot be described, so nothing can cover it',
-  SeveralEffects: 'the request does two governed things at once; split it in two',
+  RateExceeded: "the policy's automatic approvals for this hour are used up",
+  TargetUnknown: 'the target object could not be read',
+  SeveralEffects: 'the request makes two governed changes at once; split it in two',
   TokenTooLong: 'the token would live longer than the policy allows',
   TooManyPending: 'the requester has too many approvals pending',
-  ReasonRequired: 'the policy wants a reason in the annotation stepup.dev/reason',
-  TicketRequired: 'the policy wants a ticket in the annotation stepup.dev/ticket',
+  ReasonRequired: 'the policy requires a reason in the annotation stepup.dev/reason',
+  TicketRequired: 'the policy requires a ticket in the annotation stepup.dev/ticket',
   Contended: 'the approval changed three times while it was being reserved',
   NotReady: 'stepup is not ready to decide',
-  UnknownPolicy: 'the policy is not known here',
+  UnknownPolicy: 'stepup does not know the policy',
   InvalidRequest: 'the review cannot be read',
   Failed: 'the decision failed',
 } as const;

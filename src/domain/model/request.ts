@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What the API server asks about: one admission request, parsed, as the domain sees it.
+// One admission request, parsed, as the domain reads it.
 import type { JsonObject } from '../../lib/json.ts';
 
 export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
@@ -37,4 +37,8 @@ export interface AdmissionRequest {
   readonly object?: JsonObject;
   readonly oldObject?: JsonObject;
   readonly options?: JsonObject;
+}
+
+export function isNamespaceObject(request: AdmissionRequest): boolean {
+  return request.group === '' && request.resource === 'namespaces';
 }

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What looking at a seal found, and who makes seals and looks at them.
+// The result of checking a seal, and the interface that makes and checks seals.
 /** What looking at a seal found. Only Sealed counts. */
 export type SealCheck = 'Sealed' | 'Missing' | 'Broken' | 'UnknownKey';
 
@@ -11,9 +11,9 @@ export interface Seals {
 }
 
 const sentences: Readonly<Record<Exclude<SealCheck, 'Sealed'>, string>> = {
-  Missing: 'it bears no seal of stepup',
-  Broken: 'its seal does not fit what it says',
-  UnknownKey: 'its seal is by a key that stepup does not have',
+  Missing: 'it has no seal of stepup',
+  Broken: 'its seal does not match its content',
+  UnknownKey: 'its seal was made with a key that stepup does not have',
 };
 
 /** Why what bears this seal does not count; undefined when it does. */

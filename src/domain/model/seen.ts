@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What somebody who looked has seen of a target.
+// What stepup has seen of a target.
 import type { JsonObject } from '../../lib/json.ts';
 
 /** What was seen of a reservation's target. */

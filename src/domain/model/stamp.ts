@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// An authenticated caller as approvals and decisions keep it.
+// An authenticated caller, as approvals and votes record it.
 
 import type { JsonObject } from '../../lib/json.ts';
 import type { Stamp } from './approval.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Whom a policy gates.
+// Which identities a policy gates.
 import { matchesGlob } from '../../lib/glob.ts';
 
 export interface Subject {

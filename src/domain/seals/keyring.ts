@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The keys that stepup seals with: Ed25519 (RFC 8032), several at a time, so that one may replace another.
+// The keys for seals: Ed25519 (RFC 8032), several at a time, so that one can replace another.
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import type { SealCheck, Seals } from '../model/seal-check.ts';
 
@@ -65,10 +65,10 @@ export class Keyring implements Seals {
 
 function keyOf({ createdAt, privateKey: pem }: KeptKey): Key | string {
   const createdAtMs = Date.parse(createdAt);
-  if (Number.isNaN(createdAtMs)) return 'createdAt is no instant';
+  if (Number.isNaN(createdAtMs)) return 'createdAt is not a timestamp';
   try {
     const privateKey = createPrivateKey(pem);
-    if (privateKey.asymmetricKeyType !== 'ed25519') return 'it is no Ed25519 key';
+    if (privateKey.asymmetricKeyType !== 'ed25519') return 'it is not an Ed25519 key';
     const publicKey = createPublicKey(privateKey);
     const der = publicKey.export({ type: 'spki', format: 'der' });
     const id = createHash('sha256').update(der).digest('hex').slice(0, 16);

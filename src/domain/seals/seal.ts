@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What stepup vouches for by a signature of its own: votes, who created an approval, and releases. Everything that is
-// written while its webhooks are away, edited later or moved to another object bears no seal that fits.
+// What stepup signs: votes, the creation of an approval, previews and releases. Anything that is written while its
+// webhooks are not called, edited later or moved to another object has no valid seal.
 
 import { digestOf } from '../../lib/digest.ts';
 import { isObject, type Json } from '../../lib/json.ts';
@@ -44,7 +44,7 @@ export function releaseStatement(uid: string, use: Use | undefined, release: Rel
 /** The spec with a seal on who created it. */
 export function withSealedCreation(namespace: string, spec: ApprovalSpec, seals: Seals): ApprovalSpec {
   const { createdBy } = spec;
-  if (createdBy === undefined) throw new Error('seal: nobody is said to have created the approval');
+  if (createdBy === undefined) throw new Error('seal: the approval has no createdBy');
   return { ...spec, createdBy: { ...createdBy, seal: seals.sign(creationStatement(namespace, spec)) } };
 }
 

@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What RBAC says about who speaks: the verbs approve and bypass on a policy (design: RBAC says who may at all, the policy
-// says whose vote counts for what).
+// The RBAC verbs approve and bypass on a policy: RBAC says who can vote at all, the policy says whose votes count.
 import type { JsonObject } from '../../lib/json.ts';
 
 export type RightVerb = 'approve' | 'bypass';
@@ -20,7 +19,7 @@ const roles: Readonly<Record<RightVerb, string>> = { approve: 'stepup-approver',
 /** What somebody without the verb is told, and which role has it. */
 export function lackSentence(username: string, verb: RightVerb, policy: string): string {
   return (
-    `${username} has not the RBAC verb ${verb} on stepuppolicies/${policy}; ` +
-    `bind ClusterRole ${roles[verb]} by a ClusterRoleBinding, or one with that verb`
+    `user "${username}" cannot "${verb}" stepuppolicies "${policy}": ` +
+    `bind the ClusterRole ${roles[verb]} to them with a ClusterRoleBinding`
   );
 }

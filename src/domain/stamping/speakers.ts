@@ -1,15 +1,14 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// A decision as somebody submits it: is it about the approval that is stored, and who speaks?
+// Checks a submitted vote: that it is about the stored approval, and who casts it.
 
 import { type Json, type JsonObject, textAt, valueAt } from '../../lib/json.ts';
 import { visibleLine } from '../../lib/visible-text.ts';
-import type { Approval, Decision, Stamp, Verdict } from '../model/approval.ts';
+import type { Approval, Stamp, Verdict } from '../model/approval.ts';
 import type { Policy } from '../model/policy.ts';
 import type { Requester } from '../model/request.ts';
 import { exposedTo, stampOf, unabridged } from '../model/stamp.ts';
-import { bypassersOf, isUnreviewed, objectionToReview } from '../votes/break-glass.ts';
-import { isNamedAccount, objectionToWord } from '../votes/eligibility.ts';
+import { isNamedAccount, type Vote } from '../votes/eligibility.ts';
 
 /** Who a decision is by, as it is stored. */
 export interface Speakers {
@@ -18,13 +17,18 @@ export interface Speakers {
   readonly kind: 'Human' | 'Delegate';
 }
 
+/** A vote as it was cast. */
+export interface Cast {
+  /** To be judged: with all groups of the caller. */
+  readonly vote: Vote;
+  /** To be stored: with the groups that policies name. */
+  readonly speakers: Speakers;
+}
+
 export interface Submitted {
   readonly spec: JsonObject;
   readonly verdict: Verdict;
   readonly caller: Requester;
-  /** With the owners of the requesting account as they are now. */
-  readonly approval: Approval;
-  readonly decisions: readonly Decision[];
   readonly policy: Policy;
   readonly policies: readonly Policy[];
   readonly requesterMay?: string | undefined;
@@ -34,40 +38,37 @@ export interface Submitted {
 export function mismatchOf(spec: JsonObject, namespace: string, approval: Approval | undefined): string | undefined {
   const name = textAt(spec, '/approval/name');
   const uid = textAt(spec, '/approval/uid');
-  if (name === '' || uid === '') return 'spec.approval: must carry name and uid of the approval';
+  if (name === '' || uid === '') return 'spec.approval: must have the name and uid of the approval';
   if (approval === undefined) return `there is no StepUpApproval ${namespace}/${name}`;
   if (approval.metadata.uid !== uid) {
-    return `the uid differs: ${namespace}/${name} is another approval than the one that was looked at`;
+    return `the uid differs: ${namespace}/${name} is not the approval that you looked at; look again, then vote`;
   }
   const digest = valueAt(spec, '/approval/digest');
   const stored = approval.spec.change?.digest;
   if (digest === stored) return undefined;
-  if (stored === undefined) return 'the digest differs: the approval has none, so the decision must have none';
-  if (digest === undefined) return 'the digest is missing: the decision must carry the one of the approval';
-  return 'the digest differs from the one of the approval, so another change was looked at';
+  if (stored === undefined) return 'the digest differs: the approval has none; leave spec.approval.digest out';
+  if (digest === undefined) return 'the digest is missing: set spec.approval.digest to that of the approval';
+  return 'the digest differs from that of the approval, so you looked at another change; look again, then vote';
 }
 
-const engineSentence = 'spec.kind: only stepup itself writes what an engine has decided; leave kind and engine out';
+const engineSentence = 'spec.kind: only stepup itself records votes of engines; leave kind and engine out';
 
-/** Who stands behind a decision, or a sentence on why they may not say this. */
-export function speakersOf(submitted: Submitted): Speakers | string {
-  const { spec, verdict, caller, approval, decisions, policy, policies, requesterMay } = submitted;
+/** The vote and who stands behind it, or a sentence on what is wrong with how it was written. */
+export function castOf({ spec, verdict, caller, policy, policies, requesterMay }: Submitted): Cast | string {
   if (spec.kind === 'Engine' || spec.engine !== undefined) return engineSentence;
   if (spec.bypass !== undefined && typeof spec.bypass !== 'boolean') return 'spec.bypass: must be true or false';
   const bypass = spec.bypass === true;
-  if (bypass && textAt(spec, '/reason').trim() === '') return 'spec.reason: breaking the glass needs a reason';
-  // With all groups: the stamp keeps only those that policies name.
-  const whole = exposedTo(unabridged(caller), requesterMay);
+  if (bypass && textAt(spec, '/reason').trim() === '') return 'spec.reason: break-glass requires a reason';
   const person = assertedPerson(spec.onBehalfOf);
   if (typeof person === 'string') return person;
-  const asked = person === undefined ? { decidedBy: whole } : { decidedBy: person, decidedVia: whole };
-  const objection =
-    objectionToWord({ verdict, bypass, ...asked }, approval, policy, policies) ??
-    (verdict === 'Review' ? objectionToReviewing(asked, approval, decisions) : undefined);
-  if (objection !== undefined) return objection;
+  const whole = exposedTo(unabridged(caller), requesterMay);
   const stamp = exposedTo(stampOf(caller, policies), requesterMay);
-  if (person !== undefined) return { decidedBy: person, decidedVia: stamp, kind: 'Delegate' };
-  return { decidedBy: stamp, kind: isNamedAccount(caller.username, policy) ? 'Delegate' : 'Human' };
+  if (person !== undefined) {
+    const vote = { verdict, bypass, decidedBy: person, decidedVia: whole };
+    return { vote, speakers: { decidedBy: person, decidedVia: stamp, kind: 'Delegate' } };
+  }
+  const kind = isNamedAccount(caller.username, policy) ? 'Delegate' : 'Human';
+  return { vote: { verdict, bypass, decidedBy: whole }, speakers: { decidedBy: stamp, kind } };
 }
 
 /** Whom a delegate speaks for; undefined when for itself, a sentence when the name could be read as another one. */
@@ -78,15 +79,4 @@ function assertedPerson(value: Json | undefined): (Stamp & JsonObject) | string 
   return isPlain
     ? { username: value }
     : 'spec.onBehalfOf: must be a username, without spaces around it or hidden characters';
-}
-
-function objectionToReviewing(
-  reviewer: Parameters<typeof objectionToReview>[0],
-  approval: Approval,
-  decisions: readonly Decision[],
-): string | undefined {
-  const objection = objectionToReview(reviewer, bypassersOf(approval, decisions));
-  if (objection !== undefined) return objection;
-  const isOver = approval.status?.review !== undefined && !isUnreviewed(approval);
-  return isOver ? 'it has been reviewed already' : undefined;
 }

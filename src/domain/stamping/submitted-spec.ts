@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What is stored of what people write on an approval themselves: what only stepup can know is written by it, or dropped.
+// What is stored of an approval that somebody submits: stepup itself writes, or drops, what only stepup can know.
 
 import { isObject, type Json, type JsonObject } from '../../lib/json.ts';
 import { digestVersion } from '../change/change-digest.ts';

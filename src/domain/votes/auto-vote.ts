@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What it takes for an approval that a policy gave by itself to stand.
+// When an approval counts that a policy gave by itself.
 import type { Approval } from '../model/approval.ts';
 import type { Policy } from '../model/policy.ts';
 import { objectionToSeal } from '../model/seal-check.ts';
@@ -17,7 +17,7 @@ export function tallyByPolicy(
   if (unsealed !== undefined)
     return { required: 1, received: 0, missing: `the policy's approval (${unsealed})`, voters: [] };
   if (policy.spec.approval.auto === undefined || spec.use === undefined) {
-    const missing = `policy ${policy.metadata.name} approves nothing by itself any more`;
+    const missing = `policy ${policy.metadata.name} no longer approves by itself`;
     return { required: 1, received: 0, missing, voters: [] };
   }
   // The seal goes with a copy, and the watch might tell once more of a write that lost: each would serve again.

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Break glass: one person's word in place of all, and the review that somebody else owes it.
+// Break-glass: one person approves in place of all votes, and somebody else must review it.
 import type { Approval, ApprovalStatus, Condition, Decision, SeenDecision, Stamp } from '../model/approval.ts';
 import { isSamePerson, type Person, personOf } from './same-person.ts';
-import type { Glass, Told } from './vote.ts';
+import type { BreakGlass, CountedVote } from './vote.ts';
 
 /** True when the approval was given by a bypass that nobody else has looked at yet. */
 export function isUnreviewed({ status }: Pick<Approval, 'status'>): boolean {
@@ -11,7 +11,7 @@ export function isUnreviewed({ status }: Pick<Approval, 'status'>): boolean {
 }
 
 /** Everybody who broke the glass, by sealed decisions and by the copies of those that are gone. */
-export function bypassersOf({ status }: Approval, decisions: readonly Decision[]): readonly Person[] {
+export function bypassersOf({ status }: Pick<Approval, 'status'>, decisions: readonly Decision[]): readonly Person[] {
   const told = (status?.decisions ?? []).filter(({ bypass, counted }) => bypass === true && counted);
   return [
     ...decisions.flatMap(({ spec, seal }) =>
@@ -29,10 +29,10 @@ export function objectionToReview(
   { decidedBy, decidedVia }: { readonly decidedBy: Stamp; readonly decidedVia?: Stamp | undefined },
   bypassers: readonly Person[],
 ): string | undefined {
-  if (bypassers.length === 0) return 'there is no bypass to review';
+  if (bypassers.length === 0) return 'nobody used break-glass on this approval, so there is nothing to review';
   const speakers = [decidedBy, ...(decidedVia === undefined ? [] : [decidedVia])].map(personOf);
   const own = speakers.find((speaker) => bypassers.some((bypasser) => isSamePerson(bypasser, speaker)));
-  return own && `${own.username} broke the glass, so somebody else must review it`;
+  return own && `${own.username} used break-glass, so somebody else must review it`;
 }
 
 const type = 'ReviewRequired';
@@ -45,7 +45,7 @@ const mostTold = 64;
  */
 export function reviewOf(
   before: ApprovalStatus | undefined,
-  { bypassed, reviewed }: Glass,
+  { bypassed, reviewed }: BreakGlass,
   now: Date,
 ): { readonly review?: ApprovalStatus['review']; readonly conditions: readonly Condition[] } {
   const earlier = before === undefined ? undefined : reviewCondition(before);
@@ -68,14 +68,14 @@ export function votesText(received: number, required: number, review: ApprovalSt
 
 type Sentence = Pick<Condition, 'status' | 'reason' | 'message'>;
 
-function openCondition(bypassed: Told | undefined): Sentence | undefined {
+function openCondition(bypassed: CountedVote | undefined): Sentence | undefined {
   if (bypassed === undefined) return undefined;
   const why = bypassed.reason === undefined ? '' : `: ${bypassed.reason}`;
-  const message = `${bypassed.by} broke the glass${why}. An approver other than ${bypassed.by} must review it`;
+  const message = `${bypassed.by} used break-glass${why}. An approver other than ${bypassed.by} must review it`;
   return { status: 'True', reason: 'Bypassed', message };
 }
 
-function doneCondition({ by, reason }: Told): Sentence {
+function doneCondition({ by, reason }: CountedVote): Sentence {
   const why = reason === undefined ? '' : `: ${reason}`;
   return { status: 'False', reason: 'Reviewed', message: `reviewed by ${by}${why}` };
 }
@@ -90,7 +90,7 @@ function listed(condition: Condition | undefined): readonly Condition[] {
  */
 export function reviewedStatus(
   { status }: Approval,
-  votes: Glass & { readonly decisions: readonly SeenDecision[] },
+  votes: BreakGlass & { readonly decisions: readonly SeenDecision[] },
   now: Date,
 ): ApprovalStatus | undefined {
   const { review, conditions } = reviewOf(status, votes, now);

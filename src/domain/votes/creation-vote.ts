@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Creating an approval by hand is a vote, and it is written in the approval's own spec: a copy would bring it along. It
-// counts for the object that was stamped, and for no other one.
+// Creating an approval by hand is a vote, recorded in the approval's own spec, which a copy would include. The vote
+// counts only for the object that was stamped.
 import { type Approval, byAge, isEnded, usesOf } from '../model/approval.ts';
 import { after, requestCapSeconds } from '../model/deadlines.ts';
 
@@ -21,7 +21,7 @@ export const stampedForSeconds = skewSeconds + requestCapSeconds;
 export function objectionToStamp(approval: Approval, others: readonly Approval[] | undefined): string | undefined {
   const { stampedAt, nonce } = approval.spec.createdBy ?? {};
   if (stampedAt === undefined || nonce === undefined) {
-    return 'its stamp, of an older release, does not say of which object; create it again';
+    return 'its stamp is of an older release and not bound to an object; create it again';
   }
   const ageSeconds = (Date.parse(approval.metadata.creationTimestamp) - Date.parse(stampedAt)) / 1000;
   // Instants of creation are whole seconds, so one may seem to be a second earlier than it was.
@@ -29,7 +29,7 @@ export function objectionToStamp(approval: Approval, others: readonly Approval[]
     return 'it was stamped after it was created, so clocks differ; create it again';
   if (!(ageSeconds <= stampedForSeconds)) return copied(`of one that was stamped at ${stampedAt}`);
   // A cache holds no ended approvals; one that is too young to remember cannot tell.
-  if (others === undefined) return 'nobody has looked for the original yet';
+  if (others === undefined) return 'stepup has not looked for the original yet';
   const { uid } = approval.metadata;
   const twins = others.filter((other) => other.metadata.uid !== uid && other.spec.createdBy?.nonce === nonce);
   const original = twins.find((twin) => precedes(twin, approval));

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The word of a policy engine among the votes: what it counts for, and how it is told that it is missing.
+// The vote of a policy engine: what it counts for, and how a missing one is reported.
 import type { Abstention, Decision, Verdict } from '../model/approval.ts';
 import { enginesOf, type Policy, type PolicySpec } from '../model/policy.ts';
 import type { Identity } from '../model/subject.ts';
@@ -15,8 +15,9 @@ export function voterOf({ kind, engine }: Decision['spec'], decidedBy: Identity)
 
 /** Why the word of an engine does not count; undefined when it does. */
 export function objectionToEngine(engine: string, verdict: Verdict, policy: Policy): string | undefined {
-  if (!enginesOf(policy.spec).includes(engine)) return `policy ${policy.metadata.name} requires no engine ${engine}`;
-  return verdict === 'Approve' || verdict === 'Deny' ? undefined : 'an engine approves or denies, no more';
+  if (!enginesOf(policy.spec).includes(engine))
+    return `policy ${policy.metadata.name} does not require engine ${engine}`;
+  return verdict === 'Approve' || verdict === 'Deny' ? undefined : 'an engine can only approve or deny';
 }
 
 /** The engines of a policy that are not among those who approved. */

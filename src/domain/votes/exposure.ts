@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Votes that the requester could have given itself: told, or not counted, as the policy says.
+// Votes that the requester could have cast itself: the policy says whether they are reported or do not count.
 import type { Condition, Stamp } from '../model/approval.ts';
 import type { Policy } from '../model/policy.ts';
 
@@ -8,7 +8,7 @@ const type = 'Exposed';
 
 /** What the requester could do when the vote was given; undefined when nothing was found. */
 export function exposureOf({ username, requesterMay }: Stamp): string | undefined {
-  return requesterMay === undefined ? undefined : `the requester may ${requesterMay}, and so vote as ${username}`;
+  return requesterMay === undefined ? undefined : `the requester can ${requesterMay}, and so vote as ${username}`;
 }
 
 /** Why such a vote does not count; undefined when the policy only warns. */

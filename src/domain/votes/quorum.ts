@@ -1,22 +1,22 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Whether votes fill the seats that a policy's requirements have.
+// Whether votes fill all seats of a policy's requirements.
 import type { Abstention } from '../model/approval.ts';
 import type { Requirement } from '../model/policy.ts';
 import { serviceAccountOf } from '../model/subject.ts';
 import { missingEngine } from './engine-vote.ts';
 import { isSamePerson } from './same-person.ts';
-import type { Vote, Voter } from './vote.ts';
+import type { ApprovingVote, Voter } from './vote.ts';
 
 /** abstentions: why engines have not voted, to be told with what is missing. */
 export function countVotes(
-  votes: readonly Vote[],
+  votes: readonly ApprovingVote[],
   requirements: readonly Requirement[],
   abstentions: readonly Abstention[],
 ) {
   const required = requirements.reduce((sum, requirement) => sum + seatsOf(requirement), 0);
   const sorted = [...votes].sort((a, b) => a.at.getTime() - b.at.getTime());
-  const counted: Vote[] = [];
+  const counted: ApprovingVote[] = [];
   let received = 0;
   let approvedAt: Date | undefined;
   for (const vote of sorted) {
@@ -38,7 +38,7 @@ export function countVotes(
 }
 
 /** A person whose name reads like an engine's is not that engine. */
-function isSameVote(a: Vote, b: Vote): boolean {
+function isSameVote(a: ApprovingVote, b: ApprovingVote): boolean {
   if (a.voter.engine !== undefined || b.voter.engine !== undefined) return a.voter.engine === b.voter.engine;
   return isSamePerson(a.person, b.person);
 }
@@ -51,7 +51,7 @@ function seatsOf(requirement: Requirement): number {
  * The requirements whose seats the votes fill, one entry a seat: each person sits once, and the seats are given so
  * that as many as possible are filled (augmenting paths; a person of two groups must not block the other one's vote).
  */
-function seated(votes: readonly Vote[], requirements: readonly Requirement[]): readonly Requirement[] {
+function seated(votes: readonly ApprovingVote[], requirements: readonly Requirement[]): readonly Requirement[] {
   const seats = requirements.flatMap((requirement) => Array.from({ length: seatsOf(requirement) }, () => requirement));
   const sitter: (number | undefined)[] = seats.map(() => undefined);
   const seat = (vote: number, visited: Set<number>): boolean =>
@@ -71,7 +71,7 @@ function seated(votes: readonly Vote[], requirements: readonly Requirement[]): r
 }
 
 function missingOf(
-  votes: readonly Vote[],
+  votes: readonly ApprovingVote[],
   requirements: readonly Requirement[],
   abstentions: readonly Abstention[],
 ): string {

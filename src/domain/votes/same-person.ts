@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Who is the same person as whom, as far as authentication can tell: by username, by UID, by credential.
+// Whether two identities are the same person, by username, UID or credential.
 import type { ApprovalSpec, Stamp } from '../model/approval.ts';
 import { extraKeys } from '../model/stamp.ts';
 
@@ -26,10 +26,10 @@ function isSame(a: string | undefined, b: string | undefined): boolean {
 
 /** Why a person may not decide what this requester does, whatever their rights; undefined when nothing of it bars them. */
 export function objectionToPerson(who: Person, requester: ApprovalSpec['requester']): string | undefined {
-  if (who.username === requester.username) return 'the requester may not approve its own action';
+  if (who.username === requester.username) return 'the requester cannot approve its own action';
   if (isSamePerson(who, requester)) return `${who.username} is the requester under another name`;
   if ((requester.owners ?? []).includes(who.username)) {
-    return `${who.username} owns the requesting account and may not approve its actions`;
+    return `${who.username} owns the requesting account and cannot approve its actions`;
   }
   return undefined;
 }

@@ -1,18 +1,18 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Whose votes count for what, and whether they suffice.
+// Counts the votes on an approval: which of them count, for what, and whether they are enough.
 import type { Approval, Decision, SeenDecision, Stamp } from '../model/approval.ts';
 import { type Policy, requirementsOf } from '../model/policy.ts';
 import { objectionToSeal, type SealCheck } from '../model/seal-check.ts';
 import { tallyByPolicy } from './auto-vote.ts';
 import { bypassersOf, objectionToReview } from './break-glass.ts';
 import { objectionToStamp } from './creation-vote.ts';
-import { identityOf, objectionTo, objectionToWord } from './eligibility.ts';
+import { identityOf, objectionToVote } from './eligibility.ts';
 import { missingEnginesOf, objectionToEngine, voterOf } from './engine-vote.ts';
-import { exposureOf, objectionToExposure } from './exposure.ts';
+import { exposureOf } from './exposure.ts';
 import { countVotes, cut, mostEntries } from './quorum.ts';
 import { type Person, personOf } from './same-person.ts';
-import type { Glass, Tally, Vote } from './vote.ts';
+import type { ApprovingVote, BreakGlass, Tally } from './vote.ts';
 
 /**
  * Counts the votes for an approval under the policy as it is now. `others`: all approvals on its target, read live; the
@@ -26,11 +26,11 @@ export function tally(
   others?: readonly Approval[],
 ): Tally {
   const requirements = requirementsOf(policy);
-  const votes: Vote[] = [];
+  const votes: ApprovingVote[] = [];
   const seen: SeenDecision[] = [];
   let stopped: Tally['stopped'];
   const exposures: (string | undefined)[] = [];
-  let glass: Glass = {};
+  let breakGlass: BreakGlass = {};
   const about = decisions.filter((one) => isAbout(one, approval)).sort(byInstant);
   const bypassers = bypassersOf(approval, about);
 
@@ -49,9 +49,9 @@ export function tally(
     const told = { by: word.person.username, at: word.at, reason };
     if (verdict === 'Approve')
       exposures.push(exposureOf(decision.spec.decidedVia ?? decision.spec.decidedBy ?? nobody));
-    if (bypass === true) glass = { bypassed: glass.bypassed ?? told };
+    if (bypass === true) breakGlass = { bypassed: breakGlass.bypassed ?? told };
     else if (verdict === 'Approve') votes.push(word);
-    else if (verdict === 'Review') glass = { ...glass, reviewed: told };
+    else if (verdict === 'Review') breakGlass = { ...breakGlass, reviewed: told };
     else stopped ??= { verdict, by: told.by, at: told.at };
   }
   for (const word of objectionsGone(approval, decisions)) {
@@ -62,7 +62,7 @@ export function tally(
     origin === 'Auto'
       ? tallyByPolicy(approval, policy)
       : countVotes(votes, requirements, approval.status?.engines ?? []);
-  const counted = withBypass(given, glass);
+  const counted = withBypass(given, breakGlass);
   const told = exposures.filter((exposure) => exposure !== undefined);
   const besides = [
     ...(objection === undefined ? [] : [`the creator's vote does not count (${objection})`]),
@@ -74,10 +74,10 @@ export function tally(
     missing,
     exposures: told,
     ...(stopped === undefined ? {} : { stopped }),
-    ...glass,
+    ...breakGlass,
     decisions: mostTelling(seen),
     tampered: tamperedIn(approval, decisions),
-    missingEngines: origin === 'Auto' || glass.bypassed !== undefined ? [] : missingEnginesOf(policy.spec, votes),
+    missingEngines: origin === 'Auto' || breakGlass.bypassed !== undefined ? [] : missingEnginesOf(policy.spec, votes),
   };
 }
 
@@ -90,7 +90,7 @@ function tamperedIn(approval: Approval, decisions: readonly Decision[]): readonl
   };
   return [
     ...sentence('the approval itself', seals.creation),
-    ...(status?.preview === undefined ? [] : sentence('the content shown in status', seals.preview ?? 'Missing')),
+    ...(status?.preview === undefined ? [] : sentence('the preview in status', seals.preview ?? 'Missing')),
     ...(status?.releases ?? []).flatMap(({ use }, index) =>
       sentence(`the release of use ${use}`, seals.releases[index] ?? 'Missing'),
     ),
@@ -120,14 +120,13 @@ function objectionToCreator(
   others: readonly Approval[] | undefined,
 ): string | undefined {
   const { origin, createdBy } = approval.spec;
-  if (origin === undefined) return "it was created while stepup's webhook was away; create it again";
+  if (origin === undefined) return "it was created while the API server did not call stepup's webhook; create it again";
   if (origin !== 'Applied') return undefined;
   if (createdBy === undefined) return 'it is not stamped; create it again';
   const unsealed = objectionToSeal(approval.seals.creation);
   if (unsealed !== undefined) return `${unsealed}; create it again`;
   return (
-    objectionTo(createdBy, approval, policy, gatekeepers) ??
-    objectionToExposure(createdBy, policy) ??
+    objectionToVote({ verdict: 'Approve', decidedBy: createdBy }, approval, policy, gatekeepers) ??
     objectionToStamp(approval, others)
   );
 }
@@ -190,13 +189,13 @@ function objectionToDecision({ spec, seal }: Decision, engine: string | undefine
   const { decidedBy, verdict } = spec;
   if (decidedBy === undefined) return 'it is not stamped';
   if (engine !== undefined) return objectionToSeal(seal) ?? objectionToEngine(engine, verdict, policy);
-  const objection = objectionToSeal(seal) ?? objectionToWord({ ...spec, decidedBy }, approval, policy, gatekeepers);
+  const objection = objectionToSeal(seal) ?? objectionToVote({ ...spec, decidedBy }, approval, policy, gatekeepers);
   if (objection !== undefined || verdict !== 'Review') return objection;
   return objectionToReview({ ...spec, decidedBy }, bypassers);
 }
 
 /** One bypass stands for all that is required; what was received besides is still told. */
-function withBypass(votes: ReturnType<typeof tallyByPolicy>, { bypassed }: Glass) {
+function withBypass(votes: ReturnType<typeof tallyByPolicy>, { bypassed }: BreakGlass) {
   if (bypassed === undefined) return votes;
   const { approvedAt } = votes;
   const isEarlier = approvedAt !== undefined && approvedAt < bypassed.at;

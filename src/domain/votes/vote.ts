@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Votes, those who cast them, and what they come to.
+// The types of votes, voters and their tally.
 import type { SeenDecision } from '../model/approval.ts';
 import type { Identity } from '../model/subject.ts';
 import type { Person } from './same-person.ts';
@@ -10,7 +10,7 @@ export interface Voter extends Identity {
   readonly engine?: string;
 }
 
-export interface Vote {
+export interface ApprovingVote {
   /** Who may sit: for a delegate's vote the delegate. */
   readonly voter: Voter;
   /** Whose vote it is: each has one. */
@@ -19,20 +19,20 @@ export interface Vote {
 }
 
 /** A counted word: whose, and when. */
-export interface Told {
+export interface CountedVote {
   readonly by: string;
   readonly at: Date;
   readonly reason?: string | undefined;
 }
 
-export interface Glass {
+export interface BreakGlass {
   /** The first bypass that counts. */
-  readonly bypassed?: Told;
+  readonly bypassed?: CountedVote;
   /** The review after the last one. */
-  readonly reviewed?: Told;
+  readonly reviewed?: CountedVote;
 }
 
-export interface Tally extends Glass {
+export interface Tally extends BreakGlass {
   readonly required: number;
   readonly received: number;
   /** One sentence naming what is missing; empty when nothing is. */

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What went wrong between us and the API server, as one class that callers can tell apart.
+// Errors of calls to the API server, as one class whose kinds callers can tell apart.
 
 /**
  * - `status`: the API server answered with an HTTP status of 400 or more

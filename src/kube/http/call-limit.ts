@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Bounds one call in time: by a deadline and by the caller's signal.
+// Limits one call by a deadline and by the caller's signal.
 
 import { ApiError } from './api-error.ts';
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Who we are to the API server, and how we know that it is the API server.
+// Credentials for the API server, and how its own identity is verified.
 
 import { readFile } from 'node:fs/promises';
 import type { RequestOptions } from 'node:https';

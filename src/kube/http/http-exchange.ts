@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// One HTTP request and its answer over a pooled connection, knowing nothing of Kubernetes.
+// One HTTP request and its answer over a pooled connection, without knowledge of Kubernetes.
 
 import type { IncomingMessage } from 'node:http';
 import { type Agent, request as httpsRequest } from 'node:https';

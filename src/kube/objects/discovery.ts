@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Which kinds the API server serves, in which version, and with which subresources; asked again every half minute.
+// Which kinds the API server serves, in which version and with which subresources; read again every half minute.
 
 import type { RestClient } from '../http/rest.ts';
 import { type Clock, sleep } from '../time/clock.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Tells people what happened to an object, as events.k8s.io/v1 Events; never in the way of the work itself.
+// Writes events.k8s.io/v1 Events about objects, without ever delaying the work itself.
 
 import { type Clock, systemClock } from '../time/clock.ts';
 import { formatMicroTime } from './microtime.ts';

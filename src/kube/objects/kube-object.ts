@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The parts every Kubernetes object has, as the API sends them: raw JSON, never a typed model that drops what it does
-// not know.
+// The fields that every Kubernetes object has, as raw JSON: nothing is dropped that a typed model does not know.
 
 export interface OwnerReference {
   readonly apiVersion: string;

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Leader election: which replica runs the operator's part, decided by one Lease.
+// Leader election by one Lease: which replica runs the operator.
 
 import { isAlreadyExists, isConflict, isNotFound } from '../http/api-error.ts';
 import { type Clock, sleep, systemClock } from '../time/clock.ts';

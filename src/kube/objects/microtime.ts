@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Kubernetes' MicroTime: the instant format of Lease and Event.
+// MicroTime: the format of instants in Leases and Events.
 
 /**
  * Formats an instant as MicroTime: RFC 3339 in UTC with exactly six fraction digits. `Date#toISOString()` gives three,

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Objects as they are read, and as they are before they are written.
+// Types of objects that were read, and of objects to write.
 import type { KubeObject, ObjectMeta } from './kube-object.ts';
 
 export type { KubeObject, ObjectMeta, OwnerReference } from './kube-object.ts';

@@ -35,7 +35,7 @@ export class Watchdog {
   #check(): void {
     const leftMs = this.#fedAtMs + this.#silenceMs - this.#clock.monotonicMs();
     if (leftMs <= 0) {
-      this.#controller.abort(new Error(`nothing was heard for ${this.#silenceMs} ms`));
+      this.#controller.abort(new Error(`nothing was received for ${this.#silenceMs} ms`));
       return;
     }
     this.#cancel = this.#clock.after(leftMs, () => this.#check());

@@ -63,7 +63,7 @@ export class WorkQueue {
   addAfter(key: string, delayMs: number): void {
     if (!Number.isFinite(delayMs)) {
       // An instant that could not be parsed would stay first for ever and hold up all others.
-      throw new RangeError(`schedule ${key}: ${delayMs} is no delay`);
+      throw new RangeError(`schedule ${key}: ${delayMs} is not a delay`);
     }
     if (delayMs <= 0) {
       this.add(key);

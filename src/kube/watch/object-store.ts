@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Objects by namespace and name, with secondary indexes: what a reflector knows.
+// Objects by namespace and name, with secondary indexes: the copy of a reflector.
 
 import type { KubeObject } from '../objects/objects.ts';
 import type { ObjectKey } from '../objects/resource.ts';

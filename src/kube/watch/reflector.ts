@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps a copy of the objects of one resource, by a list and then a watch that is never given up.
+// Keeps a copy of the objects of one resource: lists them, then watches, and starts again after any failure.
 
 import { ApiError, isGone, statusError } from '../http/api-error.ts';
 import type { KubeList, KubeObject } from '../objects/objects.ts';

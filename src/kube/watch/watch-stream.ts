@@ -55,7 +55,7 @@ function checkSize(size: number, maxLineBytes: number): void {
 function parseEvent(line: string): WatchEvent {
   const event = parse(line);
   if (typeof event !== 'object' || event === null || !('type' in event) || !('object' in event)) {
-    throw new Error('a line of a watch is no event');
+    throw new Error('a line of a watch is not an event');
   }
   // Unknown types are left to the reader's switch.
   return event as WatchEvent;

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What reconcilers need of a reflector: its copy, when the copy is whole, and its changes.
+// What reconcilers need of a reflector: its copy, whether the copy is complete, and its changes.
 
 import type { KubeObject } from '../objects/objects.ts';
 import type { ObjectView } from './object-store.ts';

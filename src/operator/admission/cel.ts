@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Pieces of CEL for matchConditions: text that means itself, globs, and subtrees that differ, never an unguarded key.
+// Builds CEL for matchConditions: escaped text, globs, and comparisons of subtrees, without unguarded keys.
 import { pointerTokens } from '../../lib/json.ts';
 
 /** A string literal that stands for exactly this text. */

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Puts admission configuration in place and back in place, tried by a dry run before anything that works is replaced.
+// Installs and restores admission configuration. A dry run tests each change before it replaces what works.
 import { ApiError, isAlreadyExists, isConflict, isInvalid, isNotFound } from '../../kube/http/api-error.ts';
 import type { KubeObject, NewObject } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';

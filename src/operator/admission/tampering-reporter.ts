@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Tells people of what was changed behind stepup's back, in one way whatever it was: log, event, metric, condition.
+// Reports every change by somebody else in the same way: log, event, metric and condition.
 import type { Tampering } from '../../domain/integrity/policy-tampering.ts';
 import type { EventRecorder, ObjectReference } from '../../kube/objects/events.ts';
 import type { Clock } from '../../kube/time/clock.ts';
@@ -42,7 +42,7 @@ export class TamperingReporter {
 
   notice({ kind, name, what, regarding, isPutBack = true }: Noticed): void {
     const { events, metrics, log, clock, onNoticed } = this.#options;
-    const sentence = `${kind} ${name} was ${what} by someone else${isPutBack ? ' and was put back' : ''}`;
+    const sentence = `${kind} ${name} was ${what} by someone else${isPutBack ? ' and has been restored' : ''}`;
     this.#latest = { at: clock.now(), what: sentence };
     log.warn({ kind, name, what }, isPutBack ? 'restored' : 'tampered with');
     metrics.tampering(kind);

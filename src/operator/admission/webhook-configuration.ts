@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Webhook configurations as the API server stores them: every field is written out, so that nothing is defaulted
-// and drift is plain inequality.
+// Webhook configurations as the API server stores them, with every field set, so that drift is a plain comparison.
 
 import { configurationPrefix, managedLabel } from '../../domain/model/labels.ts';
 import type { KubeObject, NewObject } from '../../kube/objects/objects.ts';

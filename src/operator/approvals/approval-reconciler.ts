@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Moves approvals through their phases: gathers what there is to know, asks plan, and does what it says.
+// Moves approvals through their phases: collects the facts, calls plan, and performs what it returns.
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { type Plan, plan } from '../../domain/lifecycle/plan.ts';
@@ -85,7 +85,7 @@ export class ApprovalReconciler {
         // Ended, mostly by our own write, which has seen to its removal.
         this.#options.targets.forget(approval.metadata.uid);
         // A word that came while a copy of the live one was still here has told nobody that it was over.
-        if (this.#hasGlassBroken(approval)) this.enqueue(approval.metadata);
+        if (this.#isBreakGlass(approval)) this.enqueue(approval.metadata);
         return;
       }
       this.enqueue(approval.metadata);
@@ -104,7 +104,7 @@ export class ApprovalReconciler {
     await this.#queue.run(signal);
   }
 
-  #hasGlassBroken({ metadata }: StepUpApproval): boolean {
+  #isBreakGlass({ metadata }: StepUpApproval): boolean {
     return this.#options.decisionsOn(metadata).some(({ spec }) => spec.bypass === true);
   }
 
@@ -238,7 +238,7 @@ export class ApprovalReconciler {
     const { review } = status;
     if (review !== undefined && review !== approval.status?.review) {
       metrics.reviewed(review);
-      this.#options.log.warn({ approval: name, namespace, review }, 'break glass');
+      this.#options.log.warn({ approval: name, namespace, review }, 'break-glass');
     }
     const open = openUseOf(this.#read(approval));
     const isSettled = open !== undefined && status.phase !== 'Reserved';
@@ -268,8 +268,10 @@ export class ApprovalReconciler {
 /** A reservation says all that matters by its phase: a write about nothing but its conditions is left to the next one. */
 export function isAtRest(approval: Pick<StepUpApproval, 'status'>, { status }: Plan): boolean {
   const before = approval.status;
-  const words = (decisions: readonly unknown[] = []) => decisions.length;
+  const countOf = (decisions: readonly unknown[] = []) => decisions.length;
   return (
-    before?.phase === 'Reserved' && status?.phase === 'Reserved' && words(before.decisions) === words(status.decisions)
+    before?.phase === 'Reserved' &&
+    status?.phase === 'Reserved' &&
+    countOf(before.decisions) === countOf(status.decisions)
   );
 }

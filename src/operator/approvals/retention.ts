@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Finds ended approvals whose time of keeping may be over, page by page, without holding them in memory.
+// Finds ended approvals to remove, page by page, without keeping them in memory.
 import type { StepUpApproval } from '../../api/kinds.ts';
 import { isEnded } from '../../domain/model/approval.ts';
 import { after } from '../../domain/model/deadlines.ts';

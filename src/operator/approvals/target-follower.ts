@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Follows one object by name and offers each of its states in order, without a gap from the state it starts at.
+// Follows one object by name and reports each of its states in order, without a gap.
 
 import type { Seen } from '../../domain/model/seen.ts';
 import { isGone, statusError } from '../../kube/http/api-error.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Looks at the targets of reserved approvals until it can be told what became of each admitted write.
+// Watches the targets of reserved approvals until it is known whether each admitted write happened.
 
 import { openUseOf } from '../../domain/lifecycle/reservation.ts';
 import { isConclusive, type Settlement, settle } from '../../domain/lifecycle/settle.ts';
@@ -136,7 +136,7 @@ export class TargetWatch {
     void following.catch((error: unknown) => {
       if (signal.aborted) return;
       const { name, namespace } = approval.metadata;
-      log.warn({ approval: name, namespace, ...errorFields(error) }, 'the target cannot be looked at');
+      log.warn({ approval: name, namespace, ...errorFields(error) }, 'reading the target failed');
       followed.seen ??= nothing;
       onSeen(approval.metadata);
     });

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Counts the approvals, ended ones too, whose break glass nobody has reviewed.
+// Counts the break-glass approvals, ended ones too, that nobody has reviewed.
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Watched } from '../../kube/watch/watched.ts';
 import type { OperatorMetrics } from '../../observe/operator-metrics.ts';

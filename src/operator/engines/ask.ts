@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Asks one engine once. Bounded in time and size, follows no redirect, and never takes a failure for an answer.
+// Sends one request to an engine, with limits on time and size and without redirects. A failure is never taken for an
+// answer.
 import { type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { abstain, answerOf, askOf, type EngineReview, type ReadAnswer } from '../../domain/engines/engine.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The engines as the ConfigMap names them now, and events about those that cannot be used.
+// The engines that the ConfigMap lists now, and events about those that cannot be used.
 import type { EventRecorder } from '../../kube/objects/events.ts';
 import type { ConfigMap } from '../../kube/objects/objects.ts';
 import type { Watched } from '../../kube/watch/watched.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Has pending approvals decided by the engines that their policies require, and records what these say as decisions.
+// Sends pending approvals to the engines that their policies require, and records the answers as votes.
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { targetKeyOf, targetLabelOf } from '../../domain/change/attempt.ts';
@@ -159,7 +159,7 @@ export class EngineReconciler {
   async #ask(engine: string, approval: StepUpApproval, cached: Considered, signal: AbortSignal): Promise<EngineAnswer> {
     const { engines, ask, metrics } = this.#options;
     const known = engines().get(engine);
-    if (known === undefined) return { verdict: 'Abstain', why: 'no engine of that name is configured' };
+    if (known === undefined) return { verdict: 'Abstain', why: 'no engine with this name is configured' };
     this.#underWay.set(engine, (this.#underWay.get(engine) ?? 0) + 1);
     try {
       const [others, seen] = await Promise.all([this.#othersOn(approval), this.#lookAt(cached.approval, signal)]);
@@ -193,7 +193,7 @@ export class EngineReconciler {
     } catch (error) {
       signal.throwIfAborted();
       const { name, namespace } = approval.metadata;
-      this.#options.log.warn({ approval: name, namespace, ...errorFields(error) }, 'the target cannot be looked at');
+      this.#options.log.warn({ approval: name, namespace, ...errorFields(error) }, 'reading the target failed');
       return { kind: 'Nothing' };
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The policy engines that configuration names: one for each key of a ConfigMap. Nothing else is ever asked.
+// Reads the settings of policy engines, one from each key of a ConfigMap. stepup calls no others.
 import { X509Certificate } from 'node:crypto';
 import { load } from 'js-yaml';
 import { type EngineFormat, engineFormats } from '../../domain/engines/engine.ts';
@@ -41,10 +41,10 @@ export function readEngines(data: Readonly<Record<string, string>>): ReadEngines
 }
 
 function readEngine(name: string, value: unknown): Engine {
-  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) throw new Error('its name is no DNS label');
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('is no object');
+  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) throw new Error('its name is not a DNS label');
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('is not an object');
   const unknown = Object.keys(value).find((key) => !members.includes(key));
-  if (unknown !== undefined) throw new Error(`${unknown}: is not known`);
+  if (unknown !== undefined) throw new Error(`${unknown}: is not a known field`);
   const { url, format, caBundle, timeoutSeconds = defaultSeconds } = value as Readonly<Record<string, unknown>>;
   const known = engineFormats.find((one) => one === format);
   if (known === undefined) throw new Error(`format: must be one of ${engineFormats.join(', ')}`);
@@ -63,13 +63,13 @@ function readEngine(name: string, value: unknown): Engine {
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 function readAddress(text: unknown): URL {
-  if (typeof text !== 'string' || !URL.canParse(text)) throw new Error('url: is no URL');
+  if (typeof text !== 'string' || !URL.canParse(text)) throw new Error('url: is not a URL');
   const url = new URL(text);
   // An answer that anybody on the way may write would be anybody's approval.
   const isTold = url.protocol === 'https:' || (url.protocol === 'http:' && loopback.test(url.hostname));
   if (!isTold) throw new Error('url: must be https; plain http is for loopback addresses only');
-  if (url.username !== '' || url.password !== '') throw new Error('url: must hold no credentials');
-  if (url.hash !== '') throw new Error('url: must have no fragment');
+  if (url.username !== '' || url.password !== '') throw new Error('url: must not contain credentials');
+  if (url.hash !== '') throw new Error('url: must not have a fragment');
   return url;
 }
 
@@ -80,7 +80,7 @@ function readBundle(text: unknown): string {
   try {
     for (const certificate of certificates) new X509Certificate(certificate);
   } catch {
-    throw new Error('caBundle: holds a certificate that cannot be read');
+    throw new Error('caBundle: contains a certificate that cannot be read');
   }
   return text;
 }

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// From a policy to the webhook configuration by which the API server asks about its requests, and what is wrong with it.
+// Compiles a policy into the webhook configuration that has the API server call stepup, and lists its problems.
 import { type CoverageRow, coverageOf, speaksOfObject } from '../../domain/coverage/coverage.ts';
 import { probeLabel, probeLabelValue, probeName } from '../../domain/integrity/watchdog-probe.ts';
 import { selectorKeys } from '../../domain/model/label-selector.ts';
@@ -58,7 +58,7 @@ export function compilePolicy(policy: Policy, context: CompileContext): Compiled
   }
   const { namespaceShapes } = policy.spec;
   if (namespaceShapes !== undefined && !context.policyExists(namespaceShapes)) {
-    const message = `namespaceShapes names policy ${namespaceShapes}, which does not exist; until it does, this policy asks itself`;
+    const message = `spec.namespaceShapes names policy ${namespaceShapes}, which does not exist; until it does, this policy governs such requests itself`;
     problems.push({ reason: 'NamespaceShapesMissing', message });
   }
   if (!governs) return { configuration: undefined, problems };
@@ -81,7 +81,7 @@ function crowdedKinds(entries: readonly Entry[], { entriesOn }: CompileContext):
   return [...own.values()].flatMap(({ group, resource, entries: ours }) => {
     const all = ours + entriesOn(group, resource);
     if (all < mostEntries) return [];
-    const message = `${all} entries of policies ask about ${resource} in ${group || 'core'}, which slows down each write of it; merge policies that govern it`;
+    const message = `${all} webhooks match ${resource} in ${group || 'core'}, which slows down every write of it; merge policies that govern it`;
     return [{ reason: 'TooManyEntries' as const, message }];
   });
 }
@@ -141,13 +141,13 @@ const nameOf: Record<CoverageRow['shape'], string> = {
   EphemeralContainers: 'action',
   Resize: 'action',
   DeletionByUpdate: 'deletion-by-update',
-  Scale: 'door',
-  Eviction: 'door',
-  Binding: 'door',
+  Scale: 'equivalent',
+  Eviction: 'equivalent',
+  Binding: 'equivalent',
   NamespaceDeletion: 'namespace-deletion',
   NamespaceLeaves: 'namespace-leaves',
-  MarkRemoved: 'mark-removed',
-  Connect: 'door',
+  MarkRemoved: 'condition-label-removed',
+  Connect: 'equivalent',
   Identity: 'identity',
   IdentityElsewhere: 'identity-elsewhere',
   TokenSecret: 'token-secret',
@@ -193,11 +193,11 @@ function rulesOf(row: CoverageRow, policy: Policy, discovery: Discovery, problem
     }
     for (const { group, kind } of served) {
       if (kind.aggregatedBy !== undefined) {
-        const message = `${resource} is served by ${kind.aggregatedBy}, whose own admission may not ask; test that it does`;
+        const message = `${resource} is served by ${kind.aggregatedBy}, which may not call admission webhooks; test that it does`;
         report('Aggregated', message);
       }
       if (scope === 'Namespaced' && !kind.namespaced) {
-        const message = `${resource} is cluster-scoped and no namespaceSelector selects it; move it to a policy without one`;
+        const message = `${resource} is cluster-scoped, so no namespaceSelector selects it; move it to a policy without one`;
         report('NeverMatched', message);
         continue;
       }

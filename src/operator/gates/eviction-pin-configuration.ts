@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The entries by which the API server has governed evictions name their pod's UID before it asks the gate about them.
+// The mutating webhook that adds the UID of the pod to governed evictions, before the validating webhook judges them.
 import { gatePrefix, type NewConfiguration, type Rule, type Webhook } from '../admission/webhook-configuration.ts';
 
 const pinPrefix = `${gatePrefix}pin-`;

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The matchConditions of a policy's entries: who is gated, and whether the request changes anything privileged.
+// The matchConditions of a policy's webhooks: who is gated, and whether the request changes anything privileged.
 
 import { lastApplied } from '../../domain/change/last-applied.ts';
 import { tokenOwners, tokenSecretType } from '../../domain/change/token-secret.ts';

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Tells a policy that was deleted from one that went because its kind did. When a definition is deleted the API server
-// deletes its objects without asking anybody, and a watch shows that like any other deletion: gates would open.
+// Tells a deleted policy from one that is gone because its kind was deleted. When a CustomResourceDefinition is
+// deleted, the API server deletes its objects without calling webhooks, and a watch cannot tell the difference: webhook
+// configurations would be removed.
 import type { StepUpPolicy } from '../../api/kinds.ts';
 import { isNotFound } from '../../kube/http/api-error.ts';
 import type { KubeObject } from '../../kube/objects/objects.ts';

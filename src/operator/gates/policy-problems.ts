@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What is wrong with a policy, told from its spec alone: each a sentence with the fix.
+// Finds problems of a policy in its spec. Each message says how to fix it.
 
 import { marksOf } from '../../domain/coverage/condition-marks.ts';
 import { selects } from '../../domain/model/label-selector.ts';
@@ -31,7 +31,7 @@ export function blockingProblems({ spec }: Policy, engineExists: (name: string) 
   const problems: Problem[] = [];
   const { require = [], auto } = spec.approval;
   if (require.length === 0 && auto === undefined) {
-    const message = 'nobody can approve; name at least one requirement in spec.approval.require';
+    const message = 'spec.approval.require is empty, so nobody can approve; add at least one requirement';
     problems.push({ reason: 'NoRequirement', message });
   }
   return [...problems, ...impossibleRequirements(spec), ...engineProblems(spec, engineExists), ...contradictions(spec)];
@@ -42,12 +42,12 @@ function engineProblems(spec: Policy['spec'], engineExists: (name: string) => bo
   const { require = [] } = spec.approval;
   return enginesOf(spec).flatMap((engine): Problem[] => {
     if (!engineExists(engine)) {
-      const message = `spec.approval.require names engine ${engine}, which is not configured; add it to the chart's value engines, or correct the name`;
+      const message = `spec.approval.require names engine ${engine}, which is not configured; add it to the chart value engines, or correct the name`;
       return [{ reason: 'EngineNotConfigured', message }];
     }
     const seats = seatsOf(require.filter((requirement) => requirement.engine === engine));
     if (seats === 1) return [];
-    const message = `spec.approval.require asks ${seats} approvals of engine ${engine}, which has one word; name it once, without a count`;
+    const message = `spec.approval.require requires ${seats} approvals by engine ${engine}, which has one vote; name it once, without a count`;
     return [{ reason: 'ImpossibleRequirement', message }];
   });
 }
@@ -64,8 +64,12 @@ function impossibleRequirements({ approval, subjects }: Policy['spec']): readonl
     .map((set) => {
       const names = set.map(({ name }) => name).join(' and ');
       const voters = votersOf(set, subjects).size;
-      const who = `${voters} of the named approvers may vote (${voters === 0 ? 'those whom the policy gates may not' : 'one vote each, and none of whom the policy gates'})`;
-      const message = `requirement ${names} can never be met: it takes ${seatsOf(set)} and ${who}; name more users, or a group`;
+      const seats = seatsOf(set);
+      const who =
+        voters === 0
+          ? 'none of the named approvers can vote (subjects of the policy cannot)'
+          : `only ${voters} of the named approvers can vote (each has one vote, and subjects of the policy have none)`;
+      const message = `${set.length === 1 ? 'requirement' : 'requirements'} ${names} can never be met: that takes ${seats} ${seats === 1 ? 'vote' : 'votes'}, and ${who}; name more users, or a group`;
       return { reason: 'ImpossibleRequirement', message };
     });
 }
@@ -93,12 +97,13 @@ function contradictions({ namespaceSelector, subjects }: Policy['spec']): readon
     })
     .map(([key, value]) => ({
       reason: 'NeverMatched',
-      message: `spec.namespaceSelector wants label ${key}=${value} and rules it out as well, so no namespace matches; remove one of the two`,
+      message: `spec.namespaceSelector requires label ${key}=${value} and also excludes it, so no namespace matches; remove one of the two`,
     }));
   const { include = [], exclude = [] } = subjects ?? {};
   const isExcluded = (subject: Subject) => exclude.some((other) => keyOf(other) === keyOf(subject));
   if (include.length > 0 && include.every(isExcluded)) {
-    const message = 'spec.subjects.exclude names all whom include names, so nobody is gated; remove some from exclude';
+    const message =
+      'spec.subjects.exclude has every subject of include, so the policy gates nobody; remove some from exclude';
     problems.push({ reason: 'NeverGated', message });
   }
   return problems;
@@ -118,7 +123,7 @@ function reviewProblems({ spec }: Policy): readonly Problem[] {
   const isReviewed = (spec.approval.require ?? []).some(({ engine }) => engine === undefined);
   if (spec.bypass?.enabled !== true || isReviewed) return [];
   const message =
-    'spec.bypass is enabled and spec.approval.require names no people, so a broken glass stays unreviewed; name approvers, or disable bypass';
+    'spec.bypass is enabled and spec.approval.require names no people, so nobody can review a break-glass approval; name approvers, or disable bypass';
   return [{ reason: 'NobodyReviews', message }];
 }
 
@@ -141,14 +146,14 @@ function conditionProblems({ spec }: Policy): readonly Problem[] {
   const operations = [...new Set(spec.actions.flatMap((action) => action.operations))];
   const unguarded = (spec.conditions ?? []).flatMap(({ name, expression }) =>
     unguardedIn(expression, operations).map((what): Problem => {
-      const message = `condition ${name} ${what}; until then such requests of gated accounts are refused with an error`;
+      const message = `condition ${name} ${what}; until you fix it, such requests of gated accounts are denied with an error`;
       return { reason: 'UnguardedCEL', message };
     }),
   );
   // Where only creation is governed there is no old object to read.
   const changes = operations.some((operation) => operation === 'UPDATE' || operation === 'DELETE');
   const blind = (changes ? marksOf(spec).onNewOnly : []).map((name): Problem => {
-    const message = `condition ${name} reads labels or annotations of object only, so whoever takes them away is not asked about; read those of (oldObject == null ? object : oldObject)`;
+    const message = `condition ${name} reads labels or annotations of object only, so a request that removes them is not governed; read those of (oldObject == null ? object : oldObject)`;
     return { reason: 'MarkOnNewObject', message };
   });
   return [...unguarded, ...blind];

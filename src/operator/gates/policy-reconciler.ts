@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps each policy's webhook configuration in place and says on the policy whether it is.
+// Keeps the webhook configuration of each policy installed, and reports it in the policy's status.
 import { policyOf, type StepUpPolicy } from '../../api/kinds.ts';
 import { tamperedCondition } from '../../domain/integrity/policy-tampering.ts';
 import { isConflict, isNotFound } from '../../kube/http/api-error.ts';
@@ -158,7 +158,7 @@ export class PolicyReconciler {
     const put = await this.#options.keeper.put(configuration);
     if (put.kind === 'Stale' || put.kind === 'Refused') return put;
     this.#lastGood.set(name, configuration);
-    if (put.kind === 'Written') this.#options.log.info({ policy: name }, 'gate put in place');
+    if (put.kind === 'Written') this.#options.log.info({ policy: name }, 'webhook configuration installed');
     if (put.kind === 'Restored')
       this.#noticeRestored('ValidatingWebhookConfiguration', configuration, put.what, regarding);
     // Only what is in force has a pin: one for a gate that is refused would be put back with the last good gate, for ever.
@@ -232,7 +232,7 @@ export class PolicyReconciler {
     const stored = this.#options.configurations.objects.get({ name: `${gatePrefix}${name}` });
     if (stored === undefined || !isManaged(stored)) return;
     await this.#options.keeper.remove(stored.metadata.name);
-    this.#options.log.info({ policy: name }, 'gate removed with its policy');
+    this.#options.log.info({ policy: name }, 'webhook configuration deleted with its policy');
   }
 
   async #report(policy: StepUpPolicy, readiness: Readiness): Promise<void> {

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The conditions Ready and Tampered of a policy: one reason, one sentence, and only when something changed.
+// The conditions Ready and Tampered of a policy, written only when something changed.
 import type { StepUpPolicy } from '../../api/kinds.ts';
 import type { TamperedCondition } from '../../domain/integrity/policy-tampering.ts';
 import { isGateEntry, type NewConfiguration } from '../admission/webhook-configuration.ts';
@@ -18,7 +18,7 @@ type Condition = NonNullable<Status['conditions']>[number];
 export function readyWith(configuration: NewConfiguration, problems: readonly Problem[]): Readiness {
   const [first] = problems;
   const entries = (configuration.webhooks ?? []).filter(isGateEntry).length;
-  const inPlace = `${configuration.metadata.name} asks by ${entries} ${entries === 1 ? 'entry' : 'entries'}`;
+  const inPlace = `ValidatingWebhookConfiguration ${configuration.metadata.name} is installed (${entries} ${entries === 1 ? 'webhook' : 'webhooks'})`;
   const message = [inPlace, ...problems.map((problem) => problem.message)].join('; ');
   return { status: 'True', reason: first?.reason ?? 'InPlace', message };
 }

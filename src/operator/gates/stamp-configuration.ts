@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The entry by which the API server asks us to stamp new approvals and decisions.
+// The webhook by which the API server has stepup stamp new approvals and votes.
 import { celText } from '../admission/cel.ts';
 import {
   configurationLabels,

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the entry for our own kinds in place: without it nobody could tell who approved.
+// Keeps the webhook for stepup's own kinds installed: without it nobody could tell who approved.
 import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
@@ -33,7 +33,8 @@ export class StampReconciler {
     this.#queue = new WorkQueue({
       process: () => this.#process(),
       clock: options.clock,
-      onError: (_, error) => options.log.warn(errorFields(error), 'keeping the entry of our own kinds failed'),
+      onError: (_, error) =>
+        options.log.warn(errorFields(error), "keeping the webhook configuration of stepup's own kinds failed"),
     });
   }
 
@@ -60,7 +61,7 @@ export class StampReconciler {
         onInPlace();
         return;
       case 'Written':
-        log.info({ configuration: stampName }, 'entry of our own kinds put in place');
+        log.info({ configuration: stampName }, "webhook configuration of stepup's own kinds installed");
         onInPlace();
         return;
       case 'Restored': {

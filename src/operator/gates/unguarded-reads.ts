@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Finds in the text of a condition what it reads without a guard: a missing key is an error to CEL, and an error refuses
-// the request (measured). Only told from the text, so only warned about.
+// Finds reads of missing keys in a condition: to CEL they are errors, and an error denies the request (measured). Found
+// in the text only, so it is only a warning.
 import type { Operation } from '../../domain/model/request.ts';
 
 type Root = 'object' | 'oldObject';

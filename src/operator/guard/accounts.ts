@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Nobody gates Kubernetes' own controllers, and the guard lets some accounts through: whoever could act as one of them
-// would be neither gated nor guarded against. So gated accounts get no token of theirs, and start nothing as them.
+// No policy gates Kubernetes' own controllers, and the guard exempts some accounts. A gated account that acts as one of
+// them would be free of both, so it cannot create tokens for them or run pods as them.
 import { kubernetesControllers, serviceAccountOf, serviceAccountPrefix } from '../../domain/model/subject.ts';
 import { celText, celTexts } from '../admission/cel.ts';
 import type { Rule } from '../admission/webhook-configuration.ts';

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What gated accounts may not change wherever it is: configurations, kinds, policies, roles, status, others' approvals.
+// What gated accounts cannot change in the whole cluster: webhook configurations, kinds, policies, roles, status, and
+// approvals of others.
 
 import type { Rule } from '../admission/webhook-configuration.ts';
 import {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The guard as files for an API server that reads policies from its own disk: what is on no API can be deleted by none,
-// and these are asked about admission policies too (KEP-5793, on by default from Kubernetes 1.37).
+// The guard as files for API servers that read admission policies from disk: no API call can delete them, and they also
+// cover admission policies (KEP-5793, on by default from Kubernetes 1.37).
 import { type GuardObject, guardParts, guardWith } from './guard.ts';
 import { type GuardContext, type GuardPart, reachesUs, rule, type Validation, write } from './parts.ts';
 

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the guard in place. Nothing else can: neither webhooks nor policies are called for policies and bindings.
+// Keeps the guard installed. Nothing else can: the API server calls neither webhooks nor policies for its policies and
+// bindings.
 
 import { managedLabel } from '../../domain/model/labels.ts';
 import type { Clock } from '../../kube/time/clock.ts';
@@ -70,7 +71,7 @@ export class GuardReconciler {
       case 'InPlace':
         return;
       case 'Written':
-        log.info({ kind, name }, 'guard put in place');
+        log.info({ kind, name }, 'guard installed');
         return;
       case 'Restored':
         tampering.notice({ kind, name, what: put.what, regarding: { apiVersion, kind, name } });

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The guard: what gated accounts may not do to the gate, as policies that the API server evaluates by itself. Webhooks are
-// never called for webhook configurations, policies are; neither is called for policies (docs/attacks.md).
+// The guard: admission policies that keep gated accounts from changing what stepup depends on. The API server never
+// calls webhooks for webhook configurations, but it evaluates policies; it calls neither for policies
+// (docs/attacks.md).
 
 import { managedLabel } from '../../domain/model/labels.ts';
 import { kubernetesControllers, serviceAccountPrefix } from '../../domain/model/subject.ts';

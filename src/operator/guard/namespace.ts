@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What gated accounts may not change in stepup's own namespace. A policy of its own: its namespaceSelector spares every
-// other namespace the evaluation, and would spare approvals elsewhere too.
+// What gated accounts cannot change in stepup's own namespace. It is a separate policy, because its namespaceSelector
+// saves every other namespace the evaluation, and would exempt approvals elsewhere.
 import { celText, celTexts } from '../admission/cel.ts';
 import type { Rule } from '../admission/webhook-configuration.ts';
 import {

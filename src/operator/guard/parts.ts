@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What the policies of the guard are made of.
+// Building blocks for the policies of the guard.
 import { celText } from '../admission/cel.ts';
 import type { Rule } from '../admission/webhook-configuration.ts';
 

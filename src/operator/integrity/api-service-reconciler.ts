@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Whoever serves our group answers for our objects: approvals that were never given, and uses that were never written.
-// Where it is not the API server itself, its registration is removed, and the API server registers itself anew.
+// Deletes foreign APIServices for stepup's API group. Their server could answer with approvals that were never given,
+// or without uses that were written; the API server then registers itself again.
 
 import { ownApiServiceName } from '../../domain/model/labels.ts';
 import { isConflict, isNotFound } from '../../kube/http/api-error.ts';

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Puts the definitions of our kinds back as the release brought them: their schemas and rules are what objects are held to.
+// Restores the CustomResourceDefinitions of stepup's kinds to those of the release: their schemas and rules protect the
+// objects.
 import { definitions, kindsDigest } from '../../api/generated/definitions.ts';
 import { isAlreadyExists, isConflict, isInvalid, isNotFound } from '../../kube/http/api-error.ts';
 import type { KubeObject } from '../../kube/objects/objects.ts';
@@ -99,7 +100,7 @@ export class DefinitionReconciler {
       await client.replace(wanted, { fieldManager });
     } catch (error) {
       if (isInvalid(error)) {
-        this.#options.log.warn({ definition: name, ...errorFields(error) }, 'a definition cannot be put back');
+        this.#options.log.warn({ definition: name, ...errorFields(error) }, 'a definition cannot be restored');
         this.#report(name, 'edited', uid, generation);
       } else if (isConflict(error) || isNotFound(error)) {
         this.#queue.addAfter(name, againMs);

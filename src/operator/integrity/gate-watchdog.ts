@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Proves once a minute that the API server asks every gate, and tells people when one is out of the path (ADR 0014).
+// Checks once a minute that the API server calls the webhook of every policy, and reports when it does not (ADR 0014).
 import type { StepUpPolicy } from '../../api/kinds.ts';
 import { isReady } from '../../domain/model/policy.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
@@ -52,7 +52,7 @@ export class GateWatchdog {
       try {
         await this.#look(signal);
       } catch (error) {
-        if (!signal.aborted) log.warn(errorFields(error), 'the watchdog cannot look');
+        if (!signal.aborted) log.warn(errorFields(error), 'the watchdog cannot check the webhooks');
       }
       await sleep(clock, everySeconds * 1000, signal);
     }
@@ -86,8 +86,8 @@ export class GateWatchdog {
 
   #tell({ policy, uid }: ExpectedGate, isInPath: boolean): void {
     const { events, log } = this.#options;
-    if (isInPath) log.info({ policy }, 'gate in the path again');
-    else log.error({ policy }, 'gate out of the path');
+    if (isInPath) log.info({ policy }, 'the API server calls the webhook again');
+    else log.error({ policy }, 'the API server is not calling the webhook');
     events.emit({
       regarding: {
         apiVersion: 'stepup.dev/v1alpha1',
@@ -99,8 +99,8 @@ export class GateWatchdog {
       action: 'Probe',
       reason: isInPath ? 'GateInPath' : 'GateOutOfPath',
       note: isInPath
-        ? `The API server asks the gate of ${policy} again`
-        : `The API server does not ask the gate of ${policy}: run stepup check-gate, and look at the pods, the Service and the webhook configuration stepup-${policy}`,
+        ? `The API server is calling the webhook of policy ${policy} again`
+        : `The API server is not calling the webhook of policy ${policy}: run stepup check-gate, and check the pods, the Service and ValidatingWebhookConfiguration stepup-${policy}`,
     });
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The part of the operator that looks after what the gate stands on: the guard, the registration of our group, our kinds, and
-// whether the API server asks at all.
+// The part of the operator that protects what stepup depends on: the guard, its API group, its kinds, and whether the
+// API server calls its webhooks at all.
 
 import type { StepUpPolicy } from '../../api/kinds.ts';
 import { stepUpPolicies } from '../../api/own-resources.ts';

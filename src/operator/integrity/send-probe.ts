@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Asks the API server in a dry run whose gates it calls: for the leader's watchdog, and for whoever runs stepup check-gate.
+// Sends the watchdog's dry run to the API server and returns which webhooks it called, for the leader and for stepup
+// check-gate.
 import { answeredIn, probesFor } from '../../domain/integrity/watchdog-probe.ts';
 import { isAlreadyExists } from '../../kube/http/api-error.ts';
 import type { Lease } from '../../kube/objects/lease.ts';

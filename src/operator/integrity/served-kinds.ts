@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The first thing that a leader waits for: the API server must serve what it works on.
+// Waits until the API server serves stepup's kinds: the first thing that a leader does.
 
 import { stepUpApprovals, stepUpDecisions, stepUpPolicies } from '../../api/own-resources.ts';
 import type { RestClient } from '../../kube/http/rest.ts';

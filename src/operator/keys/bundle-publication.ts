@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// For how long a bundle has been in every webhook configuration of ours, as this leader has seen it.
+// For how long a bundle has been in all of stepup's webhook configurations, as this leader has seen it.
 import type { Clock } from '../../kube/time/clock.ts';
 
 export class Publication {

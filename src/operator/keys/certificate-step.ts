@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What the serving certificate needs next, from what is stored and an instant; the effects are certificate-keeper's.
+// The next step for the serving certificate, from what is stored and the time. own-certificates.ts performs it.
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
 import { certificatesIn, hasIssued, serves } from '../../lib/certificate-chain.ts';
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The part of the operator that has the API server trust what the webhook serves, whoever issues that.
+// The part of the operator that has the API server trust the serving certificate, whoever issues it.
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import type { Watched } from '../../kube/watch/watched.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Which authorities the API server is to trust where somebody else issues the certificates, and for how long.
+// Which authorities the API server should trust if somebody else issues the certificates, and for how long.
 import type { X509Certificate } from 'node:crypto';
 import { certificatesIn } from '../../lib/certificate-chain.ts';
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Where somebody else, such as cert-manager, keeps the Secret: only what the API server is to trust is told from it.
+// Reads the authorities to trust from a Secret that somebody else writes, such as cert-manager.
 
 import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
@@ -69,7 +69,7 @@ export class GivenCertificates implements Certificates {
     if (certificatesIn(given).length === 0) {
       log.warn(
         { secret: secret.name },
-        'ca.crt of the certificate is missing: the API server is told of no other authority',
+        'ca.crt is missing in the Secret of the certificate, so the webhook configurations keep their authorities',
       );
     }
     if (step.againInMs !== undefined) this.#queue.addAfter(key, step.againInMs);
@@ -78,7 +78,7 @@ export class GivenCertificates implements Certificates {
     const caBundle = Buffer.from(step.authorities).toString('base64');
     if (this.#caBundle === caBundle) return;
     this.#caBundle = caBundle;
-    log.info({ authorities: certificatesIn(step.authorities).length }, 'bundle of authorities taken over');
+    log.info({ authorities: certificatesIn(step.authorities).length }, 'new bundle of authorities');
     onBundle();
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Makes the authority and the serving certificate of the webhook: ECDSA P-256, half the CPU of RSA in a handshake.
+// Issues the authority and the serving certificate of the webhook: ECDSA P-256, which takes half the CPU of RSA in a
+// handshake.
 import 'reflect-metadata'; // @peculiar/x509 resolves its parts through it and must find it loaded
 import { createPrivateKey, webcrypto } from 'node:crypto';
 import {

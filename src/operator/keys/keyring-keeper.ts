@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the keyring: makes it once, adds a key when the newest has grown old, and puts it back where it is taken away.
+// Keeps the keyring: creates it once, adds a key when the newest is old, and restores it when somebody changes it.
 import { generateKeyPairSync } from 'node:crypto';
 import { after } from '../../domain/model/deadlines.ts';
 import { type KeptKey, Keyring } from '../../domain/seals/keyring.ts';
@@ -61,7 +61,7 @@ export class KeyringKeeper {
     const isForeign = this.#known !== undefined && !sameJson(stored as Json, this.#known as unknown as Json);
     if (this.#known !== undefined && isForeign) {
       const problem = typeof stored === 'string' ? stored : 'it has other keys';
-      log.warn({ secret: id.name, problem }, 'putting the keyring back');
+      log.warn({ secret: id.name, problem }, 'restoring the keyring');
       await this.#store(secret, this.#known);
       onRestored();
       return;
@@ -70,7 +70,7 @@ export class KeyringKeeper {
       // Keys that nobody can read any more are for an admin to restore or to delete: all votes hang on them.
       if (secret !== undefined)
         throw new Error(`secret ${id.namespace}/${id.name}: ${stored}; restore it, or delete it`);
-      log.info({ secret: id.name }, 'made a keyring');
+      log.info({ secret: id.name }, 'created a keyring');
       return this.#store(secret, [newKey(now)]);
     }
     this.#known = stored;

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the webhook's certificates in one Secret, and takes each step of a rotation in its turn.
+// Keeps the webhook's certificates in one Secret, and performs the steps of a rotation in order.
 import { createPrivateKey } from 'node:crypto';
 import { isAlreadyExists, isConflict, isNotFound } from '../../kube/http/api-error.ts';
 import type { KubeObject } from '../../kube/objects/objects.ts';
@@ -115,7 +115,7 @@ export class CertificateKeeper implements Certificates {
           authorityKey: authority.key,
         };
         const leaf = step.keep.length > 0 ? {} : await this.#leafBy(made, now);
-        log.info({ secret: this.#options.secret.name }, 'made a certificate authority');
+        log.info({ secret: this.#options.secret.name }, 'created a certificate authority');
         return this.#store(secret, { ...made, ...leaf });
       }
       case 'IssueLeaf':

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Applies the packs of a ConfigMap as policies, puts direct edits back, and removes what is switched off.
+// Applies the packs of a ConfigMap as policies, reverts direct edits, and removes disabled packs.
 import type { StepUpPolicy } from '../../api/kinds.ts';
 import { isConflict, isInvalid, isNotFound } from '../../kube/http/api-error.ts';
 import type { EventRecorder } from '../../kube/objects/events.ts';
@@ -75,7 +75,7 @@ export class PackReconciler {
         this.#complain(
           from,
           pack.name,
-          'a policy of that name exists that is from no pack; rename it or switch the pack off',
+          'a policy with this name exists and is not from a pack; rename it, or disable the pack',
         );
         return;
       }
@@ -87,7 +87,7 @@ export class PackReconciler {
       this.#applied.set(pack.name, { text: textOf(pack), uid: result.uid, generation: result.generation });
       log.info(
         { pack: pack.name, generation: result.generation },
-        before === undefined ? 'pack applied' : 'pack put back',
+        before === undefined ? 'pack applied' : 'pack restored',
       );
       if (before?.text === textOf(pack)) this.#noticePutBack(result, before);
     } catch (error) {

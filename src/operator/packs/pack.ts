@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Ready-made policies as the chart delivers them: one manifest for each key of a ConfigMap.
+// Reads ready-made policies from the chart's ConfigMap: one manifest for each key.
 import { load } from 'js-yaml';
 import type { StepUpPolicy } from '../../api/kinds.ts';
 
@@ -36,7 +36,7 @@ export function readPacks(data: Readonly<Record<string, string>>): ReadPacks {
 }
 
 function readPack(name: string, manifest: unknown): Pack {
-  if (!isRecord(manifest)) throw new Error('is no object');
+  if (!isRecord(manifest)) throw new Error('is not an object');
   const { apiVersion, kind, metadata, spec } = manifest;
   if (apiVersion !== 'stepup.dev/v1alpha1' || kind !== 'StepUpPolicy') {
     throw new Error(`is a ${String(apiVersion)} ${String(kind)}, not a stepup.dev/v1alpha1 StepUpPolicy`);

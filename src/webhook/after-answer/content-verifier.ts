@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Writes what a request really contains onto the approvals that others filed for it, after the answer has gone out.
+// Writes the content of a request onto approvals that others filed for it, after the answer is sent.
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { type Attempt, targetLabelValue } from '../../domain/change/attempt.ts';
@@ -116,7 +116,8 @@ export class Verifications {
         }
       }
     } catch (error) {
-      if (!isNotFound(error)) log.warn({ approval: name, namespace, ...errorFields(error) }, 'content not noted');
+      if (!isNotFound(error))
+        log.warn({ approval: name, namespace, ...errorFields(error) }, 'writing the preview failed');
     }
   }
 }

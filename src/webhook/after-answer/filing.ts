@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Files the approval that a refused request asks for, after the answer has gone out.
+// Files the approval for a denied request, after the answer is sent.
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { type Attempt, targetLabelValue } from '../../domain/change/attempt.ts';

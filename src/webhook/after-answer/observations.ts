@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Counts what policies in mode Observe would have refused, and now and then adds the counts to their status.
+// Counts what policies in mode Observe would have denied, and adds the counts to their status.
 import { policyOf, type StepUpPolicy } from '../../api/kinds.ts';
 import { type Blocked, type Observed, observedOne, observedTogether } from '../../domain/decision/observed-counts.ts';
 import { isEnforced, type Policy } from '../../domain/model/policy.ts';
@@ -67,7 +67,7 @@ export class Observations {
       } catch (error) {
         const counts = this.#pending.get(name);
         this.#pending.set(name, counts === undefined ? observed : observedTogether(observed, counts));
-        this.#dependencies.log.warn({ policy: name, ...errorFields(error) }, 'counts not written yet');
+        this.#dependencies.log.warn({ policy: name, ...errorFields(error) }, 'writing counts failed');
       }
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Makes the approvals that a policy gives by itself: created with their use, so that one write records and reserves.
+// Creates the approvals that a policy gives by itself, together with their use: one write records and reserves.
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { targetLabelValue } from '../../domain/change/attempt.ts';

@@ -1,13 +1,15 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Decides reviews of governed requests: asks the domain and performs what it says. Whatever goes wrong is a denial.
+// Decides reviews of governed requests in the five steps of the README: describe, dry run, find, reserve, deny and file.
+// It calls the domain and performs its decision. Any failure is a denial.
 import type { Answer } from '../../api/admission-review.ts';
 import type { Sealing } from '../../api/sealing.ts';
-import { type Attempt, attemptOf, isNamespaceObject, targetLabelValue } from '../../domain/change/attempt.ts';
-import { describe, isHarmlessDryRun, statedOn } from '../../domain/change/describe.ts';
+import { attemptOf, targetLabelValue } from '../../domain/change/attempt.ts';
+import type { Change } from '../../domain/change/change.ts';
+import { type Described, describer, isHarmlessDryRun, statedOn } from '../../domain/change/describe.ts';
 import { isEviction, uidNamedBy } from '../../domain/change/eviction.ts';
-import { effectivePolicy, sharedSelectorKeys } from '../../domain/coverage/shared-policy.ts';
-import { wordsOf } from '../../domain/decision/message.ts';
+import { type Asking, askingOf } from '../../domain/coverage/shared-policy.ts';
+import { phraseOf } from '../../domain/decision/message.ts';
 import { isEnforced, type Policy, requestRulesOf } from '../../domain/model/policy.ts';
 import type { DeniedReason } from '../../domain/model/reason.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
@@ -15,6 +17,7 @@ import { withinLimit } from '../../kube/http/call-limit.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import { textAt } from '../../lib/json.ts';
+import { lazy } from '../../lib/lazy.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
 import type { Verifications } from '../after-answer/content-verifier.ts';
@@ -24,16 +27,16 @@ import type { Caches } from '../reads/dependencies.ts';
 import { type LiveTarget, needsLiveTarget, readLiveTarget } from '../reads/live-target.ts';
 import { pendingOf } from '../reads/pending-count.ts';
 import type { Policies } from '../reads/policies.ts';
-import type { Governed } from './governed.ts';
-import { answerOf, lookedOn, type Refused, type Verdict } from './outcome.ts';
+import type { Governed, Limit } from './governed.ts';
+import { answerOf, type GateOutcome, lookedOn, type Rejected } from './outcome.ts';
 import type { RequesterLimit } from './requester-limit.ts';
-import type { Consumption } from './reserve.ts';
+import type { Reserver } from './reserve.ts';
 
 export interface GateDependencies {
   readonly caches: Caches;
   readonly policies: Policies;
   readonly rest: Pick<RestClient, 'request'>;
-  readonly consumption: Pick<Consumption, 'decide' | 'foresee'>;
+  readonly reserver: Pick<Reserver, 'reserve' | 'foresee'>;
   readonly filings: Pick<Filings, 'file' | 'isKnown'>;
   readonly verifications: Pick<Verifications, 'note'>;
   readonly observations: Pick<Observations, 'note'>;
@@ -61,188 +64,202 @@ export class Gate {
   async review(policyName: string, request: AdmissionRequest, entry: Mode = 'Enforce'): Promise<Answer> {
     const { clock, log, metrics } = this.#dependencies;
     const startedAtMs = clock.monotonicMs();
-    let verdict: Verdict;
+    let result: GateOutcome;
     try {
-      verdict = await this.#judge(policyName, request);
+      result = await this.#decide(policyName, request, startedAtMs + innerDeadlineMs);
     } catch (error) {
       log.error({ policy: policyName, requestUid: request.uid, ...errorFields(error) }, 'decision failed');
-      verdict = refused(policyName, 'Failed');
+      result = rejected(policyName, 'Failed');
     }
     const known = this.#dependencies.policies.cached(policyName);
     const mode = known === undefined ? entry : modeOf(known);
-    if (mode === 'Observe') verdict = this.#observed(verdict, known, request);
+    if (mode === 'Observe') result = this.#observed(result, known, request);
     // Only names of policies that exist become label values.
     const policy = known === undefined ? 'unknown' : policyName;
-    const { outcome, reason } = verdict;
     metrics.decision({
       policy,
-      outcome: outcome === 'Refused' ? 'Denied' : outcome,
-      reason,
+      outcome: publicOutcome(result),
+      reason: result.reason,
       isDryRun: request.dryRun,
     });
     // Denials come in storms and have a counter; a reservation is rare and worth a line.
-    if (mode === 'Enforce' && outcome === 'Allowed' && reason !== 'DryRun') {
-      log.info({ policy: policyName, approval: verdict.approval, reason, requestUid: request.uid }, 'request admitted');
+    if (mode === 'Enforce' && result.outcome === 'Allowed' && result.reason !== 'DryRun') {
+      const { approval, reason } = result;
+      log.info({ policy: policyName, approval, reason, requestUid: request.uid }, 'request admitted');
     }
     metrics.decisionTook((clock.monotonicMs() - startedAtMs) / 1000);
-    return answerOf(verdict, request);
+    return answerOf(result, request);
   }
 
-  async #judge(policyName: string, request: AdmissionRequest): Promise<Verdict> {
-    const { caches, policies } = this.#dependencies;
-    if (!caches.hasSynced()) return refused(policyName, 'NotReady');
-    const known = policies.cached(policyName);
-    const quick = known && this.#judgeQuickly(known, request);
-    if (quick !== undefined) return quick;
-    const limit = { attempt: `decide on request ${request.uid}`, deadlineMs: innerDeadlineMs };
-    return withinLimit(limit, async (signal) => {
-      const policy = known ?? (await policies.find(policyName));
-      if (policy === undefined) return refused(policyName, 'UnknownPolicy');
-      return (
-        (known === undefined ? this.#judgeQuickly(policy, request) : undefined) ??
-        this.#judgeFully(policy, request, signal)
-      );
+  /** Rejects when the API server cannot be asked before the monotonic instant. */
+  async #decide(policyName: string, request: AdmissionRequest, endsAtMs: number): Promise<GateOutcome> {
+    const { caches, policies, clock } = this.#dependencies;
+    const inTime = <T>(work: (signal: AbortSignal) => Promise<T>) => {
+      const deadlineMs = Math.max(endsAtMs - clock.monotonicMs(), 1);
+      return withinLimit({ attempt: `decide on request ${request.uid}`, deadlineMs }, work);
+    };
+    if (!caches.hasSynced()) return rejected(policyName, 'NotReady');
+    const policy = policies.cached(policyName) ?? (await inTime(() => policies.find(policyName)));
+    if (policy === undefined) return rejected(policyName, 'UnknownPolicy');
+
+    // 1. Describe: what does it change? Nothing privileged passes, and nothing is spent.
+    const all = lazy(() => policies.allWith(policy));
+    const asking = askingOf(policy, request, all);
+    const describeUnder = describer(request);
+    const described = describeUnder(policy, asking.selectorKeys);
+    if (described.kind === 'NotGoverned') return { outcome: 'NotGoverned', reason: described.reason };
+    const needsLive = needsLiveTarget(policy, request);
+
+    // 2. Dry run: passes with a warning. Most requests end here, without a wait.
+    if (isHarmlessDryRun(request) && isDryRunnable(described, needsLive)) {
+      return this.#dryRun(asking.effective, request, described);
+    }
+    if (described.kind === 'Rejected' && !needsLive) return rejected(policy.metadata.name, described.reason);
+    const unstated = unstatedOn(asking.effective, request);
+    if (unstated !== undefined) return unstated;
+
+    return inTime((signal) => {
+      const limit = { signal, endsAtMs };
+      if (described.kind === 'Privileged' && !needsLive) {
+        const governed = { ...governedBy(asking, request, described.change), policies: all(), describeUnder };
+        return this.#useApproval(policy, governed, limit);
+      }
+      return this.#describedLive(policy, asking, request, all(), limit);
     });
   }
 
-  /** The verdicts that hang on the request and the policy alone: most requests end here, without a wait. */
-  #judgeQuickly(policy: Policy, request: AdmissionRequest): Verdict | undefined {
+  /** Describes the request with the object that its review does not carry, and goes on from there. */
+  async #describedLive(
+    policy: Policy,
+    asking: Asking,
+    request: AdmissionRequest,
+    policies: readonly Policy[],
+    limit: Limit,
+  ): Promise<GateOutcome> {
     const { name } = policy.metadata;
-    const { effective, selectorKeys } = this.#sharing(policy, request);
-    const described = describe(request, policy, { selectorKeys });
-    if (described.kind === 'NotGoverned') return { outcome: 'NotGoverned', reason: described.reason };
-    const needsLive = needsLiveTarget(policy, request);
-    const isDescribed = described.kind === 'Attempt';
-    if (isHarmlessDryRun(request) && (isDescribed || (needsLive && described.reason === 'Undescribable'))) {
-      if (!isDescribed) return { outcome: 'Allowed', reason: 'DryRun', policy: effective };
-      const { change } = described.attempt;
-      this.#noteContent(effective, request, described.attempt);
-      return { outcome: 'Allowed', reason: 'DryRun', policy: effective, digest: change.digest };
-    }
-    if (!isDescribed && !needsLive) return refused(name, described.reason);
-    return unstated(effective, request);
-  }
-
-  async #judgeFully(policy: Policy, request: AdmissionRequest, signal: AbortSignal): Promise<Verdict> {
-    const { policies, rest, consumption, clock } = this.#dependencies;
-    const startedAtMs = clock.monotonicMs();
-    const { effective, selectorKeys } = this.#sharing(policy, request);
-    const live = needsLiveTarget(policy, request)
-      ? await readLiveTarget(rest, request, { deadlineMs: innerDeadlineMs, signal })
-      : undefined;
-    const context = {
-      selectorKeys,
-      ...(live?.kind === 'Read' ? { live: live.object } : {}),
-    };
-    const described = describe(request, policy, context);
+    const { signal } = limit;
+    const live = await readLiveTarget(this.#dependencies.rest, request, { deadlineMs: innerDeadlineMs, signal });
+    const describeUnder = describer(request, live.kind === 'Read' ? live.object : undefined);
+    const described = describeUnder(policy, asking.selectorKeys);
     switch (described.kind) {
       case 'NotGoverned':
         return { outcome: 'NotGoverned', reason: described.reason };
-      case 'Refused':
-        return live?.kind === 'Unread'
-          ? {
-              ...refused(policy.metadata.name, described.reason, live.why),
-              ...(live.isAbsent ? { isAbsent: true } : {}),
-            }
-          : refused(policy.metadata.name, described.reason);
-      case 'Attempt': {
+      case 'Rejected':
+        if (live.kind === 'Read') return rejected(name, described.reason);
+        return { ...rejected(name, described.reason, live.why), ...(live.isAbsent ? { isAbsent: true } : {}) };
+      case 'Privileged': {
         if (modeOf(policy) === 'Enforce' && mayEndAnother(request, live)) {
-          return refused(policy.metadata.name, 'Undescribable', notNamed);
+          return rejected(name, 'TargetUnknown', notNamed);
         }
-        const attempt = attemptOf(effective.metadata.name, request, described.attempt.change);
-        const governed: Governed = { request, attempt, policy: effective, policies: policies.allWith(policy), context };
-        if (modeOf(policy) === 'Observe') return consumption.foresee(governed);
-        const result = await consumption.decide(governed, { signal, endsAtMs: startedAtMs + innerDeadlineMs });
-        this.#noteContentOf(result, governed);
-        return result.outcome === 'Denied' ? this.#filed(result, request) : result;
+        const governed = { ...governedBy(asking, request, described.change), policies, describeUnder };
+        return this.#useApproval(policy, governed, limit);
       }
     }
   }
 
-  /** Only what becomes of a namespace is asked about under a policy that others share. */
-  #sharing(policy: Policy, request: AdmissionRequest) {
-    if (!isNamespaceObject(request)) return { effective: policy, selectorKeys: [] };
-    const all = this.#dependencies.policies.allWith(policy);
-    const effective = effectivePolicy(policy, request, all);
-    return { effective, selectorKeys: sharedSelectorKeys(effective, all) };
+  /** The request needs an approval. */
+  async #useApproval(policy: Policy, governed: Governed, limit: Limit): Promise<GateOutcome> {
+    const { reserver } = this.#dependencies;
+    if (modeOf(policy) === 'Observe') return reserver.foresee(governed);
+    // 3. Find the approvals that cover it. 4. Reserve one of them for this request.
+    const result = await reserver.reserve(governed, limit);
+    this.#noteContentOf(result, governed);
+    // 5. Deny and file: no approval covers it.
+    return result.outcome === 'NeedsApproval' ? this.#filed(result, governed.request) : result;
   }
 
-  /** In mode Observe nothing is refused: what would have been is said and counted. */
-  #observed(verdict: Verdict, policy: Policy | undefined, request: AdmissionRequest): Verdict {
-    const seen = lookedOn(verdict);
+  /** A dry run shows approvals that were asked for ahead what they are for. */
+  #dryRun(policy: Policy, request: AdmissionRequest, described: Described): GateOutcome {
+    if (described.kind !== 'Privileged') return { outcome: 'Allowed', reason: 'DryRun', policy };
+    const { caches, verifications, sealing } = this.#dependencies;
+    const { change } = described;
+    const attempt = attemptOf(policy.metadata.name, request, change);
+    for (const object of caches.approvals.byIndex('target', targetLabelValue(attempt.targetKey))) {
+      verifications.note({ approval: sealing.reader.approval(object), attempt, request, policy, isUse: false });
+    }
+    return { outcome: 'Allowed', reason: 'DryRun', policy, digest: change.digest };
+  }
+
+  /** In mode Observe nothing is denied: what would have been is reported and counted. */
+  #observed(result: GateOutcome, policy: Policy | undefined, request: AdmissionRequest): GateOutcome {
+    const seen = lookedOn(result);
     if (policy !== undefined) {
       const isBlocked = seen.outcome === 'WouldDeny' && seen.isPolicys;
       this.#dependencies.observations.note(
         policy,
-        isBlocked ? { ...wordsOf(request), reason: seen.reason } : undefined,
+        isBlocked ? { ...phraseOf(request), reason: seen.reason } : undefined,
       );
     }
     return seen;
   }
 
-  /** A dry run shows approvals that were asked for ahead what they are for. */
-  #noteContent(policy: Policy, request: AdmissionRequest, { change, targetKey }: Attempt): void {
-    const { caches, verifications, sealing } = this.#dependencies;
-    const approvals = caches.approvals.byIndex('target', targetLabelValue(targetKey));
-    if (approvals.length === 0) return;
-    const attempt = attemptOf(policy.metadata.name, request, change);
-    for (const object of approvals) {
-      verifications.note({ approval: sealing.reader.approval(object), attempt, request, policy, isUse: false });
-    }
-  }
-
-  #noteContentOf(verdict: Verdict, { attempt, request, policy }: Governed): void {
+  #noteContentOf(result: GateOutcome, { attempt, request, policy }: Governed): void {
     const shows = { attempt, request, policy };
     const { verifications } = this.#dependencies;
-    if (verdict.outcome === 'Allowed' && (verdict.reason === 'Reserved' || verdict.reason === 'Readmitted')) {
-      verifications.note({ ...shows, approval: verdict.granted, isUse: true });
+    if (result.outcome === 'Allowed' && (result.reason === 'Reserved' || result.reason === 'Readmitted')) {
+      verifications.note({ ...shows, approval: result.granted, isUse: true });
     }
-    if (verdict.outcome === 'Denied' && verdict.denial.approval !== undefined && !verdict.denial.isElsewhere) {
-      verifications.note({ ...shows, approval: verdict.denial.approval, isUse: false });
+    if (result.outcome === 'NeedsApproval' && result.denial.approval !== undefined && !result.denial.isElsewhere) {
+      verifications.note({ ...shows, approval: result.denial.approval, isUse: false });
     }
   }
 
   /** Has the approval filed that the denial names, unless the requester has asked for too many. */
-  #filed(verdict: Extract<Verdict, { outcome: 'Denied' }>, request: AdmissionRequest): Verdict {
+  #filed(result: Extract<GateOutcome, { outcome: 'NeedsApproval' }>, request: AdmissionRequest): GateOutcome {
     const { filings, limit } = this.#dependencies;
-    const { policy, attempt, denial, namespace, others } = verdict;
+    const { policy, attempt, denial, namespace, others } = result;
     const name = denial.approvalName;
     // Another policy's is filed by its own call, which knows what it shows.
-    if (denial.isElsewhere === true) return verdict;
-    if (denial.approval !== undefined || filings.isKnown(name)) return verdict;
+    if (denial.isElsewhere === true) return result;
+    if (denial.approval !== undefined || filings.isKnown(name)) return result;
     const most = requestRulesOf(policy).maxPendingPerRequester;
     const { username } = attempt.requester;
     const pending = pendingOf(this.#dependencies.caches, username, policy.metadata.name);
-    if (pending >= most) return refused(policy.metadata.name, 'TooManyPending');
-    if (!limit.take(username)) return refused(policy.metadata.name, 'TooManyPending', tooFast);
+    if (pending >= most) return rejected(policy.metadata.name, 'TooManyPending');
+    if (!limit.take(username)) return rejected(policy.metadata.name, 'TooManyPending', tooFast);
     filings.file({ name, namespace, attempt, request, policy, others });
-    return verdict;
+    return result;
   }
 }
 
-const tooFast = 'None was filed: it asks for new ones too fast. Send the request again in a moment';
+const tooFast = 'No approval was filed: the requester causes new ones too fast. Send the request again in a moment';
 
 const notNamed = 'The eviction does not name the UID of this pod. Send it again in a moment';
 
-/** True of an eviction that would be carried out on whatever pod bears the name by then. */
-function mayEndAnother(request: AdmissionRequest, live: LiveTarget | undefined): boolean {
+/** An outcome as metrics count it: a denial is one, whether an approval lifts it or not. */
+function publicOutcome({ outcome }: GateOutcome): 'Allowed' | 'Denied' | 'NotGoverned' | 'WouldDeny' {
+  return outcome === 'NeedsApproval' || outcome === 'Rejected' ? 'Denied' : outcome;
+}
+
+/** A dry run is told that approval is needed, also where only the live object could say what for. */
+function isDryRunnable(described: Described, needsLive: boolean): boolean {
+  return described.kind === 'Privileged' || (needsLive && described.reason === 'TargetUnknown');
+}
+
+function governedBy({ effective }: Asking, request: AdmissionRequest, change: Change) {
+  return { request, policy: effective, attempt: attemptOf(effective.metadata.name, request, change) };
+}
+
+/** True of an eviction that would be carried out on whatever pod has the name by then. */
+function mayEndAnother(request: AdmissionRequest, live: LiveTarget): boolean {
   if (!isEviction(request)) return false;
-  return live?.kind !== 'Read' || uidNamedBy(request) !== textAt(live.object, '/metadata/uid');
+  return live.kind !== 'Read' || uidNamedBy(request) !== textAt(live.object, '/metadata/uid');
 }
 
 function modeOf(policy: Policy): Mode {
   return isEnforced(policy) ? 'Enforce' : 'Observe';
 }
 
-function refused(policy: string, reason: DeniedReason, hint?: string): Refused {
-  return { outcome: 'Refused', reason, policy, ...(hint === undefined ? {} : { hint }) };
+function rejected(policy: string, reason: DeniedReason, hint?: string): Rejected {
+  return { outcome: 'Rejected', reason, policy, ...(hint === undefined ? {} : { hint }) };
 }
 
-function unstated(policy: Policy, request: AdmissionRequest): Refused | undefined {
+/** The denial of a request that does not state the reason or ticket that the policy wants; undefined when it does. */
+function unstatedOn(policy: Policy, request: AdmissionRequest): Rejected | undefined {
   const { reasonRequired, ticketRequired } = policy.spec.approval;
   if (reasonRequired && statedOn(request, 'reason') === undefined)
-    return refused(policy.metadata.name, 'ReasonRequired');
+    return rejected(policy.metadata.name, 'ReasonRequired');
   if (ticketRequired && statedOn(request, 'ticket') === undefined)
-    return refused(policy.metadata.name, 'TicketRequired');
+    return rejected(policy.metadata.name, 'TicketRequired');
   return undefined;
 }

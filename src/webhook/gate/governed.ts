@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// A request that needs an approval under a policy, and how long there is to find one.
+// A request that needs approval under a policy, and the time there is to find one.
 import type { Attempt } from '../../domain/change/attempt.ts';
-import type { ChangeContext } from '../../domain/change/change.ts';
+import type { DescribeUnder } from '../../domain/change/describe.ts';
 import type { Approval } from '../../domain/model/approval.ts';
 import type { Policy } from '../../domain/model/policy.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
@@ -13,7 +13,8 @@ export interface Governed {
   readonly attempt: Attempt;
   readonly policy: Policy;
   readonly policies: readonly Policy[];
-  readonly context: ChangeContext;
+  /** The request as other policies see it. */
+  readonly describeUnder: DescribeUnder;
   /** The approvals on its target, ended ones too, once they have been read live. */
   readonly others?: readonly Approval[];
 }

@@ -1,24 +1,24 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What the gate came to, and how the API server and the requester are told.
+// The outcome of a review, and the answer to the API server and the requester.
 import type { Answer } from '../../api/admission-review.ts';
 import type { Attempt } from '../../domain/change/attempt.ts';
 import type { Harmless } from '../../domain/change/change.ts';
-import type { Denial } from '../../domain/decision/decide.ts';
+import type { NeedsApproval } from '../../domain/decision/decide.ts';
 import {
   denialDetails,
   denialMessage,
   observedMessage,
-  observedRefusal,
-  refusalDetails,
-  refusalMessage,
+  observedRejection,
+  rejectionDetails,
+  rejectionMessage,
 } from '../../domain/decision/message.ts';
 import type { Approval } from '../../domain/model/approval.ts';
 import { grantOf, isEnforced, type Policy, requestRulesOf } from '../../domain/model/policy.ts';
 import type { DeniedReason } from '../../domain/model/reason.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
 
-export type Verdict =
+export type GateOutcome =
   | { readonly outcome: 'NotGoverned'; readonly reason: Harmless }
   | { readonly outcome: 'Allowed'; readonly reason: 'DryRun'; readonly policy: Policy; readonly digest?: string }
   | {
@@ -31,16 +31,16 @@ export type Verdict =
     }
   | AutoApproved
   | {
-      readonly outcome: 'Denied';
-      readonly reason: Denial['reason'];
+      readonly outcome: 'NeedsApproval';
+      readonly reason: NeedsApproval['reason'];
       readonly policy: Policy;
       readonly attempt: Attempt;
-      readonly denial: Denial;
+      readonly denial: NeedsApproval;
       readonly namespace: string;
       /** The approvals on the target, ended ones too; absent in mode Observe, where nobody looks. */
       readonly others?: readonly Approval[];
     }
-  | Refused
+  | Rejected
   | WouldDeny;
 
 /** The policy itself has approved it; in mode Observe it only would have, and nothing was recorded. */
@@ -62,9 +62,9 @@ interface WouldDeny {
   readonly isPolicys: boolean;
 }
 
-/** A refusal that no approval lifts. */
-export interface Refused {
-  readonly outcome: 'Refused';
+/** A denial that no approval lifts. */
+export interface Rejected {
+  readonly outcome: 'Rejected';
   readonly reason: DeniedReason;
   readonly policy: string;
   readonly hint?: string;
@@ -78,56 +78,56 @@ export interface Refused {
 /** The status reason of every refusal that an approval lifts. */
 const stepUpRequired = 'StepUpRequired';
 
-export function answerOf(verdict: Verdict, request: AdmissionRequest): Answer {
-  switch (verdict.outcome) {
+export function answerOf(outcome: GateOutcome, request: AdmissionRequest): Answer {
+  switch (outcome.outcome) {
     case 'NotGoverned':
       return {};
     case 'Allowed':
-      return verdict.reason === 'DryRun' ? dryRunAnswer(verdict) : allowedAnswer(verdict);
-    case 'Denied':
-      return deniedAnswer(verdict, request);
-    case 'Refused': {
-      const { reason, policy, hint, isAbsent } = verdict;
-      const message = refusalMessage(policy, reason, hint);
+      return outcome.reason === 'DryRun' ? dryRunAnswer(outcome) : allowedAnswer(outcome);
+    case 'NeedsApproval':
+      return deniedAnswer(outcome, request);
+    case 'Rejected': {
+      const { reason, policy, hint, isAbsent } = outcome;
+      const message = rejectionMessage(policy, reason, hint);
       const code = isAbsent === true ? 404 : 403;
       return {
-        refusal: { code, reason, message, details: refusalDetails(policy, reason) },
+        refusal: { code, reason, message, details: rejectionDetails(policy, reason) },
         auditAnnotations: { policy, outcome: 'Denied', reason },
       };
     }
     case 'WouldDeny': {
-      const { reason, policy, warning } = verdict;
+      const { reason, policy, warning } = outcome;
       const warnings = warning === undefined ? {} : { warnings: [warning] };
       return { ...warnings, auditAnnotations: { policy, outcome: 'WouldDeny', reason } };
     }
   }
 }
 
-/** The verdict on a request where the policy only looks on. */
-export function lookedOn(verdict: Verdict): Verdict {
-  switch (verdict.outcome) {
-    case 'Denied': {
-      const { reason, policy, attempt, denial } = verdict;
+/** The outcome on a request where the policy only looks on. */
+export function lookedOn(outcome: GateOutcome): GateOutcome {
+  switch (outcome.outcome) {
+    case 'NeedsApproval': {
+      const { reason, policy, attempt, denial } = outcome;
       const { name } = policy.metadata;
       const warning = observedMessage(attempt, denial);
       return { outcome: 'WouldDeny', reason, policy: name, warning, isPolicys: true };
     }
-    case 'Refused': {
-      const { reason, policy } = verdict;
+    case 'Rejected': {
+      const { reason, policy } = outcome;
       const isPolicys = !unjudged.includes(reason);
-      const warning = isPolicys ? { warning: observedRefusal(policy, reason) } : {};
+      const warning = isPolicys ? { warning: observedRejection(policy, reason) } : {};
       return { outcome: 'WouldDeny', reason, policy, isPolicys, ...warning };
     }
     default:
-      return verdict;
+      return outcome;
   }
 }
 
 /** Refusals that say nothing about the request. */
 const unjudged: readonly DeniedReason[] = ['NotReady', 'UnknownPolicy', 'InvalidRequest', 'Failed'];
 
-function dryRunAnswer(verdict: Extract<Verdict, { reason: 'DryRun' }>): Answer {
-  const { policy, digest } = verdict;
+function dryRunAnswer(outcome: Extract<GateOutcome, { reason: 'DryRun' }>): Answer {
+  const { policy, digest } = outcome;
   const { name } = policy.metadata;
   const isAsked = isEnforced(policy);
   const warnings = [
@@ -139,8 +139,8 @@ function dryRunAnswer(verdict: Extract<Verdict, { reason: 'DryRun' }>): Answer {
   return { warnings, auditAnnotations: { policy: name, outcome: 'Allowed', reason: 'DryRun' } };
 }
 
-function allowedAnswer(verdict: Exclude<Extract<Verdict, { outcome: 'Allowed' }>, { reason: 'DryRun' }>): Answer {
-  const { policy, reason, approval } = verdict;
+function allowedAnswer(outcome: Exclude<Extract<GateOutcome, { outcome: 'Allowed' }>, { reason: 'DryRun' }>): Answer {
+  const { policy, reason, approval } = outcome;
   return {
     auditAnnotations: {
       policy: policy.metadata.name,
@@ -154,8 +154,8 @@ function allowedAnswer(verdict: Exclude<Extract<Verdict, { outcome: 'Allowed' }>
 /** An engine answers in moments, unlike people. */
 const engineSeconds = 1;
 
-function deniedAnswer(verdict: Extract<Verdict, { outcome: 'Denied' }>, request: AdmissionRequest): Answer {
-  const { policy, attempt, denial, namespace, reason } = verdict;
+function deniedAnswer(outcome: Extract<GateOutcome, { outcome: 'NeedsApproval' }>, request: AdmissionRequest): Answer {
+  const { policy, attempt, denial, namespace, reason } = outcome;
   const { whenPending, retryAfterSeconds } = requestRulesOf(policy);
   // Clients do not retry a CONNECT, and a dry run must not wait for people.
   const waits = whenPending === 'Retry' && !request.dryRun && request.operation !== 'CONNECT';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// How many new approvals one requester may cause: a bucket of tokens each.
+// Limits how many new approvals one requester can cause: a token bucket for each.
 import type { Clock } from '../../kube/time/clock.ts';
 
 interface Bucket {

@@ -1,13 +1,13 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Turns one attempt into a reservation or a denial: decides on the cache, refuses only on a live view, reserves by one
-// compare-and-swap on exactly the object that was decided on.
+// Finds the approvals that cover an attempt and reserves one: decides on the cache, denies only on a live view, and
+// reserves by a compare-and-swap on the very object that it decided on.
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Reader } from '../../api/sealed-reader.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { type Attempt, targetLabelValue } from '../../domain/change/attempt.ts';
 import type { Question, View } from '../../domain/decision/candidate.ts';
-import { type AutoApproval, type Decision, type Denial, decide } from '../../domain/decision/decide.ts';
+import { type AutoApproval, decide, type NeedsApproval, type Outcome } from '../../domain/decision/decide.ts';
 import { creationOf, transitionOf } from '../../domain/lifecycle/transition.ts';
 import type { Approval } from '../../domain/model/approval.ts';
 import type { Policy } from '../../domain/model/policy.ts';
@@ -21,17 +21,17 @@ import type { Caches } from '../reads/dependencies.ts';
 import type { LiveViews, TargetView } from '../reads/live-view.ts';
 import type { AutoApprovals } from './auto-approvals.ts';
 import type { Governed, Limit } from './governed.ts';
-import type { Verdict } from './outcome.ts';
-import type { FirstTries } from './suspected-policies.ts';
+import type { GateOutcome } from './outcome.ts';
+import type { SuspectedPolicies } from './suspected-policies.ts';
 import type { UseMemory } from './use-memory.ts';
 
-export interface ConsumptionDependencies {
+export interface ReserverDependencies {
   readonly caches: Caches;
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'replaceStatus'>;
   readonly liveViews: Pick<LiveViews, 'read'>;
   readonly memory: UseMemory;
   readonly sealing: Sealing;
-  readonly firstTries: FirstTries;
+  readonly suspected: SuspectedPolicies;
   readonly auto: Pick<AutoApprovals, 'open' | 'create'>;
   readonly ownNamespace: string;
   readonly clock: Clock;
@@ -39,81 +39,71 @@ export interface ConsumptionDependencies {
   readonly audit: Audit;
 }
 
-type Reserved = Extract<Decision, { reason: 'Reserved' }>;
+type Reserved = Extract<Outcome, { reason: 'Reserved' }>;
 
 const mostConflicts = 3;
 /** The operator settles in milliseconds once it sees the target. */
 const settleMs = 1_500;
+/** Time kept for the answer after the last look at a reservation that is being settled. */
+const settleReserveMs = 500;
 
-export class Consumption {
-  readonly #dependencies: ConsumptionDependencies;
+export class Reserver {
+  readonly #dependencies: ReserverDependencies;
 
-  constructor(dependencies: ConsumptionDependencies) {
+  constructor(dependencies: ReserverDependencies) {
     this.#dependencies = dependencies;
   }
 
-  /** Rejects when the limit is reached or the API server cannot be asked; then nothing may be admitted. */
-  async decide(governed: Governed, limit: Limit): Promise<Verdict> {
+  /**
+   * Finds the approvals that cover the request and reserves one. Each turn of the loop decides on one view and ends in
+   * an outcome, or looks at the target anew. Rejects when the limit is reached or the API server cannot be asked; then
+   * nothing may be admitted.
+   */
+  async reserve(governed: Governed, limit: Limit): Promise<GateOutcome> {
     const { policy, attempt } = governed;
+    const { clock, suspected } = this.#dependencies;
     let view = this.#cachedView(attempt);
-    let conflicts = 0;
-    let settlesAtMs: number | undefined;
-    for (;;) {
+    let settlesUntilMs: number | undefined;
+    for (let conflicts = 0; ; view = await this.#liveView(attempt)) {
       limit.signal.throwIfAborted();
-      const decision = this.#decideOn(view, governed);
-      if (decision.outcome === 'Allowed' && decision.reason === 'Reserved') {
-        if (await this.#reserve(decision, view, limit)) return allowed(governed, decision);
-        conflicts += 1;
-        if (conflicts > mostConflicts) {
-          return contended(policy);
-        }
-        view = await this.#liveView(attempt);
-        continue;
-      }
-      // Re-admission writes nothing that could fail, so a cached view would go on admitting after a Deny that it has
-      // not seen (ADR 0003: never from memory); a refusal needs a live one anyway.
-      if (!view.isLive) {
-        view = await this.#liveView(attempt);
-        continue;
-      }
-      if (decision.outcome === 'Refused') return { ...decision, policy: policy.metadata.name };
-      if (decision.outcome === 'Allowed') {
-        if (decision.reason === 'Readmitted') return allowed(governed, decision);
-        const approval = await this.#createAuto(decision, this.#withOthers(governed, view), limit);
-        if (approval !== undefined) {
-          const { namespace, name } = approval.metadata;
-          return { outcome: 'Allowed', reason: 'AutoApproved', policy, approval: `${namespace}/${name}` };
-        }
+      const outcome = this.#decideOn(view, governed);
+      if (outcome.outcome === 'Allowed' && outcome.reason === 'Reserved') {
+        if (await this.#write(outcome, view, limit)) return allowed(governed, outcome);
         conflicts += 1;
         if (conflicts > mostConflicts) return contended(policy);
-        view = await this.#liveView(attempt);
         continue;
       }
-      settlesAtMs ??= this.#dependencies.clock.monotonicMs() + settleMs;
-      const waitsUntilMs = Math.min(settlesAtMs, limit.endsAtMs - settleReserveMs);
-      if (!decision.isSettling || this.#dependencies.clock.monotonicMs() >= waitsUntilMs) {
-        const { firstTries } = this.#dependencies;
-        if (decision.mayGovern !== undefined) firstTries.note(attempt.attemptKey, decision.mayGovern);
-        return denied(this.#withOthers(governed, view), decision, this.#homeOf(attempt));
+      // All else needs a live view. Re-admission writes nothing that could fail, so a cached view would go on admitting
+      // after a Deny that it has not seen (ADR 0003: never from memory).
+      if (!view.isLive) continue;
+      if (outcome.outcome === 'Rejected') return { ...outcome, policy: policy.metadata.name };
+      if (outcome.outcome === 'Allowed' && outcome.reason === 'Readmitted') return allowed(governed, outcome);
+      if (outcome.outcome === 'Allowed') {
+        const created = await this.#createAuto(outcome, this.#withOthers(governed, view), limit);
+        if (created !== undefined) return autoApproved(governed, created);
+        conflicts += 1;
+        if (conflicts > mostConflicts) return contended(policy);
+        continue;
       }
-      view = await this.#liveView(attempt);
+      settlesUntilMs ??= Math.min(clock.monotonicMs() + settleMs, limit.endsAtMs - settleReserveMs);
+      if (outcome.isSettling && clock.monotonicMs() < settlesUntilMs) continue;
+      if (outcome.mayGovern !== undefined) suspected.note(attempt.attemptKey, outcome.mayGovern);
+      return needsApproval(this.#withOthers(governed, view), outcome, this.#homeOf(attempt));
     }
   }
 
   /** What a request without any approval would be told. Nothing is read, and nothing reserved. */
-  foresee(governed: Governed): Verdict {
+  foresee(governed: Governed): GateOutcome {
     const view = { approvals: [], decisions: [], isLive: true };
-    const decision = decide(this.#question(governed, view));
-    if (decision.outcome === 'Refused') return { ...decision, policy: governed.policy.metadata.name };
-    if (decision.outcome === 'Allowed') {
-      if (decision.reason === 'AutoApproved')
-        return { outcome: 'Allowed', reason: 'AutoApproved', policy: governed.policy };
-      throw new Error('nothing covers a request where there is no approval');
-    }
-    return denied(governed, decision, this.#homeOf(governed.attempt));
+    const outcome = decide(this.#question(governed, view));
+    if (outcome.outcome === 'Rejected') return { ...outcome, policy: governed.policy.metadata.name };
+    if (outcome.outcome === 'NeedsApproval') return needsApproval(governed, outcome, this.#homeOf(governed.attempt));
+    if (outcome.reason === 'AutoApproved')
+      return { outcome: 'Allowed', reason: 'AutoApproved', policy: governed.policy };
+    throw new Error('nothing covers a request where there is no approval');
   }
 
-  #decideOn(view: TargetView, governed: Governed): Decision {
+  #decideOn(view: TargetView, governed: Governed): Outcome {
     const { memory, sealing } = this.#dependencies;
     const { reader } = sealing;
     const approvals = view.approvals.map((one) => reader.approval(one));
@@ -154,7 +144,7 @@ export class Consumption {
   }
 
   #question(governed: Governed, view: View): Question {
-    const { caches, clock, ownNamespace, firstTries } = this.#dependencies;
+    const { caches, clock, ownNamespace, suspected } = this.#dependencies;
     const { attempt, request } = governed;
     const namespace = caches.namespaces.get({ name: request.namespace });
     return {
@@ -163,7 +153,7 @@ export class Consumption {
       ownNamespace,
       ...(namespace === undefined ? {} : { namespaceLabels: namespace.metadata.labels ?? {} }),
       autoOpen: this.#dependencies.auto.open(governed.policies),
-      refusedFor: firstTries.refusedFor(attempt.attemptKey),
+      refusedFor: suspected.refusedFor(attempt.attemptKey),
       now: clock.now(),
     };
   }
@@ -200,7 +190,7 @@ export class Consumption {
   }
 
   /** True when the approval is reserved now, false when it was changed meanwhile. Rejects when nobody can tell. */
-  async #reserve(decision: Reserved, view: TargetView, limit: Limit): Promise<boolean> {
+  async #write(decision: Reserved, view: TargetView, limit: Limit): Promise<boolean> {
     const { approvals, metrics, memory, sealing, clock, audit } = this.#dependencies;
     const stored = storedOf(decision.approval, view, sealing.reader);
     const reserved = { ...stored, status: withSealedReleases(decision.approval, decision.status, sealing.seals) };
@@ -221,9 +211,6 @@ export class Consumption {
   }
 }
 
-/** Time kept for the answer after the last look at a reservation that is being settled. */
-const settleReserveMs = 500;
-
 function spent(approval: Approval): Approval {
   return { ...approval, status: { ...approval.status, phase: 'Consumed' } };
 }
@@ -235,23 +222,27 @@ function storedOf(approval: Approval, view: TargetView, reader: Reader): StepUpA
   return stored;
 }
 
-function contended({ metadata }: Policy): Verdict {
-  return { outcome: 'Refused', reason: 'Contended', policy: metadata.name };
+function contended({ metadata }: Policy): GateOutcome {
+  return { outcome: 'Rejected', reason: 'Contended', policy: metadata.name };
+}
+
+function autoApproved({ policy }: Governed, { metadata: { namespace, name } }: Approval): GateOutcome {
+  return { outcome: 'Allowed', reason: 'AutoApproved', policy, approval: `${namespace}/${name}` };
 }
 
 function allowed(
   { policy }: Governed,
-  decision: Exclude<Extract<Decision, { outcome: 'Allowed' }>, AutoApproval>,
-): Verdict {
+  decision: Exclude<Extract<Outcome, { outcome: 'Allowed' }>, AutoApproval>,
+): GateOutcome {
   const { name, namespace } = decision.approval.metadata;
   const approval = `${namespace}/${name}`;
   return { outcome: 'Allowed', reason: decision.reason, policy, approval, granted: decision.approval };
 }
 
-function denied({ policy, attempt, others }: Governed, denial: Denial, home: string): Verdict {
+function needsApproval({ policy, attempt, others }: Governed, denial: NeedsApproval, home: string): GateOutcome {
   const namespace = denial.approval?.metadata.namespace ?? home;
   return {
-    outcome: 'Denied',
+    outcome: 'NeedsApproval',
     reason: denial.reason,
     policy,
     attempt,

@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Remembers for whose sake an attempt was refused on mere suspicion, so that no replica does it twice.
+// Remembers attempts that were denied because another policy might govern them, so that no replica denies one twice.
 import type { Clock } from '../../kube/time/clock.ts';
 
 /** So long the other policy's own denial has to file its approval, before the next try counts as its answer. */
 const filedAfterMs = 1_000;
 
-export class FirstTries {
+export class SuspectedPolicies {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #most: number;
   /** Attempt key → policy → the monotonic instant of the refusal. */

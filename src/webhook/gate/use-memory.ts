@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Remembers which approvals were seen used or ended, so that a restored or forged older state and a copy open nothing here.
+// Remembers which approvals were used or have ended, so that neither a restored or forged older state nor a copy can be
+// used.
 import { type Approval, isEnded, usesOf } from '../../domain/model/approval.ts';
 import { after, requestCapSeconds } from '../../domain/model/deadlines.ts';
 import { stampedForSeconds } from '../../domain/votes/creation-vote.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Reads the whole body of a request, or says why there is none: nothing is ever decided on a part of one.
+// Reads the whole body of a request, or says why it cannot: stepup never decides on a partial body.
 import type { IncomingMessage } from 'node:http';
 
 export type RequestBody =

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The HTTPS server that the API server calls: HTTP in, parsed reviews to the gate, the stamper and the pinner, answers out.
+// The HTTPS server that the API server calls: parses reviews and hands them to the gate, the stamper and the pinner.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import express from 'express';
 import { type Answer, parseReview, reviewAnswer } from '../../api/admission-review.ts';
-import { refusalDetails, refusalMessage } from '../../domain/decision/message.ts';
+import { rejectionDetails, rejectionMessage } from '../../domain/decision/message.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
 import { parseStrictJson } from '../../lib/parse-strict-json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
@@ -34,15 +34,37 @@ const mostBodyBytes = 8 * 1024 * 1024;
 const drainMs = 3_000;
 const closeMs = 10_000;
 const sweepMs = 50;
-const path = {
-  gate: '/gate/:policy',
-  observe: '/observe/:policy',
-  stamp: '/stamp',
-  pin: '/pin',
-  watchdog: '/watchdog/:policy',
-} as const;
-/** The API server adds its timeout as a query. */
-const plainGate = /^\/gate\/([a-z0-9][a-z0-9.-]*)(?:\?|$)/;
+
+/** What is served: POST of a review to each path. */
+interface Route {
+  readonly name: 'gate' | 'observe' | 'stamp' | 'pin' | 'watchdog';
+  readonly path: string;
+  /** A review that cannot be read is denied, in an answer that a client is shown. Else it is an error of the call. */
+  readonly mayDeny: boolean;
+  /** policy: the name in the path, empty where it has none. */
+  decide(request: AdmissionRequest, policy: string): Promise<Answer>;
+}
+
+function routesOf({ gate, stamper, pinner }: ServerDependencies): readonly Route[] {
+  return [
+    { name: 'gate', path: '/gate/:policy', mayDeny: true, decide: (request, policy) => gate.review(policy, request) },
+    // Policies in mode Observe: what cannot be read or decided is an error, which their entries have the API server ignore.
+    {
+      name: 'observe',
+      path: '/observe/:policy',
+      mayDeny: false,
+      decide: (request, policy) => gate.review(policy, request, 'Observe'),
+    },
+    {
+      name: 'watchdog',
+      path: '/watchdog/:policy',
+      mayDeny: false,
+      decide: async (request, policy) => answerProbe(policy, request),
+    },
+    { name: 'stamp', path: '/stamp', mayDeny: true, decide: (request) => stamper.review(request) },
+    { name: 'pin', path: '/pin', mayDeny: false, decide: (request) => pinner.review(request) },
+  ];
+}
 
 export class WebhookServer {
   readonly #dependencies: ServerDependencies;
@@ -121,53 +143,46 @@ export class WebhookServer {
 
   /** Nearly every request is a review for the gate; Express has the rest, for it costs as much as a small decision. */
   #handler(): (request: IncomingMessage, response: ServerResponse) => void {
-    const app = this.#app();
-    const { gate } = this.#dependencies;
+    const routes = routesOf(this.#dependencies);
+    const app = this.#app(routes);
+    const [gate] = routes;
+    if (gate === undefined) return app;
+    // The API server adds its timeout as a query.
+    const plainGate = new RegExp(`^${gate.path.replace(':policy', '([a-z0-9][a-z0-9.-]*)')}(?:\\?|$)`);
     return (request, response) => {
       const policy = request.method === 'POST' ? plainGate.exec(request.url ?? '')?.[1] : undefined;
       if (policy === undefined) {
         app(request, response);
         return;
       }
-      const decided = this.#serve('gate', request, response, (review) => gate.review(policy, review));
       // No answer is none that allows.
-      decided.catch(() => response.destroy());
+      this.#serve(gate, policy, request, response).catch(() => response.destroy());
     };
   }
 
-  #app() {
+  #app(routes: readonly Route[]) {
     const app = express();
     app.disable('x-powered-by');
     app.disable('etag');
     app.set('query parser', false);
     app.set('case sensitive routing', true);
     app.set('strict routing', true);
-    const { gate, stamper, pinner } = this.#dependencies;
-    app.post(path.gate, (request, response) =>
-      this.#serve('gate', request, response, (review) => gate.review(request.params.policy, review)),
-    );
-    app.post(path.stamp, (request, response) =>
-      this.#serve('stamp', request, response, (review) => stamper.review(review)),
-    );
-    app.post(path.pin, (request, response) => this.#serve('pin', request, response, (review) => pinner.review(review)));
-    // Policies in mode Observe: what cannot be read or decided is an error, which their entries have the API server ignore.
-    app.post(path.observe, (request, response) =>
-      this.#serve('observe', request, response, (review) => gate.review(request.params.policy, review, 'Observe')),
-    );
-    app.post(path.watchdog, (request, response) =>
-      this.#serve('watchdog', request, response, async (review) => answerProbe(request.params.policy, review)),
-    );
-    app.all(Object.values(path), (_request, response) => {
+    const paths = routes.map(({ path }) => path);
+    for (const route of routes) {
+      app.post(route.path, (request, response) => {
+        const { policy } = request.params;
+        return this.#serve(route, typeof policy === 'string' ? policy : '', request, response);
+      });
+    }
+    app.all(paths, (_request, response) => {
       response.setHeader('Allow', 'POST');
-      this.#reject(response, 405, 'only POST is answered here');
+      this.#reject(response, 405, 'only POST is allowed');
     });
+    const places = paths.map((path) => path.replace(':policy', '<policy>'));
+    const missing = `not found: the paths are ${places.slice(0, -1).join(', ')} and ${places.at(-1)}`;
     app.use((_request: IncomingMessage, response: ServerResponse) => {
       this.#dependencies.metrics.review('other');
-      this.#reject(
-        response,
-        404,
-        'there is nothing here; reviews go to /gate/<policy>, /observe/<policy>, /watchdog/<policy>, /stamp and /pin',
-      );
+      this.#reject(response, 404, missing);
     });
     // Express knows an error handler by its four parameters. It gets paths that cannot be decoded.
     app.use((_error: unknown, _request: IncomingMessage, response: ServerResponse, _next: unknown) => {
@@ -176,18 +191,13 @@ export class WebhookServer {
     return app;
   }
 
-  async #serve(
-    name: 'gate' | 'observe' | 'stamp' | 'pin' | 'watchdog',
-    request: IncomingMessage,
-    response: ServerResponse,
-    decide: (review: AdmissionRequest) => Promise<Answer>,
-  ): Promise<void> {
+  async #serve(route: Route, policy: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { metrics, log, mostReviews = 2_000 } = this.#dependencies;
     if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
       this.#undecided(response, 415, 'a review must be application/json');
       return;
     }
-    metrics.review(name);
+    metrics.review(route.name);
     // Bodies of so many reviews would be a lot of memory.
     if (this.#held >= 2 * mostReviews) {
       this.#undecided(response, 503, 'too many reviews at once', 'Busy');
@@ -197,11 +207,11 @@ export class WebhookServer {
     try {
       const body = await readRequestBody(request, mostBodyBytes);
       if (body.kind === 'Truncated') {
-        this.#undecided(response, 400, 'the body is not whole');
+        this.#undecided(response, 400, 'the body is incomplete');
       } else if (body.kind === 'TooLarge') {
         this.#undecided(response, 413, `a review must not be larger than ${mostBodyBytes} bytes`);
       } else {
-        await this.#answer(body.bytes, response, { decide, mayRefuse: name === 'gate' || name === 'stamp' });
+        await this.#answer(body.bytes, response, route, policy);
       }
     } catch (error) {
       log.error(errorFields(error), 'review failed');
@@ -211,11 +221,7 @@ export class WebhookServer {
     }
   }
 
-  async #answer(
-    bytes: Buffer,
-    response: ServerResponse,
-    { decide, mayRefuse }: { decide: (review: AdmissionRequest) => Promise<Answer>; mayRefuse: boolean },
-  ): Promise<void> {
+  async #answer(bytes: Buffer, response: ServerResponse, route: Route, policy: string): Promise<void> {
     const json = parseStrictJson(bytes);
     if (!json.ok) {
       this.#undecided(response, 400, `the review cannot be read: ${json.problem}`);
@@ -223,18 +229,18 @@ export class WebhookServer {
     }
     const review = parseReview(json.value);
     if (review.ok) {
-      const answer = await this.#decideWithin(() => decide(review.request), mayRefuse ? busy : {});
+      const answer = await this.#decideWithin(() => route.decide(review.request, policy), route.mayDeny ? busy : {});
       this.#send(response, 200, reviewAnswer(review.request.uid, answer));
       return;
     }
     const problems = review.problems.slice(0, 10).join('; ');
-    if (review.uid === undefined || !mayRefuse) {
+    if (review.uid === undefined || !route.mayDeny) {
       this.#undecided(response, 400, `the review cannot be read: ${problems}`);
       return;
     }
     this.#dependencies.metrics.undecided('InvalidRequest');
-    const message = refusalMessage('admission review', 'InvalidRequest', problems);
-    const details = refusalDetails(undefined, 'InvalidRequest');
+    const message = rejectionMessage('admission review', 'InvalidRequest', problems);
+    const details = rejectionDetails(undefined, 'InvalidRequest');
     const refusal = { code: 400, reason: 'InvalidRequest', message, details };
     this.#send(response, 200, reviewAnswer(review.uid, { refusal }));
   }
@@ -277,7 +283,7 @@ const busy: Answer = {
   refusal: {
     code: 403,
     reason: 'NotReady',
-    message: refusalMessage('webhook', 'NotReady', 'Too many reviews at once; send the request again in a moment'),
-    details: refusalDetails(undefined, 'NotReady'),
+    message: rejectionMessage('webhook', 'NotReady', 'Too many reviews at once; send the request again in a moment'),
+    details: rejectionDetails(undefined, 'NotReady'),
   },
 };

@@ -1,16 +1,16 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Answers the watchdog: that a gate was called is all that its question is about (ADR 0014).
+// Answers the watchdog's probe: being called is all that it tests (ADR 0014).
 import type { Answer } from '../../api/admission-review.ts';
-import { refusalDetails, refusalMessage } from '../../domain/decision/message.ts';
+import { rejectionDetails, rejectionMessage } from '../../domain/decision/message.ts';
 import { probeWarnings } from '../../domain/integrity/watchdog-probe.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
 
 /** A dry run passes, since a refusal would count as one in the API server's metrics and audit log. Nothing is ever stored. */
 export function answerProbe(policy: string, { dryRun, object }: AdmissionRequest): Answer {
   if (dryRun) return { warnings: probeWarnings(policy, object) };
-  const message = refusalMessage(policy, 'InvalidRequest', 'A Lease of the watchdog is for dry runs only');
+  const message = rejectionMessage(policy, 'InvalidRequest', 'A Lease of the watchdog is for dry runs only');
   return {
-    refusal: { code: 403, reason: 'InvalidRequest', message, details: refusalDetails(policy, 'InvalidRequest') },
+    refusal: { code: 403, reason: 'InvalidRequest', message, details: rejectionDetails(policy, 'InvalidRequest') },
   };
 }

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// One SubjectAccessReview: may somebody do something, by whatever authorizers the API server has?
+// One SubjectAccessReview: whether somebody can do something, by the authorizers of the API server.
 
 import type { RestClient } from '../../kube/http/rest.ts';
 import { creationPath } from '../../kube/objects/resource.ts';

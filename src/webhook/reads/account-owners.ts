@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Reads who owns the service account that a request comes from.
+// Reads the owners of the service account that sends a request.
 import { ownerAnnotation, ownersNamedBy } from '../../domain/model/owners.ts';
 import { serviceAccountOf } from '../../domain/model/subject.ts';
 import { isNotFound } from '../../kube/http/api-error.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What the webhook reads from: copies and clients of our kinds, as small interfaces.
+// What the webhook reads from: copies and clients of stepup's kinds, as small interfaces.
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../api/kinds.ts';
 import type { KubeObject } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';

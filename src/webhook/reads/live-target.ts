@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Reads the object that a review is about but does not carry: the parent of a scale, the pod of an eviction, the target
-// of an approval that is voted on.
+// Reads the object that a request is about but does not contain: the parent of a scale, the pod of an eviction, the
+// target of an approval that somebody votes on.
 
 import { isJudgedOnLive } from '../../domain/change/change-of.ts';
 import { rowsFor } from '../../domain/coverage/coverage.ts';
@@ -39,7 +39,7 @@ export async function readLiveTarget(
   } catch (error) {
     const unread = (why: string, isAbsent = false): LiveTarget => ({ kind: 'Unread', why, isAbsent });
     if (isNotFound(error)) return unread(`${resource} ${namespace}/${name} does not exist`, true);
-    if (isForbidden(error)) return unread(`stepup may not read ${resource}`);
+    if (isForbidden(error)) return unread(`stepup is not allowed to get ${resource}: grant it to its service account`);
     return unread(`${resource} ${namespace}/${name} could not be read; try again`);
   }
 }

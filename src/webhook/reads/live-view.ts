@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Reads the approvals and decisions of one target from the API server: nothing is refused on less.
+// Reads the approvals and votes on one target from the API server: stepup denies on nothing less.
 import type { StepUpApproval, StepUpDecision } from '../../api/kinds.ts';
 import { isEnded } from '../../domain/model/approval.ts';
 import { approvalLabel, targetLabel } from '../../domain/model/labels.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// How many approvals of a requester wait for people, whoever filed them.
+// How many approvals of a requester are pending, whoever filed them.
 import type { Caches } from './dependencies.ts';
 
 /** Those of one policy, as far as the cache knows. */

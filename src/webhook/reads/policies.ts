@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Finds policies by name: in the cache, or live when it is too young to be there.
+// Finds policies by name: in the cache, or live if the policy is too new to be cached.
 import { policyOf, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Policy } from '../../domain/model/policy.ts';
 import { isNotFound } from '../../kube/http/api-error.ts';

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Reads that many requests share: each gets one that began after it asked, and at most one runs per key.
+// Shares reads among requests: each gets a read that began after it asked, with at most one running for each key.
 import type { Clock } from '../../kube/time/clock.ts';
 
 interface Turn<T> {

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Reads who may change what reaches us. Votes are few, so each is judged by a live read.
+// Reads which mutating webhooks and policies can change votes. Votes are rare, so each is judged by a live read.
 import { foreignMutator, type Mutator, type MutatorRule } from '../../domain/integrity/foreign-mutator.ts';
 import { isNotFound } from '../../kube/http/api-error.ts';
 import type { KubeObject } from '../../kube/objects/objects.ts';

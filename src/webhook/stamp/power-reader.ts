@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Asks the API server what a requester could do to give a vote itself, a few questions at a time.
+// Checks with the API server whether a requester could cast a vote itself, a few access reviews at a time.
 
 import {
   groupsOfRequester,
@@ -8,7 +8,7 @@ import {
   type Power,
   powersOver,
   powersOverAll,
-  powerWords,
+  powersPhrase,
 } from '../../domain/integrity/vote-powers.ts';
 import type { ApprovalSpec, Stamp } from '../../domain/model/approval.ts';
 import type { Policy } from '../../domain/model/policy.ts';
@@ -39,7 +39,7 @@ export class Powers {
   /** In words, what the requester may do so that the voter's vote could be its own. Rejects when it cannot be told. */
   async overVote(requester: Requester, voter: Stamp, policy: Policy, limit: AccessLimit): Promise<string | undefined> {
     const overOne = await this.#had(requester, powersOver(voter, policy), limit);
-    return powerWords([...overOne, ...(await this.#overAll(requester, limit))]);
+    return powersPhrase([...overOne, ...(await this.#overAll(requester, limit))]);
   }
 
   async #overAll(requester: Requester, limit: AccessLimit): Promise<readonly Power[]> {

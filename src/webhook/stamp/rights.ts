@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Asks the API server what RBAC lets the caller of a vote do.
+// Checks with the API server whether RBAC allows the creator of a vote to vote.
 
 import type { AdmissionRequest } from '../../domain/model/request.ts';
 import { lackSentence, type Right, type RightVerb } from '../../domain/stamping/rbac-verb.ts';
@@ -37,8 +37,8 @@ export class Rights {
       const isGranted = await isAllowed(this.#rest, subject, resourceAttributes, limit);
       return isGranted ? { isGranted } : { isGranted, why: lackSentence(username, verb, policy) };
     } catch (error) {
-      this.#log.warn({ policy, verb, ...errorFields(error) }, 'asking for a right failed');
-      const why = `the API server did not say whether ${username} has the RBAC verb ${verb}; try again`;
+      this.#log.warn({ policy, verb, ...errorFields(error) }, 'checking a permission of a voter failed');
+      const why = `could not check whether user "${username}" can "${verb}" stepuppolicies "${policy}"; try again`;
       return { isGranted: false, why };
     }
   }

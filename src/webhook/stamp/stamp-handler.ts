@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The mutating endpoint for objects of our own kinds: asks the domain what to write on them and answers with a patch.
+// The mutating endpoint for stepup's own kinds: calls the domain and answers with a patch.
 import { randomBytes } from 'node:crypto';
 import type { Answer } from '../../api/admission-review.ts';
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { sentenceOn } from '../../domain/integrity/foreign-mutator.ts';
-import type { Approval, ApprovalSpec, Decision } from '../../domain/model/approval.ts';
+import { type Approval, type ApprovalSpec, type Decision, isYes } from '../../domain/model/approval.ts';
 import type { Policy } from '../../domain/model/policy.ts';
 import { type DeniedReason, deniedReasons } from '../../domain/model/reason.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
@@ -14,7 +14,9 @@ import type { Seen } from '../../domain/model/seen.ts';
 import { stampOf } from '../../domain/model/stamp.ts';
 import { withSealedCreation, withSealedDecision } from '../../domain/seals/seal.ts';
 import { type RightVerb, verbFor } from '../../domain/stamping/rbac-verb.ts';
-import { type Stamping, type SubmittedDecision, stampApproval, stampDecision } from '../../domain/stamping/stamping.ts';
+import { stampApproval } from '../../domain/stamping/stamp-approval.ts';
+import { type SubmittedDecision, stampDecision } from '../../domain/stamping/stamp-decision.ts';
+import type { Stamping } from '../../domain/stamping/stamping.ts';
 import { isNotFound } from '../../kube/http/api-error.ts';
 import { withinLimit } from '../../kube/http/call-limit.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
@@ -48,8 +50,8 @@ export interface StamperDependencies {
   readonly metrics: Pick<WebhookMetrics, 'stamp'>;
 }
 
-/** Whose word it is, for a yes or another one, about which requester. */
-interface Asked {
+/** Whose vote it is, for a yes or not, and about which requester. */
+interface Voting {
   readonly request: AdmissionRequest;
   readonly verb: RightVerb | undefined;
   readonly isYes: boolean;
@@ -85,7 +87,7 @@ export class Stamper {
       return refusal(
         400,
         'InvalidRequest',
-        'only the creation of stepupapprovals and stepupdecisions is stamped; repair the webhook configuration',
+        'this webhook stamps only new stepupapprovals and stepupdecisions; fix the webhook configuration',
       );
     }
     if (!caches.hasSynced()) return refusal(403, 'NotReady', `${deniedReasons.NotReady}; try again in a moment`);
@@ -132,7 +134,7 @@ export class Stamper {
     // Asking for oneself is no vote.
     const verb = username === caller.username ? undefined : 'approve';
     const requester = { username };
-    const who = await this.#asked({ request, verb, isYes: verb !== undefined, requester, ...known }, signal);
+    const who = await this.#known({ request, verb, isYes: verb !== undefined, requester, ...known }, signal);
     const now = clock.now();
     return stampApproval({ object, namespace, caller, ownNamespace, pending, now, nonce, ...known, ...who });
   }
@@ -150,10 +152,9 @@ export class Stamper {
         : caches.decisions.byIndex('approval', approval.metadata.uid).map((one) => reader.decision(one));
     const found = approval === undefined ? {} : { approval };
     const verb = isObject(object.spec) ? verbFor(object.spec) : undefined;
-    const isYes = ['Approve', 'Review'].includes(textAt(object, '/spec/verdict'));
     const requester = approval?.spec.requester ?? { username: '' };
     const [who, seen] = await Promise.all([
-      this.#asked({ request, verb, isYes, requester, ...known }, signal),
+      this.#known({ request, verb, isYes: isYes(textAt(object, '/spec/verdict')), requester, ...known }, signal),
       this.#look(textAt(object, '/spec/verdict') === 'Approve' ? approval : undefined, signal),
     ]);
     const now = clock.now();
@@ -165,8 +166,8 @@ export class Stamper {
     return lookAtTarget(this.#dependencies.rest, approval, { deadlineMs: lookDeadlineMs, signal });
   }
 
-  /** What is to be known of who speaks, and of the account that it is about. */
-  async #asked({ request, verb, isYes, requester, policy, policies }: Asked, signal: AbortSignal): Promise<Known> {
+  /** What the API server says of the voter and of the requesting account. */
+  async #known({ request, verb, isYes, requester, policy, policies }: Voting, signal: AbortSignal): Promise<Known> {
     if (policy === undefined) return { right: { isGranted: false, why: 'there is no such policy' }, owners: [] };
     const { rights, powers, log } = this.#dependencies;
     const limit = { signal, deadlineMs: innerDeadlineMs };
@@ -177,11 +178,14 @@ export class Stamper {
       this.#dependencies.owners.of(requester.username, limit),
       exposure?.catch((error: unknown) => {
         if (policy.spec.approval.requesterTooPowerful === 'Refuse') throw error;
-        log.warn({ policy: policy.metadata.name, ...errorFields(error) }, 'asking what a requester may do failed');
+        log.warn(
+          { policy: policy.metadata.name, ...errorFields(error) },
+          'checking the permissions of a requester failed',
+        );
         return undefined;
       }),
     ]);
-    return { right, owners: owners, ...(requesterMay === undefined ? {} : { requesterMay }) };
+    return { right, owners, ...(requesterMay === undefined ? {} : { requesterMay }) };
   }
 
   async #stored(namespace: string, name: string, signal: AbortSignal): Promise<StepUpApproval | undefined> {

@@ -184,7 +184,7 @@ describe('content that an approver claims', () => {
       status: 'False',
       reason: 'NotSeen',
       message:
-        'content not verified: stepup has not seen a request with this digest yet; a dry run of the change by its requester shows it',
+        'content not verified: stepup has not seen a request with this digest yet; have the requester send the change as a dry run',
     });
     const show = () =>
       runDocumented(stepup, 'approver', commandsUnder('docs/approvals.md', 'approvals show'), { NAME: 'ahead' });

@@ -137,7 +137,7 @@ describe('an approval that nobody has decided', () => {
     const key = await refused('root-bot', create('taken-back'));
     for (const stranger of ['outsider', 'approver'] as const) {
       const result = await say('withdraw', stranger, key);
-      expect(result.stderr).toContain('only the requester or the creator may withdraw');
+      expect(result.stderr).toContain('only the requester or the creator can withdraw an approval');
     }
     expect((await say('withdraw', 'deployer', key)).stderr).toContain('cannot create resource "stepupdecisions"');
     expect((await read(key)).status?.phase).toBe('Pending');
@@ -159,7 +159,7 @@ describe('an approval that nobody has decided', () => {
     const line = (name: string) => create(name, 'nginx:1', 'crowded');
     const first = await refused('root-bot', line('one'));
     await refused('root-bot', line('two'));
-    const tooMany = 'stepup: crowded: the requester has too many approvals pending. None was filed';
+    const tooMany = 'stepup: crowded: the requester has too many approvals pending. No approval was filed';
     await eventually('no more to be filed', async () =>
       (await run('root-bot', line('three'))).stderr.includes(tooMany),
     );
@@ -189,7 +189,7 @@ describe('an approval that was given', () => {
   ])('is taken away by %s', async (verdict, phase, message) => {
     const line = create(`given-${verdict}`);
     const key = await approved(await refused('deployer', line));
-    expect((await say(verdict, 'outsider', key)).stderr).toContain('mallory is no approver');
+    expect((await say(verdict, 'outsider', key)).stderr).toContain('mallory is not an approver');
     expect((await read(key)).status?.phase).toBe('Approved');
     expect(await say(verdict, 'approver2', key)).toMatchObject({ code: 0 });
     expect(messageOf(await reached(key, phase))).toBe(message);
@@ -204,7 +204,7 @@ describe('an approval that was given', () => {
     const key = { namespace: 'prod', name: 'by-hand' };
     await reached(key, 'Approved');
     expect((await say('withdraw', 'approver2', key)).stderr).toContain(
-      'only the requester or the creator may withdraw',
+      'only the requester or the creator can withdraw an approval',
     );
     expect(await say('withdraw', 'approver', key)).toMatchObject({ code: 0 });
     await reached(key, 'Withdrawn');
@@ -231,7 +231,7 @@ describe('an approval that is used', () => {
     const key = await approved(await refused('deployer', line));
     expect(await run('deployer', line)).toMatchObject({ code: 0 });
     const status = await reached(key, 'Consumed');
-    expect([status.evidence, messageOf(status)]).toEqual(['Observed', 'the approved change was seen']);
+    expect([status.evidence, messageOf(status)]).toEqual(['Observed', 'stepup saw the approved change happen']);
   });
 
   test('is Consumed, Admitted at once when it leaves nothing to see', async () => {
@@ -373,14 +373,14 @@ describe('a backup of a spent approval', () => {
         }
       }
     }
-    const copied = 'this is a copy of an approval that lived elsewhere; leave status, createdBy and origin out';
+    const copied = 'this is a copy of another approval; leave status, createdBy and origin out';
     for (const [who, said] of Object.entries(answers)) {
       if (who.startsWith('unsigned deployer')) continue;
       expect(said, who).toBe(
         who.startsWith('unsigned root-bot')
-          ? 'system:serviceaccount:ci:root-bot is gated itself and not named as a delegate'
+          ? 'system:serviceaccount:ci:root-bot is itself gated by a policy and not named as a delegate'
           : who.startsWith('unsigned admin')
-            ? 'stepup-admin is no approver of policy production-deploys'
+            ? 'stepup-admin is not an approver of policy production-deploys'
             : copied,
       );
     }

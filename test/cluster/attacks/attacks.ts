@@ -108,7 +108,7 @@ const request = (csr: string) => ({
 });
 const approval = (spec: object = {}) => handWritten({ generateName: 'attack-' }, { name: 'attacked' }, spec);
 
-/** With what the promise needs (docs/operations.md): roles stepup-gated-admin and stepup-gated-admin-cluster. */
+/** With what the promise needs (docs/access.md): roles stepup-gated-admin and stepup-gated-admin-cluster. */
 export const byDeployer: readonly Row[] = [
   [
     'writes Approved into the status of its approval',

@@ -129,13 +129,17 @@ describe('a vote is refused with the reason', () => {
   });
 
   test.each<[string, Someone, string]>([
-    ['of the requester', rootBot, 'the requester may not approve its own action'],
-    ['of another gated account, though it has the verb', planner, `${planner.user} is gated itself and not named`],
-    ['of somebody with the verb whom no requirement names', mallory, 'mallory is no approver of policy services'],
+    ['of the requester', rootBot, 'the requester cannot approve its own action'],
+    [
+      'of another gated account, though it has the verb',
+      planner,
+      `${planner.user} is itself gated by a policy and not named`,
+    ],
+    ['of somebody with the verb whom no requirement names', mallory, 'mallory is not an approver of policy services'],
     [
       'of somebody whom a requirement names without the verb',
       nora,
-      'nora has not the RBAC verb approve on stepuppolicies/services; bind ClusterRole stepup-approver',
+      'user "nora" cannot "approve" stepuppolicies "services": bind the ClusterRole stepup-approver',
     ],
   ])('%s', async (_, who, reason) => {
     for (const verdict of ['Approve', 'Deny', 'Revoke'] as const) {
@@ -171,7 +175,7 @@ describe('a vote is refused with the reason', () => {
     expect((await apply(ada)).code).toBe(201);
     const other = { user: 'someone', groups: ['approvers-to-be'] };
     await people.bind('stepup-requester', other);
-    expectRefusal(await apply(other), 'someone is no approver of policy secret-deletion');
+    expectRefusal(await apply(other), 'someone is not an approver of policy secret-deletion');
   });
 });
 
@@ -226,7 +230,7 @@ describe('a requester that could vote itself', () => {
   const exposed = async (key: Key) =>
     (await people.read(key)).status?.conditions?.find(({ type }) => type === 'Exposed')?.message;
   const told =
-    'the requester may impersonate users ada, impersonate groups approvers, impersonate groups system:masters';
+    'the requester can impersonate users ada, impersonate groups approvers, impersonate groups system:masters';
 
   test('is told of where the policy warns, to approvers and to itself', async () => {
     const key = await asked('by-root');
@@ -273,14 +277,14 @@ describe('a delegate', () => {
 
   test('is nobody by saying so, and speaks for no account', async () => {
     const key = await asked('by-nobody');
-    const refused = 'onBehalfOf is for delegates that the policy names';
+    const refused = 'onBehalfOf is only for delegates that the policy names';
     expectRefusal(await people.decide(ada, key, { onBehalfOf: 'lin' }), refused);
     expectRefusal(await people.decide(planner, key, { onBehalfOf: 'lin' }), refused);
-    expectRefusal(await people.decide(git, key, { onBehalfOf: rootBot.user }), 'onBehalfOf names a person');
+    expectRefusal(await people.decide(git, key, { onBehalfOf: rootBot.user }), 'onBehalfOf must name a person');
   });
 });
 
-describe('a broken glass', () => {
+describe('a break-glass approval', () => {
   const bypass = { bypass: true, reason: 'the site is down' } as const;
   const unreviewed = () => counted(stepup, 'stepup_unreviewed_bypasses');
   let eveKubeconfig: string;
@@ -299,11 +303,11 @@ describe('a broken glass', () => {
 
   test('lets the request pass, and is seen until somebody else has reviewed it', async () => {
     const key = await asked('urgent');
-    expectRefusal(await people.decide(ada, key, bypass), 'ada has not the RBAC verb bypass on stepuppolicies/services');
-    expectRefusal(await people.decide(rootBot, key, bypass), 'the requester may not approve its own action');
+    expectRefusal(await people.decide(ada, key, bypass), 'user "ada" cannot "bypass" stepuppolicies "services"');
+    expectRefusal(await people.decide(rootBot, key, bypass), 'the requester cannot approve its own action');
     const withdrawal = { ...bypass, verdict: 'Withdraw' } as const;
-    expectRefusal(await people.decide(rootBot, key, withdrawal), 'bypass goes with the verdict Approve');
-    expectRefusal(await people.decide(planner, key, bypass), `${planner.user} is gated itself`);
+    expectRefusal(await people.decide(rootBot, key, withdrawal), 'bypass requires the verdict Approve');
+    expectRefusal(await people.decide(planner, key, bypass), `${planner.user} is itself gated by a policy`);
     expect((await people.decide(eve, key, { bypass: true })).code).toBe(403);
     expect(await unreviewed()).toBe(0);
 
@@ -323,15 +327,15 @@ describe('a broken glass', () => {
         note: string;
       }>('/apis/events.k8s.io/v1/namespaces/prod/events');
       const event = items.find(({ reason }) => reason === 'Bypassed');
-      return event?.type === 'Warning' && event.note.includes('eve broke the glass: the site is down');
+      return event?.type === 'Warning' && event.note.includes('eve used break-glass: the site is down');
     });
 
     await people.bind('stepup-approver', eve);
     expectRefusal(
       await people.decide({ ...eve, groups: ['approvers'] }, key, { verdict: 'Review' }),
-      'eve broke the glass, so somebody else must review it',
+      'eve used break-glass, so somebody else must review it',
     );
-    expectRefusal(await people.decide(mallory, key, { verdict: 'Review' }), 'mallory is no approver');
+    expectRefusal(await people.decide(mallory, key, { verdict: 'Review' }), 'mallory is not an approver');
     expect(await documented('review', stepup.kubeconfigs.approver, key)).toMatchObject({ code: 0 });
     const done = await people.reached(key, 'reviewed', ({ status }) => status?.review === 'Done');
     expect(done.status?.conditions?.find(({ type }) => type === 'ReviewRequired')).toMatchObject({
@@ -341,14 +345,14 @@ describe('a broken glass', () => {
     expect([done.status?.phase, done.status?.votes]).toEqual(['Consumed', '0/2 reviewed']);
     expect(await required()).not.toContain(key.name);
     await eventually('the gauge to say so', async () => (await unreviewed()) === 0);
-    expectRefusal(await people.decide(ada, key, { verdict: 'Review' }), 'it has been reviewed already');
+    expectRefusal(await people.decide(ada, key, { verdict: 'Review' }), 'the approval has been reviewed already');
   });
 
   test('is not there where the policy does not allow it', async () => {
     const denied = await people.send(rootBot, 'DELETE', '/api/v1/namespaces/prod');
     const key = approvalIn(denied);
     await people.phase(key, 'Pending');
-    expectRefusal(await people.decide(eve, key, bypass), 'policy namespace-deletion does not allow bypass');
+    expectRefusal(await people.decide(eve, key, bypass), 'policy namespace-deletion does not allow break-glass');
   });
 
   test('lifts no denial', async () => {

@@ -57,7 +57,7 @@ test('a Deny that is turned into an Approve on its way is not sealed', async () 
     return said;
   });
   expect(refused).toMatchObject({ code: 403 });
-  expect(refused.message).toContain('MutatingAdmissionPolicy swap may change what you say before stepup sees it');
+  expect(refused.message).toContain('MutatingAdmissionPolicy swap can change this object before stepup sees it');
   expect((await actors.approve(key, 'grace')).isDone, 'nor is anybody else’s word').toBe(false);
   expect((await tried(actors, action)).isDone).toBe(false);
 

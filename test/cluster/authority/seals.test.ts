@@ -65,7 +65,7 @@ const forgeries: readonly Forgery[] = [
     what: 'a decision without a seal',
     action: updateOf('unsealed'),
     forge: (approval) => post(wordOn(approval)),
-    says: 'it bears no seal of stepup',
+    says: 'it has no seal of stepup',
   },
   {
     what: 'a decision sealed with a key of one’s own',
@@ -75,7 +75,7 @@ const forgeries: readonly Forgery[] = [
       const seal = keyringOf([keptKey()]).sign(decisionStatement('prod', word.spec));
       return post({ ...word, spec: { ...word.spec, seal } });
     },
-    says: 'its seal is by a key that stepup does not have',
+    says: 'its seal was made with a key that stepup does not have',
   },
   {
     what: 'a genuine decision about another approval',
@@ -86,7 +86,7 @@ const forgeries: readonly Forgery[] = [
       const word = wordOn(approval);
       return post({ ...word, spec: { ...genuine.spec, approval: word.spec.approval, ...(seal ? { seal } : {}) } });
     },
-    says: 'its seal does not fit what it says',
+    says: 'its seal does not match its content',
   },
   {
     what: 'a status that says Approved',

@@ -64,7 +64,7 @@ describe('a policy that approves by itself', () => {
     // Each replica counts what it sees the other one make, which takes it milliseconds.
     await new Promise((resolve) => setTimeout(resolve, 500));
     const denied = await bot('create service clusterip over --tcp=80');
-    expect(denied.stderr).toContain('the rate of 6 an hour is spent, so 1 of 1 approval by group approvers missing');
+    expect(denied.stderr).toContain('the rate of 6 per hour is used up; 1 of 1 approval by group approvers missing');
     await approveDenied(stepup, denied);
     await eventually(
       'the change to pass',
@@ -84,7 +84,9 @@ describe('a policy that approves by itself', () => {
     await eventually('it to be seen by both', async () => (await approvalsOf('alone')).length === 1);
     await new Promise((resolve) => setTimeout(resolve, 500));
     for (const name of ['two', 'three']) {
-      expect((await bot(`delete podtemplate ${name}`)).stderr).toContain('approves no more of these by itself');
+      expect((await bot(`delete podtemplate ${name}`)).stderr).toContain(
+        'automatic approvals for this hour are used up',
+      );
     }
     expect(await approvalsOf('alone')).toHaveLength(1);
   });
@@ -93,7 +95,7 @@ describe('a policy that approves by itself', () => {
     const [made] = await approvalsOf('alone');
     const copy = { ...made, metadata: { name: 'copy', namespace: 'prod' }, status: undefined };
     const created = await bot('create -f -', JSON.stringify(copy));
-    expect(created.stderr).toContain('this is a copy of an approval that lived elsewhere');
+    expect(created.stderr).toContain('this is a copy of another approval');
   });
 });
 

@@ -251,7 +251,7 @@ describe('certificates that nobody trusts', () => {
     node.kill(leader, 'SIGSTOP');
     await registerEverywhere(cluster.admin, cert);
     await eventually('the other replica to say so', async () =>
-      (await readyzOf(other))?.includes('does not lead to an authority'),
+      (await readyzOf(other))?.includes('is not from an authority'),
     );
     node.kill(leader, 'SIGCONT');
     const startedAtMs = performance.now();

@@ -168,7 +168,7 @@ const cases: Readonly<Record<string, Case>> = {
     raises: { [`stepup_unsealed_total{${pod}}`]: '0 0 1x10' },
     not: { [`stepup_unsealed_total{${pod}}`]: '1x12' },
   },
-  StepUpGlassUnreviewed: {
+  StepUpBreakGlassUnreviewed: {
     at: 65,
     raises: { [`stepup_unreviewed_bypasses{${pod}}`]: '1x70' },
     not: { [`stepup_unreviewed_bypasses{${pod}}`]: '1x30 0x40' },
@@ -342,7 +342,7 @@ describe('the chart', () => {
   ])('says what is missing where %s is on and nobody serves it', async (value, kind) => {
     const { code, stderr } = await template({ metrics: { [value]: { enabled: true } } });
     expect(code).not.toBe(0);
-    expect(stderr).toContain(`metrics.${value}.enabled is on, but the API server does not serve`);
+    expect(stderr).toContain(`metrics.${value}.enabled is true, but the API server does not serve`);
     expect(stderr).toContain('install the Prometheus operator first, or set metrics.assumeCRDs=true');
     const served = ['--api-versions', `monitoring.coreos.com/v1/${kind}`];
     expect(await template({ metrics: { [value]: { enabled: true } } }, 'stepup', served)).toMatchObject({ code: 0 });

@@ -224,12 +224,12 @@ describe('the kinds', () => {
   test.each([
     ['an unknown field', { surprise: true }, 'surprise'],
     ['an unknown mode', { mode: 'Warn' }, 'spec.mode'],
-    ['no requirement', { approval: {} }, 'name at least one requirement, or auto'],
-    ['an empty list of approvers', { approval: { require: [{ name: 'a', approvers: {} }] } }, 'name at least one user'],
+    ['no requirement', { approval: {} }, 'set at least one requirement in require, or auto'],
+    ['an empty list of approvers', { approval: { require: [{ name: 'a', approvers: {} }] } }, 'set at least one user'],
     [
       'approvers and an engine',
       { approval: { require: [{ name: 'a', engine: 'e', approvers: { users: ['u'] } }] } },
-      'not both',
+      'set either approvers or engine, and not both',
     ],
     [
       'a wildcard resource',
@@ -239,7 +239,7 @@ describe('the kinds', () => {
     [
       'a namespace of a user',
       { subjects: { include: [{ kind: 'User', name: 'u', namespace: 'n' }] } },
-      'ServiceAccount only',
+      'namespace can be set for kind ServiceAccount only',
     ],
     ['a retry beyond 30 s', { request: { retryAfterSeconds: 31 } }, 'spec.request.retryAfterSeconds'],
   ])('a policy with %s is refused', async (_, change, said) => {
@@ -329,10 +329,12 @@ describe('the kinds', () => {
       stderr: expect.stringContaining('a StepUpDecision is immutable'),
     });
     const bypass = { ...decision, metadata: { name: 'bypass', namespace: 'prod' }, spec: { ...spec, bypass: true } };
-    expect(await tryApply(bypass)).toMatchObject({ stderr: expect.stringContaining('a bypass needs a reason') });
+    expect(await tryApply(bypass)).toMatchObject({
+      stderr: expect.stringContaining('reason must be set if bypass is true'),
+    });
     const withdrawal = { ...bypass, spec: { ...bypass.spec, verdict: 'Withdraw', reason: 'now' } };
     expect(await tryApply(withdrawal)).toMatchObject({
-      stderr: expect.stringContaining('bypass goes with the verdict Approve'),
+      stderr: expect.stringContaining('bypass can be true for the verdict Approve only'),
     });
   });
 

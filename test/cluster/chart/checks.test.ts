@@ -12,57 +12,57 @@ describe('values', () => {
     [
       'two engines of one name',
       { engines: [engine('https://a/'), engine('https://b/')] },
-      'engines: opa is there twice; give each its own name',
+      'engines: two engines have the name opa; give each its own name',
     ],
     [
       'an engine that the network policy shuts out',
       { engines: [engine('https://opa/')], networkPolicy: { enabled: true } },
-      'engines: opa is at https://opa/, and the NetworkPolicy lets stepup only reach the API server; add where the engine is to networkPolicy.extraEgress',
+      'engines: opa is at https://opa/, but the NetworkPolicy allows egress to the API server only; add a rule for the engine to networkPolicy.extraEgress',
     ],
     [
       'both servers of a pod on one port',
       { webhook: { port: 9000 }, statusPort: 9000 },
-      'webhook.port and statusPort are both 9000; choose two',
+      'webhook.port and statusPort are both 9000; choose two different ports',
     ],
     [
       "the kubelet's port on the host network",
       { hostNetwork: true, webhook: { port: 10250 } },
-      'webhook.port is 10250, which the kubelet or kube-proxy has on every node, and hostNetwork is on; choose another one, such as 10260',
+      'webhook.port is 10250, which the kubelet or kube-proxy uses on every node, and hostNetwork is true; choose another port, such as 10260',
     ],
     [
       'a budget that lets no pod go',
       { podDisruptionBudget: { minAvailable: 2 } },
-      'podDisruptionBudget.minAvailable is 2 of 2 replicas, so no pod could be evicted and no node drained; set it to at most 1, or replicas to more',
+      'podDisruptionBudget.minAvailable is 2 of 2 replicas, so no pod could be evicted and no node drained; set it to at most 1, or increase replicas',
     ],
     [
       'a percentage that rounds up to all pods',
       { replicas: 3, podDisruptionBudget: { minAvailable: '67%' } },
-      'podDisruptionBudget.minAvailable is 67% of 3 replicas, so no pod could be evicted and no node drained; set it to at most 2, or replicas to more',
+      'podDisruptionBudget.minAvailable is 67% of 3 replicas, so no pod could be evicted and no node drained; set it to at most 2, or increase replicas',
     ],
     [
       'an unknown pack',
       { packs: { everything: { enabled: true } } },
-      'packs: there is no ready-made policy "everything"; there are: ',
+      'packs: there is no pack "everything"; the packs are: ',
     ],
     [
       'a label that the chart sets itself',
       { commonLabels: { 'app.kubernetes.io/name': 'x' } },
-      'commonLabels: app.kubernetes.io/name is set by the chart itself, and things select by it; choose another label',
+      'commonLabels: the chart sets app.kubernetes.io/name itself, and selectors use it; choose another label',
     ],
     [
       'a label that the Service selects by',
       { podLabels: { 'app.kubernetes.io/component': 'x' } },
-      'podLabels: app.kubernetes.io/component is set by the chart itself, and things select by it; choose another label',
+      'podLabels: the chart sets app.kubernetes.io/component itself, and selectors use it; choose another label',
     ],
     [
       "a label that makes stepup's rights part of everybody's",
       { commonLabels: { 'rbac.authorization.k8s.io/aggregate-to-view': 'true' } },
-      'commonLabels: rbac.authorization.k8s.io/aggregate-to-view has a meaning to stepup, or gives the rights of its roles to others; choose another label',
+      "commonLabels: rbac.authorization.k8s.io/aggregate-to-view is a label that stepup reads, or that adds its roles to Kubernetes' own; choose another label",
     ],
     [
       'no account at all',
       { serviceAccount: { create: false } },
-      'serviceAccount.create is false: set serviceAccount.name to an account that is there, and not default, which every pod of the namespace that names none would share with stepup',
+      'serviceAccount.create is false: set serviceAccount.name to a service account that exists, other than default, which stepup would share with every pod in the namespace that names no account',
     ],
     [
       'an account that everybody has',
@@ -72,7 +72,7 @@ describe('values', () => {
     [
       'a release that begins with a digit',
       {},
-      'the name "1gate-stepup", made from that of the release, suits no Service: set fullnameOverride to one of a-z, 0-9 and - that begins with a letter',
+      'the name "1gate-stepup", made from the release name, is not valid for a Service: set fullnameOverride to a name of a-z, 0-9 and - that begins with a letter',
       '1gate',
     ],
   ])('%s: refused with what to set', async (_, values, said, release = 'stepup') => {

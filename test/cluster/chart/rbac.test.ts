@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// What the chart's roles grant, and what they must never: the promise rests on it (docs/operations.md).
+// What the chart's roles grant, and what they must never: the promise rests on it (docs/access.md).
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Rendered, type Rule, render, systemNamespace, the } from '../../support/chart/chart.ts';
 

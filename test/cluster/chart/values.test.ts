@@ -194,7 +194,7 @@ describe('values', () => {
     [
       'what cert-manager does not issue',
       { certificates: { leafSeconds: 1200 }, certManager: { enabled: true } },
-      'cert-manager issues nothing for less than an hour',
+      'cert-manager issues no certificate for less than an hour',
     ],
     [
       'an authority of cert-manager that its leaf outlives',

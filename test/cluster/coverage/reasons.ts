@@ -85,65 +85,74 @@ export const classes = {
 
 export type KindClass = keyof typeof classes;
 
-const ownPolicy = 'A policy of its own governs them, where they matter.';
-const marks = 'Only Secrets that bear the label, and of these';
+const ownPolicy = 'Write a policy of your own where they matter.';
+const labelled = 'The policy governs only Secrets with its label';
 
-/** Why kinds of a class are not gated, whatever the policy is about. */
+/** Why kinds of a class are not gated by a policy that has no reason of its own. */
 const general: Readonly<Record<KindClass, string>> = {
-  'what starts code': 'The policy is not about running code; production-deploys is.',
+  'what starts code': 'production-deploys governs what runs.',
   'connections into running pods':
-    'They change no object. A policy that governs CONNECT of pods/exec gates all of them; production-exec does.',
-  secrets: 'The policy is not about Secrets; secret-deletion is.',
-  namespaces: 'What leaves the namespace and its selecting labels in place harms nothing that the policy governs.',
+    'They change no object. production-exec governs all of them, as any policy does that governs CONNECT of pods/exec.',
+  secrets: 'secret-deletion governs Secrets.',
+  namespaces:
+    'A change that leaves the namespace and its selecting labels in place harms nothing that the policy governs.',
   'configuration and records that running code reads':
-    'What code makes of them is not known to Kubernetes; name them in a policy where it matters.',
+    'Kubernetes does not know what code does with them. Name them in a policy where it matters.',
   'identities and certificates':
-    'A policy that governs the creation of accounts, tokens or certificates gates certificate requests and their approval, tokens and Secrets of tokens, and accounts and pods in exempt namespaces; signing and the newer certificate kinds have to be named. token-release is one.',
-  rights: 'rbac-escalation governs what gives rights.',
+    'token-release governs them: certificate requests and their approval, tokens and Secrets of tokens, and accounts and pods in exempt namespaces, as any policy does that governs the creation of accounts, tokens or certificates. Name signing and the newer certificate kinds in a policy of your own.',
+  rights: 'rbac-escalation governs what grants rights.',
   'the API itself':
-    'Whoever writes APIServices or CustomResourceDefinitions gets around every policy; the roles of the chart for gated accounts leave those out.',
+    'An account that writes APIServices or CustomResourceDefinitions gets around every policy. The roles of the chart for gated accounts leave these out.',
   'admission configuration':
-    'Admission webhooks are never called for it (measured); the roles of the chart for gated accounts leave it out.',
+    'The API server never calls admission webhooks for it (measured). The roles of the chart for gated accounts leave it out.',
   'questions that persist nothing': 'They have no effect.',
-  'network and traffic': 'new-egress governs NetworkPolicies; for the others a policy of its own, where they matter.',
+  'network and traffic':
+    'new-egress governs NetworkPolicies. Write a policy of your own for the others, where they matter.',
   storage: ownPolicy,
   'nodes, devices, limits and scaling': ownPolicy,
 };
 
 /** Where a policy has a reason of its own. */
 const ofPolicy: Readonly<Record<string, Partial<Record<KindClass, string>>>> = {
-  'secret-deletion': { secrets: 'The policy is about deletion; a new or changed Secret can be brought back.' },
+  'secret-deletion': { secrets: 'The policy governs deletion. A new or changed Secret can be brought back.' },
   'production-exec': {
     'what starts code':
-      'Of what starts code only debug containers enter a pod that runs; production-deploys is about the others.',
+      'Of what starts code only debug containers enter a running pod. production-deploys governs the others.',
   },
   'rbac-escalation': {
-    rights: 'RBAC has no rule that forbids, so taking one away gives nobody anything.',
+    rights: 'RBAC has no rule that forbids, so taking a right away gives nobody anything.',
     'identities and certificates':
-      'Who acts as somebody else is another matter; token-release is about it. The annotation stepup.dev/owner is kept by an admission policy of the chart.',
+      'token-release governs who acts as somebody else. An admission policy of the chart protects the annotation stepup.dev/owner.',
   },
   'token-release': {
-    'what starts code': 'Pods are gated where some account is exempt; elsewhere production-deploys is about them.',
-    secrets: 'Secrets of the type that Kubernetes fills with a token are gated; taking one away hands out nothing.',
+    'what starts code': 'Pods are gated where some account is exempt. Elsewhere production-deploys governs them.',
+    secrets: 'Secrets of the type that Kubernetes fills with a token are gated. Deleting one hands out nothing.',
     'identities and certificates':
-      'Taking an account or a request away hands out nothing; signing and the newer certificate kinds have to be named in a policy of their own.',
+      'Deleting an account or a request hands out nothing. Name signing and the newer certificate kinds in a policy of your own.',
   },
   'credential-rotation': {
-    secrets: `${marks} changes of data that take nothing away; key-revocation is about what does.`,
+    secrets: `${labelled}, and of these changes of data that remove nothing. key-revocation governs what removes data.`,
   },
-  'key-revocation': { secrets: `${marks} what takes data or the label away; a new Secret takes nothing.` },
+  'key-revocation': {
+    secrets: `${labelled}, and of these what removes data or the label. A new Secret removes nothing.`,
+  },
   'new-egress': {
     'network and traffic':
       'Only NetworkPolicies say what may leave a pod. A Service, an endpoint or an ingress is another name for a place that they allow or do not.',
     'what starts code':
-      'Labels decide which policies select a pod, and hostNetwork that none does; production-deploys is about both.',
+      'Labels decide which policies select a pod, and with hostNetwork none does. production-deploys governs both.',
   },
   'production-deploys': {
     'nodes, devices, limits and scaling':
-      'They move or limit what runs. Of autoscalers the target and the bounds are governed; what else they say moves replicas within these.',
+      'They move or limit what runs. Of autoscalers the target and the bounds are governed; their other fields move replicas within these.',
   },
 };
 
 export function reasonFor(policy: string, kindClass: KindClass): string {
   return ofPolicy[policy]?.[kindClass] ?? general[kindClass];
+}
+
+/** The reason that holds for every policy without one of its own. */
+export function generalReason(kindClass: KindClass): string {
+  return general[kindClass];
 }

@@ -273,7 +273,9 @@ describe('a policy with CEL of its own', () => {
     const target: Target = { operation: 'CREATE', resource: 'serviceaccounts', name: 'never-create' };
     const byHand = await applied('one', target);
     const first = await attempt(target);
-    expect(first.stderr).toContain('policy never may govern the request too and has not been asked yet; send it again');
+    expect(first.stderr).toContain(
+      'policy never may govern the request too and has not decided on it yet; send the request again',
+    );
     expect(await usesOf(byHand)).toBe(0);
     let refusals = 1;
     await eventually(

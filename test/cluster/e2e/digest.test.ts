@@ -132,7 +132,7 @@ describe('a change', () => {
       expect((await getApproval(stepup, key)).status?.phase).toBe('Reserved');
       await aSecondLater();
       const again = await kubectl('deployer', '-n prod rollout restart deployment/unwatched');
-      expect(again.stderr).toContain('its last approval is reserved or spent');
+      expect(again.stderr).toContain('the previous approval is reserved or consumed');
       expect(approvalNamedIn(again.stderr)).not.toEqual(key);
     });
     expect((await phaseOf(stepup, key, 'Consumed')).status?.evidence).toBe('Observed');

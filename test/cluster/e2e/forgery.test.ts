@@ -46,7 +46,7 @@ describe('an approval by hand', () => {
       'for oneself is only asked for, so it needs no right to approve but gives nothing',
       'outsider',
       approval(),
-      'mallory is no approver of policy secret-deletion',
+      'mallory is not an approver of policy secret-deletion',
     ],
     ['for a policy that is not there', 'approver', approval({ policy: { name: 'nowhere' } }), 'nowhere'],
     [
@@ -103,13 +103,13 @@ describe('a decision', () => {
 
     const refused: readonly (readonly [Actor, object, string])[] = [
       ['deployer', decision(shown), 'forbidden'],
-      ['root-bot', decision(shown), 'is gated itself'],
-      ['outsider', decision(shown), 'mallory is no approver of policy production-deploys'],
+      ['root-bot', decision(shown), 'is itself gated by a policy'],
+      ['outsider', decision(shown), 'mallory is not an approver of policy production-deploys'],
       ['approver', decision({ ...shown, digest: otherDigest }), 'digest'],
       ['approver', decision({ ...shown, uid: 'another' }), 'uid'],
       ['approver', decision({ ...shown, name: 'nothing' }), 'nothing'],
       ['approver', decision(shown, { decidedBy: { username: 'grace' } }), 'decidedBy'],
-      ['approver', decision(shown, { bypass: true, reason: 'x' }), 'bypass'],
+      ['approver', decision(shown, { bypass: true, reason: 'x' }), 'does not allow break-glass'],
       ['approver', decision(shown, { verdict: 'Maybe' }), 'Maybe'],
       ['approver', decision(shown, { surprise: 1 }), 'unknown field "spec.surprise"'],
     ];

@@ -302,7 +302,7 @@ describe('an engine that does not keep to the contract', () => {
 
   test.each([
     ['page', answering(200, { 'content-type': 'text/html' }, '<p>Approve</p>'), 'not plain application/json'],
-    ['opa', answering(200, json, '{"result":{"verdict":"Approve","reason":"x","rule":"r"}}'), 'none of Approve, Deny'],
+    ['opa', answering(200, json, '{"result":{"verdict":"Approve","reason":"x","rule":"r"}}'), 'not Approve, Deny'],
     ['ruleless', answering(200, json, '{"verdict":"Approve","reason":"x"}'), 'Approve without the id of a rule'],
     ['twice', answering(200, json, '{"verdict":"Deny","verdict":"Approve","reason":"x","rule":"r"}'), 'cannot be read'],
     ['broken', answering(200, json, '{"verdict":"Approve"'), 'cannot be read'],
@@ -336,7 +336,7 @@ describe('authority of engines', () => {
     const forged = JSON.stringify({ ...decision, spec: { ...decision.spec, ...spec } });
     for (const actor of ['approver', 'root-bot'] as const) {
       const created = await stepup.kubectl(actor, ['create', '-f', '-'], { stdin: forged });
-      expect(created.stderr).toContain('only stepup itself writes what an engine has decided');
+      expect(created.stderr).toContain('only stepup itself records votes of engines');
     }
   });
 

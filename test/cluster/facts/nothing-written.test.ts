@@ -77,7 +77,7 @@ test('B5 a CREATE that another webhook denies has spent its approval, for its ob
   allow();
   const second = await attempt();
   expect(approvalInDenial(second).name).not.toBe(key.name);
-  expect(codeAndMessage(second)).toContain('its last approval is reserved or spent');
+  expect(codeAndMessage(second)).toContain('the previous approval is reserved or consumed');
   expect(await histories.deployments.of('b5-new')).toEqual([]);
   unsettled.push({ fact: 'B5', key, expected: unconfirmedOnce });
 });

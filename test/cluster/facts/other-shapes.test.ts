@@ -264,7 +264,7 @@ test('B11 an eviction of a pod that is not there is answered as without stepup, 
   const ungated = await lab.admin.send('POST', core('pods', 'b11-gone/eviction'), { body: eviction('b11-gone') });
   expect(ungated.code).toBe(404);
   // Asked before it is there, and held until it is: a request that were let through would end it.
-  const answered = () => counted(lab.stepup, 'stepup_decisions_total', { reason: 'Undescribable' });
+  const answered = () => counted(lab.stepup, 'stepup_decisions_total', { reason: 'TargetUnknown' });
   const before = await answered();
   const hold = lab.side.hold(byDeployer(matchesObject('b11-gone')));
   const early = evict('b11-gone');

@@ -127,7 +127,7 @@ test('B1 a kind without generations that stepup may not read is refused then, an
   const change = { data: { key: '2' } };
   const { key, answer } = await loseToLabel(core('configmaps', 'b1-config'), 'b1-config', change);
   expect(approvalInDenial(answer).name).not.toBe(key.name);
-  expect(codeAndMessage(answer)).toContain('its last approval is reserved or spent');
+  expect(codeAndMessage(answer)).toContain('the previous approval is reserved or consumed');
   unsettled.push({ fact: 'B1 not read', key, expected: unconfirmedOnce });
 });
 
@@ -245,7 +245,7 @@ test('B4 a CREATE that is too large with its managedFields is asked about twice,
   expect(more).toEqual([]);
   expect(second?.object?.metadata.uid).not.toBe(first?.object?.metadata.uid);
   expect(approvalInDenial(answer).name).not.toBe(key.name);
-  expect(codeAndMessage(answer)).toContain('its last approval is reserved or spent');
+  expect(codeAndMessage(answer)).toContain('the previous approval is reserved or consumed');
   expect(await histories.configMaps.of('b4-large')).toEqual([]);
   unsettled.push({ fact: 'B4 too large', key, expected: unconfirmedOnce });
 });

@@ -98,7 +98,7 @@ test('a replica dies between reserving and answering: the same UPDATE and DELETE
   expect((await attempts.update()).code).toBe(200);
   expect((await attempts.delete()).code).toBe(200);
   const told = await attempts.create();
-  expect(codeAndMessage(told)).toContain('its last approval is reserved or spent');
+  expect(codeAndMessage(told)).toContain('the previous approval is reserved or consumed');
   expect((await approvedAndDone(told, attempts.create)).code).toBe(201);
 
   expect(await waitForEnd(lab, keys.update)).toEqual(observedOnce);
@@ -160,7 +160,7 @@ test('an object that is created, deleted and created again has spent its approva
     await lab.admin.delete(deploymentPath('again-unseen'));
     const second = await unseen();
     expect(approvalInDenial(second).name).not.toBe(unseenKey.name);
-    expect(codeAndMessage(second)).toContain('its last approval is reserved or spent');
+    expect(codeAndMessage(second)).toContain('the previous approval is reserved or consumed');
   });
   expect(outcomeOf(await waitForPhase(lab, unseenKey, 'Reserved'))).toMatchObject({ uses: 1, releases: 0 });
   expect(await histories.timesWithImage('again-unseen', 'nginx:0')).toBe(1);

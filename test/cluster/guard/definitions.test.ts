@@ -130,7 +130,7 @@ describe('a definition that is edited', () => {
     expect(after.metadata).toMatchObject({ uid: before.metadata.uid, ...release });
     await eventually('the condition', async () =>
       (await tampered())?.message.startsWith(
-        'CustomResourceDefinition stepuppolicies.stepup.dev was edited by someone else and was put back at',
+        'CustomResourceDefinition stepuppolicies.stepup.dev was edited by someone else and has been restored at',
       ),
     );
     await eventually('the event', async () => (await eventsOf('stepuppolicies.stepup.dev', 'Restored')).length > 0);

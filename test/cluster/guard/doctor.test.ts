@@ -39,7 +39,7 @@ const doctor = (args: readonly string[], kubeconfig = plane.adminKubeconfig) =>
 test('finds nothing where gated accounts hold the roles made for them', async () => {
   expect(await doctor([])).toMatchObject({
     code: 0,
-    stdout: 'No gated account can get around the gate by its rights.\n',
+    stdout: 'No gated account has permissions that get around stepup.\n',
   });
   expect(JSON.parse((await doctor(['-o', 'json'])).stdout)).toEqual({ findings: [] });
 });
@@ -59,7 +59,7 @@ test('names who holds more, what it is and by which grant', async () => {
   const text = await doctor([]);
   expect(text.code).toBe(1);
   expect(text.stdout).toContain(
-    "system:serviceaccount:ci:root-bot\n  ChangeAPIServices: may have another server answer for stepup's objects, by ClusterRoleBinding root-bot-cluster-admin to ClusterRole cluster-admin\n",
+    "system:serviceaccount:ci:root-bot\n  ChangeAPIServices: can have another server serve stepup's API, by ClusterRoleBinding root-bot-cluster-admin to ClusterRole cluster-admin\n",
   );
   expect(text.stdout).toContain('2 gated accounts and groups can get around the gate.');
   // Where stepup runs decides what matters.

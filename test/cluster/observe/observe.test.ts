@@ -95,7 +95,7 @@ describe('a life', () => {
     expect(told.map(([type, reason, , from, note]) => `${type} ${reason} ${from}: ${note}`)).toEqual([
       'Normal Pending stepup.dev/operator: CREATE deployments web by ci/deployer: 1 of 1 approval by group approvers missing',
       'Normal Approved stepup.dev/operator: CREATE deployments web by ci/deployer: approved and not used yet',
-      'Normal Consumed stepup.dev/operator: CREATE deployments web by ci/deployer: the approved change was seen',
+      'Normal Consumed stepup.dev/operator: CREATE deployments web by ci/deployer: stepup saw the approved change happen',
     ]);
   });
 
@@ -156,7 +156,7 @@ describe('the watchdog', () => {
     const fine = await check();
     expect(fine).toMatchObject({ code: 0, stderr: '' });
     expect(fine.stdout).toBe(
-      'namespace-deletion  in the path\nproduction-deploys  in the path\nsecret-deletion     in the path\n\nThe API server asks every gate.\n',
+      'namespace-deletion  called\nproduction-deploys  called\nsecret-deletion     called\n\nThe API server calls the webhook of every policy.\n',
     );
     // What is really created is refused, and by whom is told.
     const probe = {
@@ -191,10 +191,10 @@ describe('the watchdog', () => {
     expect(failed.code).not.toBe(0);
     const pod = pods().find(({ name }) => name === 'stepup-test');
     const hint = (policy: string) =>
-      `${policy.padEnd(18)}  NOT in the path: look at the pods, the Service and validatingwebhookconfiguration stepup-${policy}\n`;
+      `${policy.padEnd(18)}  NOT called: check the pods, the Service and ValidatingWebhookConfiguration stepup-${policy}\n`;
     expect(readFileSync(pod?.log ?? '', 'utf8')).toBe(
-      `namespace-deletion  in the path\n${hint('production-deploys')}${hint('secret-deletion')}\n` +
-        'The API server does not ask 2 of 3 gates: what these govern passes unasked, or is refused.\n',
+      `namespace-deletion  called\n${hint('production-deploys')}${hint('secret-deletion')}\n` +
+        'The API server does not call the webhook of 2 of 3 policies: what these govern is admitted unchecked, or denied.\n',
     );
     const unknown = await check('--namespace', 'no-such-namespace');
     expect(unknown).toMatchObject({ code: 2, stdout: '' });

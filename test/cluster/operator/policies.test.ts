@@ -97,7 +97,7 @@ describe('a policy', () => {
         status: 'False',
         reason: 'ImpossibleRequirement',
         message:
-          'requirement two can never be met: it takes 2 and 1 of the named approvers may vote (one vote each, and none of whom the policy gates); name more users, or a group',
+          'requirement two can never be met: that takes 2 votes, and only 1 of the named approvers can vote (each has one vote, and subjects of the policy have none); name more users, or a group',
       },
     },
     {
@@ -118,7 +118,7 @@ describe('a policy', () => {
       want: {
         status: 'False',
         reason: 'NeverMatched',
-        message: 'nodes is cluster-scoped and no namespaceSelector selects it; move it to a policy without one',
+        message: 'nodes is cluster-scoped, so no namespaceSelector selects it; move it to a policy without one',
       },
     },
     {
@@ -128,7 +128,7 @@ describe('a policy', () => {
         status: 'True',
         reason: 'UnguardedCEL',
         message: expect.stringMatching(
-          /^stepup-policy-\d+ asks by \d entries; condition mark reads object\.metadata\.labels\.tier, which may be absent; guard it with has\(object\.metadata\.labels\.tier\); until then such requests of gated accounts are refused with an error; condition mark reads labels or annotations of object only, so whoever takes them away is not asked about; read those of \(oldObject == null \? object : oldObject\)$/,
+          /^ValidatingWebhookConfiguration stepup-policy-\d+ is installed \(\d webhooks\); condition mark reads object\.metadata\.labels\.tier, which may be absent; guard it with has\(object\.metadata\.labels\.tier\); until you fix it, such requests of gated accounts are denied with an error; condition mark reads labels or annotations of object only, so a request that removes them is not governed; read those of \(oldObject == null \? object : oldObject\)$/,
         ),
       },
     },
@@ -139,7 +139,7 @@ describe('a policy', () => {
         status: 'True',
         reason: 'NeverGated',
         message: expect.stringMatching(
-          /^stepup-policy-\d+ asks by 1 entry; spec\.subjects\.include names system:serviceaccount:stepup-system:stepup, which is never gated; remove it$/,
+          /^ValidatingWebhookConfiguration stepup-policy-\d+ is installed \(1 webhook\); spec\.subjects\.include names system:serviceaccount:stepup-system:stepup, which is never gated; remove it$/,
         ),
       },
     },

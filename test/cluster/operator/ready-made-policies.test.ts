@@ -59,7 +59,7 @@ describe('packs', () => {
     await lab.createPolicy(policySpec({ grant: { ttlSeconds: 5 } }), name);
     await lab.configMaps.delete(key).catch(() => undefined);
     await lab.configMaps.create({ metadata: key, data: { [`${name}.yaml`]: manifest(name, policySpec()) } });
-    await eventually('the complaint', () => lab.operator.logs.some((line) => line.includes('from no pack')));
+    await eventually('the complaint', () => lab.operator.logs.some((line) => line.includes('not from a pack')));
     expect((await lab.policies.get({ name })).spec.grant?.ttlSeconds).toBe(5);
     await lab.configMaps.delete(key);
   });

@@ -68,7 +68,7 @@ describe('uninstalling', () => {
     expect(await lab.managed()).toEqual([]);
     expect(await isGone(lab.policies.get({ name: pack }))).toBe(true);
     for (const secret of keptSecrets) expect(await isGone(lab.secrets.get(secret))).toBe(true);
-    expect(lines.at(-1)).toBe('stepup governs nothing any more {}');
+    expect(lines.at(-1)).toBe('stepup no longer governs anything {}');
   });
 
   test('leaves nothing that calls the Service, label or not, and nothing of others is touched', async () => {

@@ -217,7 +217,7 @@ describe('rbac-escalation', () => {
 describe('token-release', () => {
   const says = (what: string) => `stepup: token-release requires approval to ${what}`;
   const tooLong =
-    'stepup: token-release: the token would live longer than the policy allows. Ask for one that expires sooner';
+    'stepup: token-release: the token would live longer than the policy allows. Request a token that expires sooner';
   const path = '/api/v1/namespaces/dev/serviceaccounts/lent/token';
   const request = (spec: object, query = ''): Try => ({
     args: ['create', '--raw', `${path}${query}`, '-f', '-'],
@@ -490,7 +490,7 @@ describe('stepup observed', () => {
 
   test.each([
     ['a policy that enforces', ['new-egress'], 'policy new-egress enforces, so what it blocks are approvals'],
-    ['no such policy', ['nothing'], 'there is no policy nothing'],
+    ['no such policy', ['nothing'], 'policy nothing does not exist'],
   ])('cannot look at %s', async (_, args, said) => {
     const { code, stderr, stdout } = await observed(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -501,6 +501,6 @@ describe('stepup observed', () => {
     const nobody = await stepup.cluster.userKubeconfig('nobody', { user: 'nobody', groups: [] });
     const { code, stderr } = await observed([], nobody);
     expect(code).toBe(2);
-    expect(stderr).toContain('you may not list stepuppolicies; have the ClusterRole stepup-viewer bound to you');
+    expect(stderr).toContain('you cannot list stepuppolicies: have the ClusterRole stepup-viewer bound to you');
   });
 });

@@ -123,7 +123,7 @@ describe('with the webhooks in place, a spent approval', () => {
       for (const [what, copy] of Object.entries(copies)) {
         const { resourceVersion: _, ...metadata } = copy.metadata;
         const said = await actors.send(who, 'POST', approvalsIn('prod'), { ...copy, metadata });
-        expect(said.message, `${what} by ${who}`).toContain('this is a copy of an approval');
+        expect(said.message, `${what} by ${who}`).toContain('this is a copy of another approval');
       }
     }
     expect(await effects(actors, action)).toBe(0);
@@ -334,7 +334,7 @@ function stories(): readonly Story[] {
         return metadata;
       },
       left: 0,
-      says: "it was created while stepup's webhook was away; create it again",
+      says: "it was created while the API server did not call stepup's webhook; create it again",
     },
     {
       what: 'written over the spent one',

@@ -4,7 +4,7 @@
 // again and settled by this one, and never twice.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { policyOf, type StepUpApproval, type StepUpPolicy } from '../../../src/api/kinds.ts';
-import { type Attempt, approvalNameOf, targetLabelOf } from '../../../src/domain/change/attempt.ts';
+import { type Attempt, approvalNameOf, attemptOf, targetLabelOf } from '../../../src/domain/change/attempt.ts';
 import { describe as described } from '../../../src/domain/change/describe.ts';
 import { draftOf } from '../../../src/domain/filing/draft.ts';
 import type { ApprovalSpec, Use } from '../../../src/domain/model/approval.ts';
@@ -83,9 +83,9 @@ async function foreseen(action: Action, policyName = 'contents'): Promise<Tried>
     object: answer.body as JsonObject,
   };
   const found = described(request, policyOf(policy), { selectorKeys: [] });
-  if (found.kind !== 'Attempt') throw new Error(`not privileged: ${found.reason}`);
-  expect(String(answer.headers.warning), 'what this release prints').toContain(found.attempt.change.digest);
-  return { request, attempt: found.attempt, policy };
+  if (found.kind !== 'Privileged') throw new Error(`not privileged: ${found.reason}`);
+  expect(String(answer.headers.warning), 'what this release prints').toContain(found.change.digest);
+  return { request, attempt: attemptOf(policy.metadata.name, request, found.change), policy };
 }
 
 /** What the release before has filed for it. */
@@ -233,7 +233,7 @@ describe('a digest', () => {
     expect(await effects(actors, before.action, 3)).toBe(1);
     const unknown = byHand('contents', before.action, { change: { digest, digestVersion: 'v3' } });
     const said = await actors.send('ada', 'POST', approvalsIn('prod'), unknown);
-    expect(said.message).toContain('spec.change.digestVersion: must be v2, which is meant when it is left out, or v1');
+    expect(said.message).toContain('spec.change.digestVersion: must be v2, the default, or v1');
   });
 });
 
@@ -248,7 +248,7 @@ test('an approval that the release before has stamped counts once somebody else 
   const object = { ...draft, metadata: { ...draft.metadata, labels } };
   const { metadata } = await actors.do<StepUpApproval>('stepup', 'POST', approvalsIn('prod'), object);
   const denial = await tried(actors, before.action);
-  expect(denial.message).toContain("the creator's vote does not count (it bears no seal of stepup; create it again)");
+  expect(denial.message).toContain("the creator's vote does not count (it has no seal of stepup; create it again)");
   expect(approvalNamedIn(denial.message).name).toBe(metadata.name);
   await approved(metadata);
   expect(await effects(actors, before.action, 3)).toBe(1);

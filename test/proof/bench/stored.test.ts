@@ -5,7 +5,8 @@ import { expect, test } from 'vitest';
 import { parseReview } from '../../../src/api/admission-review.ts';
 import type { StepUpApproval, StepUpDecision } from '../../../src/api/kinds.ts';
 import { SealedReader } from '../../../src/api/sealed-reader.ts';
-import { describe } from '../../../src/domain/change/describe.ts';
+import { attemptOf } from '../../../src/domain/change/attempt.ts';
+import { describer } from '../../../src/domain/change/describe.ts';
 import { decide } from '../../../src/domain/decision/decide.ts';
 import { plan } from '../../../src/domain/lifecycle/plan.ts';
 import type { Json } from '../../../src/lib/json.ts';
@@ -45,14 +46,15 @@ function answered({ approval, decision, review }: Stored) {
   const parsed = parseReview(review as Json);
   if (!parsed.ok) throw new Error(parsed.problems.join());
   const { request } = parsed;
-  const described = describe(request, policy, { selectorKeys: [] });
-  if (described.kind !== 'Attempt') throw new Error(described.reason);
+  const describeUnder = describer(request);
+  const described = describeUnder(policy, []);
+  if (described.kind !== 'Privileged') throw new Error(described.reason);
   return decide({
     request,
-    attempt: described.attempt,
+    attempt: attemptOf(policy.metadata.name, request, described.change),
     policy,
     policies: [policy],
-    context: { selectorKeys: [] },
+    describeUnder,
     view: {
       approvals: [reader.approval(approval)],
       decisions: decision === undefined ? [] : [reader.decision(decision)],

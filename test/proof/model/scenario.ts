@@ -4,7 +4,7 @@
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../../../src/api/kinds.ts';
 import { targetLabelOf } from '../../../src/domain/change/attempt.ts';
 import { plan } from '../../../src/domain/lifecycle/plan.ts';
-import type { Decision as Word } from '../../../src/domain/model/approval.ts';
+import type { Decision } from '../../../src/domain/model/approval.ts';
 import { targetLabel } from '../../../src/domain/model/labels.ts';
 import type { Action, Policy, PolicySpec } from '../../../src/domain/model/policy.ts';
 import { approval, at, deploys, policy, situation, word } from '../../support/builders/domain.ts';
@@ -70,7 +70,7 @@ export interface ScenarioOptions extends Partial<Omit<Scenario, 'policy' | 'appr
   readonly kind?: Kind;
   readonly policySpec?: Partial<PolicySpec>;
   /** Words that may follow the approving one. */
-  readonly laterWords?: readonly Word['spec']['verdict'][];
+  readonly laterWords?: readonly Decision['spec']['verdict'][];
 }
 
 const apiVersion = 'stepup.dev/v1alpha1';

@@ -4,15 +4,15 @@
 // asks of the API server that is not.
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../../src/api/kinds.ts';
 import { attemptOf } from '../../../src/domain/change/attempt.ts';
-import { describe } from '../../../src/domain/change/describe.ts';
+import { describer } from '../../../src/domain/change/describe.ts';
 import { openUseOf } from '../../../src/domain/lifecycle/reservation.ts';
 import { ApiError } from '../../../src/kube/http/api-error.ts';
 import type { KubeObject } from '../../../src/kube/objects/objects.ts';
 import type { Clock } from '../../../src/kube/time/clock.ts';
 import { ObjectStore } from '../../../src/kube/watch/object-store.ts';
-import type { Verdict } from '../../../src/webhook/gate/outcome.ts';
-import { Consumption } from '../../../src/webhook/gate/reserve.ts';
-import { FirstTries } from '../../../src/webhook/gate/suspected-policies.ts';
+import type { GateOutcome } from '../../../src/webhook/gate/outcome.ts';
+import { Reserver } from '../../../src/webhook/gate/reserve.ts';
+import { SuspectedPolicies } from '../../../src/webhook/gate/suspected-policies.ts';
 import { UseMemory } from '../../../src/webhook/gate/use-memory.ts';
 import { needsLiveTarget, readLiveTarget } from '../../../src/webhook/reads/live-target.ts';
 import { LiveViews } from '../../../src/webhook/reads/live-view.ts';
@@ -84,7 +84,7 @@ export async function replay(
     clock,
     { liveRead: () => {} },
   );
-  const consumption = new Consumption({
+  const reserver = new Reserver({
     sealing: trusted,
     caches: {
       policies: filled(new ObjectStore<StepUpPolicy>({}), [policy]),
@@ -112,7 +112,7 @@ export async function replay(
     },
     liveViews,
     memory,
-    firstTries: new FirstTries(clock),
+    suspected: new SuspectedPolicies(clock),
     auto: { open: () => new Set<string>(), create: async () => undefined },
     ownNamespace,
     clock,
@@ -125,27 +125,27 @@ export async function replay(
     const of = policyOf(policy);
     const limit = { deadlineMs: innerDeadlineMs, signal: neverAborted };
     const live = needsLiveTarget(of, review) ? await readLiveTarget(rest, review, limit) : undefined;
-    const context = { selectorKeys: [], ...(live?.kind === 'Read' ? { live: live.object } : {}) };
-    const described = describe(review, of, context);
+    const describeUnder = describer(review, live?.kind === 'Read' ? live.object : undefined);
+    const described = describeUnder(of, []);
     switch (described.kind) {
       case 'NotGoverned':
         return { kind: 'NotGoverned' };
-      case 'Refused':
+      case 'Rejected':
         return { kind: 'Denied', reason: described.reason };
-      case 'Attempt': {
-        const attempt = attemptOf(of.metadata.name, review, described.attempt.change);
-        const governed = { request: review, attempt, policy: of, policies: [of], context };
-        return turnOf(await consumption.decide(governed, { signal: neverAborted, endsAtMs: innerDeadlineMs }));
+      case 'Privileged': {
+        const attempt = attemptOf(of.metadata.name, review, described.change);
+        const governed = { request: review, attempt, policy: of, policies: [of], describeUnder };
+        return turnOf(await reserver.reserve(governed, { signal: neverAborted, endsAtMs: innerDeadlineMs }));
       }
     }
   };
   return Promise.race([stopped.promise, judge()]);
 }
 
-function turnOf(verdict: Verdict): Turn {
-  if (verdict.outcome !== 'Allowed' || verdict.reason === 'DryRun') return { kind: 'Denied', reason: verdict.reason };
-  if (verdict.reason === 'AutoApproved') throw new Error('no policy of the model approves by itself');
-  const { granted, reason } = verdict;
+function turnOf(outcome: GateOutcome): Turn {
+  if (outcome.outcome !== 'Allowed' || outcome.reason === 'DryRun') return { kind: 'Denied', reason: outcome.reason };
+  if (outcome.reason === 'AutoApproved') throw new Error('no policy of the model approves by itself');
+  const { granted, reason } = outcome;
   const use = reason === 'Reserved' ? (granted.status?.uses ?? []).length : (openUseOf(granted)?.index ?? -1);
   return { kind: 'Allowed', reason, use };
 }

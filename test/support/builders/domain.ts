@@ -2,17 +2,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Valid objects of the domain; a test overrides only what it is about.
 
-import type { Attempt } from '../../../src/domain/change/attempt.ts';
+import { type Attempt, attemptOf } from '../../../src/domain/change/attempt.ts';
 import type { Change, ChangeContext } from '../../../src/domain/change/change.ts';
 import { changeOf } from '../../../src/domain/change/change-of.ts';
-import { describe } from '../../../src/domain/change/describe.ts';
+import { describe, describer } from '../../../src/domain/change/describe.ts';
 import { type CoverageRow, rowsFor } from '../../../src/domain/coverage/coverage.ts';
 import type { Question } from '../../../src/domain/decision/candidate.ts';
-import { type Decision, decide } from '../../../src/domain/decision/decide.ts';
+import { decide, type Outcome } from '../../../src/domain/decision/decide.ts';
 import { draftOf } from '../../../src/domain/filing/draft.ts';
 import type { Plan, Situation } from '../../../src/domain/lifecycle/plan.ts';
 import { plan } from '../../../src/domain/lifecycle/plan.ts';
-import type { Approval, ApprovalStatus, Decision as Word } from '../../../src/domain/model/approval.ts';
+import type { Approval, ApprovalStatus, Decision } from '../../../src/domain/model/approval.ts';
 import type { Labels } from '../../../src/domain/model/label-selector.ts';
 import type { Action, Policy, PolicySpec } from '../../../src/domain/model/policy.ts';
 import type { AdmissionRequest, Requester } from '../../../src/domain/model/request.ts';
@@ -122,8 +122,8 @@ export function deletion(oldObject: JsonObject, overrides: Partial<AdmissionRequ
 
 export function attempt(asked = request(), under = policy(), given = context): Attempt {
   const described = describe(asked, under, given);
-  if (described.kind !== 'Attempt') throw new Error(`not privileged: ${described.kind} ${described.reason}`);
-  return described.attempt;
+  if (described.kind !== 'Privileged') throw new Error(`not privileged: ${described.kind} ${described.reason}`);
+  return attemptOf(under.metadata.name, asked, described.change);
 }
 
 /** The change a request is by its own action; the word for it when it is harmless. */
@@ -174,7 +174,7 @@ export function byHand(username = 'alice', nonce = 'nonce-1', stampedAt = start)
 }
 
 /** alice, of group approvers, approves. */
-export function word(on: Approval, spec: Partial<Word['spec']> = {}, uid = 'uid-word-1'): Word {
+export function word(on: Approval, spec: Partial<Decision['spec']> = {}, uid = 'uid-word-1'): Decision {
   const digest = on.spec.change?.digest;
   const { name, uid: of } = on.metadata;
   return {
@@ -195,7 +195,7 @@ export interface Case {
   readonly policy?: Policy;
   readonly policies?: readonly Policy[];
   readonly approvals?: readonly Approval[];
-  readonly words?: readonly Word[];
+  readonly words?: readonly Decision[];
   readonly context?: ChangeContext;
   readonly seconds?: number;
   readonly isLive?: boolean;
@@ -215,7 +215,7 @@ export function question(given: Case = {}): Question {
     attempt: attempt(asked, under, of),
     policy: under,
     policies,
-    context: of,
+    describeUnder: describer(asked, of.live),
     view,
     ownNamespace: 'stepup-system',
     ...(namespaceLabels === undefined ? {} : { namespaceLabels }),
@@ -225,7 +225,7 @@ export function question(given: Case = {}): Question {
   };
 }
 
-export function decided(given: Case = {}): Decision {
+export function decided(given: Case = {}): Outcome {
   return decide(question(given));
 }
 

@@ -102,7 +102,7 @@ describe('parseReview', () => {
     [
       'groups that are none',
       review({ userInfo: { username: 'a', groups: [1] } }),
-      { uid: 'u-1', problems: ['request.userInfo.groups: must be a list of texts'] },
+      { uid: 'u-1', problems: ['request.userInfo.groups: must be a list of strings'] },
     ],
     [
       'an unknown operation',
@@ -112,12 +112,12 @@ describe('parseReview', () => {
     [
       'an object of another type',
       review({ object: 'x' }),
-      { uid: 'u-1', problems: ['request.object: must be an object', 'request.object: must be there'] },
+      { uid: 'u-1', problems: ['request.object: must be an object', 'request.object: is required'] },
     ],
     [
       'an update without old object',
       review({ operation: 'UPDATE' }),
-      { uid: 'u-1', problems: ['request.oldObject: must be there'] },
+      { uid: 'u-1', problems: ['request.oldObject: is required'] },
     ],
     [
       'a dryRun of another type',

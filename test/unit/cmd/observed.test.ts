@@ -38,17 +38,17 @@ test.each([
   [
     'nobody observes',
     [],
-    'No policy observes. Set mode: Observe in one, or packs.<name>.spec.mode=Observe in the chart.',
+    'No policy is in mode Observe. Set spec.mode to Observe in a policy, or packs.<name>.spec.mode=Observe in the chart.',
   ],
   [
     'nothing would have been blocked',
     [{ ...exec, wouldHaveBlocked: 0 }],
-    'production-exec would have blocked none of 7 since 2026-01-01T12:00:00Z.',
+    'production-exec would have blocked none of 7 requests since 2026-01-01T12:00:00Z.',
   ],
   [
     'more was blocked than there are rows',
     [{ ...exec, unlisted: 3 }],
-    'production-exec would have blocked 3 more, which its status has no room for.',
+    'production-exec would have blocked 3 more requests that its status has no room for.',
   ],
 ])('where %s it says so', (_, policies, sentence) => {
   expect(text(policies, [])).toBe(`${sentence}\n`);
@@ -56,9 +56,7 @@ test.each([
 
 test('a policy that was never asked is told from one that let all pass', () => {
   const { since: _, ...unasked } = exec;
-  expect(observedText([unasked], [], { isWide: false, now })).toBe(
-    'production-exec has seen no request that it governs yet.\n',
-  );
+  expect(observedText([unasked], [], { isWide: false, now })).toBe('production-exec has governed no request yet.\n');
 });
 
 test('the name in a connection, which a client makes up, neither ends its column nor writes on the terminal', () => {

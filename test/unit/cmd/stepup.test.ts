@@ -43,7 +43,7 @@ test.each([
   ],
   [
     ['serve', '--certificate-leaf-seconds=720', '--certificate-authority-seconds=719'],
-    '--certificate-authority-seconds: must not be less than the 720 s of a leaf',
+    '--certificate-authority-seconds: must be at least the 720 s of --certificate-leaf-seconds',
   ],
   [['doctor', '--output=xml'], 'Allowed choices are text, json'],
   [['observed', '--output=yaml'], 'Allowed choices are table, wide, json'],
@@ -63,7 +63,7 @@ test(
   async () => {
     const { code, stdout } = await stepup('serve', '--webhook-port=65535');
     expect(code).toBe(1);
-    expect(JSON.parse(stdout)).toMatchObject({ level: 'error', error: expect.stringContaining('give --kubeconfig') });
+    expect(JSON.parse(stdout)).toMatchObject({ level: 'error', error: expect.stringContaining('set --kubeconfig') });
   },
   processTimeoutMs,
 );

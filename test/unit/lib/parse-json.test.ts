@@ -49,8 +49,8 @@ test.each<[string, string, string]>([
   ['half a word', 'nul', 'it is not JSON'],
   ['a leading zero', '01', 'it is not JSON'],
   ['two values', '1 2', 'it is not JSON'],
-  ['the same key twice', '{"a":1,"\\u0061":2}', 'an object holds the same key twice'],
-  ['half a surrogate pair', '["\\udfff"]', 'a text holds half a surrogate pair'],
+  ['the same key twice', '{"a":1,"\\u0061":2}', 'an object has the same key twice'],
+  ['half a surrogate pair', '["\\udfff"]', 'a string has half a surrogate pair'],
   ['a number beyond every double', '-1e400', 'a number is out of range'],
   ['a nest too deep', `${'['.repeat(501)}${']'.repeat(501)}`, 'it is nested deeper than 500 levels'],
 ])('%s is refused', (_, text, problem) => {

@@ -135,11 +135,11 @@ describe('parseStrictJson', () => {
     ['nothing', '', 'it is not JSON'],
     ['half an object', '{"a":', 'it is not JSON'],
     ['two values', '{} {}', 'it is not JSON'],
-    ['the same key twice', '{"a":1,"a":1}', 'an object holds the same key twice'],
-    ['the same key twice, once escaped', '{"a":1,"\\u0061":2}', 'an object holds the same key twice'],
-    ['the same key twice, deep', '[{"b":[{"a":"}","c":{},"a":2}]}]', 'an object holds the same key twice'],
-    ['half a surrogate pair', '{"a":"\\uD800"}', 'a text holds half a surrogate pair'],
-    ['half a surrogate pair in a key', '{"\\udfff":1}', 'a text holds half a surrogate pair'],
+    ['the same key twice', '{"a":1,"a":1}', 'an object has the same key twice'],
+    ['the same key twice, once escaped', '{"a":1,"\\u0061":2}', 'an object has the same key twice'],
+    ['the same key twice, deep', '[{"b":[{"a":"}","c":{},"a":2}]}]', 'an object has the same key twice'],
+    ['half a surrogate pair', '{"a":"\\uD800"}', 'a string has half a surrogate pair'],
+    ['half a surrogate pair in a key', '{"\\udfff":1}', 'a string has half a surrogate pair'],
     ['a number beyond every double', '[1e400]', 'a number is out of range'],
     ['bytes that are no UTF-8', Buffer.from([0x22, 0xff, 0x22]), 'it is not UTF-8'],
     ['a nest too deep', `${'['.repeat(501)}${']'.repeat(501)}`, 'it is nested deeper than 500 levels'],
@@ -181,7 +181,7 @@ describe('parseStrictJson', () => {
         const [first] = members;
         const twice = [...members, ...(first === undefined ? [] : [first])];
         const text = `{${twice.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',')}}`;
-        expect(parse(text)).toEqual({ ok: false, problem: 'an object holds the same key twice' });
+        expect(parse(text)).toEqual({ ok: false, problem: 'an object has the same key twice' });
       }),
     );
   });

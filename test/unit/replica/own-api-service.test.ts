@@ -38,7 +38,7 @@ test.each<[string, readonly object[], string | undefined]>([
   [
     'somebody else',
     [registered({ service: { namespace: 'ci', name: 'liar' } })],
-    'stepup.dev is answered for by service ci/liar: delete APIService v1alpha1.stepup.dev',
+    'the API group stepup.dev is served by service ci/liar: delete APIService v1alpha1.stepup.dev',
   ],
 ])('%s answers', async (_, items, problem) => {
   expect((await problemWith(items)) ?? 'none').toBe(problem ?? 'none');

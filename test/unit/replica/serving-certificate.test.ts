@@ -132,7 +132,7 @@ test('the first one is served at once, and an unusable one leaves it in place', 
   await write();
   expect([used, certificate.problems()]).toEqual([[old.cert], []]);
   await clock.advance(oldMs);
-  expect(certificate.problems()).toEqual(['the serving certificate ended at 2026-01-01T00:10:00.000Z']);
+  expect(certificate.problems()).toEqual(['the serving certificate expired at 2026-01-01T00:10:00.000Z']);
 });
 
 test('one by an authority that is not registered waits until it is, and until API servers have heard of it', async () => {
@@ -213,7 +213,7 @@ test('is not ready when no configuration believes it; one alone that does not is
   ]);
   register(second.cert, '');
   expect(certificate.problems()).toEqual([
-    'the serving certificate does not lead to an authority that our webhook configurations name',
+    "the serving certificate is not from an authority that stepup's webhook configurations name",
   ]);
   expect(await gauges()).toContain('stepup_distrusting_configurations 2');
 });

@@ -70,7 +70,7 @@ const cases: Readonly<Record<DeniedReason, Case>> = {
       return webhook.ask(imageUpdate());
     },
   },
-  Undescribable: {
+  TargetUnknown: {
     code: 404,
     ask() {
       webhook.policy('deploys', { actions: [{ operations: ['DELETE'], apiGroups: [''], resources: ['pods'] }] });
@@ -225,7 +225,7 @@ describe('a policy that observes', () => {
       uid: '',
       allowed: true,
       warnings: [
-        'stepup: deploys observes; it would have refused: the policy wants a reason in the annotation stepup.dev/reason',
+        'stepup: deploys observes; it would have denied the request: the policy requires a reason in the annotation stepup.dev/reason',
       ],
       auditAnnotations: { policy: 'deploys', outcome: 'WouldDeny', reason: 'ReasonRequired' },
     });

@@ -227,7 +227,7 @@ describe('content that somebody else claims', () => {
   test('is not verified before anybody has seen it, and is by a dry run of the same change', async () => {
     const read = claimed();
     expect(told(read())).toBe(
-      'False NotSeen content not verified: stepup has not seen a request with this digest yet; a dry run of the change by its requester shows it',
+      'False NotSeen content not verified: stepup has not seen a request with this digest yet; have the requester send the change as a dry run',
     );
     await webhook.ask(imageUpdate('nginx:3', 4, { dryRun: true }));
     await settled();
@@ -264,7 +264,7 @@ describe('content that somebody else claims', () => {
     webhook.policy('deploys', { grant: { binding: 'Target' } });
     const read = claimed({ change: {} });
     expect(told(read())).toBe(
-      'False NoDigest content not verified: the approval binds to its target, whatever the content',
+      'False NoDigest content not verified: the approval binds to its target and covers any content',
     );
     await webhook.ask(imageUpdate('nginx:2', 4, { dryRun: true }));
     await settled();
@@ -276,6 +276,6 @@ describe('content that somebody else claims', () => {
 
   test('is nothing to say about what stepup filed itself', async () => {
     const own = await filed(webhook, nameIn(await webhook.ask(imageUpdate('nginx:9'))));
-    expect(told(own)).toBe('True Filed stepup filed it from the request itself');
+    expect(told(own)).toBe('True Filed stepup filed the approval from the request itself');
   });
 });

@@ -14,7 +14,7 @@ export const decisionFailed = {
     name: 'deploys',
   },
   message:
-    'stepup: deploys: the decision failed. Nothing was admitted, and the log says why. Send the request again in a moment',
+    "stepup: deploys: the decision failed. Nothing was admitted; stepup's log has the error. Send the request again in a moment",
   reason: 'Failed',
   status: 'Failure',
 };

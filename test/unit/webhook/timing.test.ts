@@ -26,7 +26,7 @@ describe.concurrent('an approval', () => {
     const startedAt = performance.now();
     const third = await webhook.ask(review({ object: deployment({ metadata: { uid: 'three' } }) }));
     expect(third.status?.message.replace(/-[0-9a-f]{10}/g, '-HASH')).toMatchInlineSnapshot(
-      `"stepup: deploys requires approval to CREATE deployments prod/web: its last approval is reserved or spent; 1 of 1 approval by group approvers missing. Approval prod/deploys-HASH. Approve: kubectl -n prod get sua deploys-HASH -o jsonpath={.status.approveWith} | kubectl create -f -"`,
+      `"stepup: deploys requires approval to CREATE deployments prod/web: the previous approval is reserved or consumed; 1 of 1 approval by group approvers missing. Approval prod/deploys-HASH. Approve: kubectl -n prod get sua deploys-HASH -o jsonpath={.status.approveWith} | kubectl create -f -"`,
     );
     expect(reasonIn(third)).toBe('Denied AlreadyUsed');
     // No settlement gives a creation back: there is nothing to wait for.
@@ -107,7 +107,7 @@ describe('a storm of identical requests', () => {
           "kind": "stepuppolicies",
           "name": "deploys",
         },
-        "message": "stepup: deploys: the requester has too many approvals pending. None was filed: it asks for new ones too fast. Send the request again in a moment",
+        "message": "stepup: deploys: the requester has too many approvals pending. No approval was filed: the requester causes new ones too fast. Send the request again in a moment",
         "reason": "TooManyPending",
         "status": "Failure",
       }

@@ -1,7 +1,7 @@
 {{/* Stops with a sentence where the API server does not serve a kind that a switch asks for. dict: root, value, api. */}}
 {{- define "stepup.needs" -}}
 {{- if not (or .root.Values.metrics.assumeCRDs (.root.Capabilities.APIVersions.Has .api)) -}}
-{{- fail (printf "%s is on, but the API server does not serve %s: install the Prometheus operator first, or set metrics.assumeCRDs=true where the chart is rendered without a cluster (helm template, Argo CD)" .value .api) -}}
+{{- fail (printf "%s is true, but the API server does not serve %s: install the Prometheus operator first, or set metrics.assumeCRDs=true if the chart is rendered without a cluster (helm template, Argo CD)" .value .api) -}}
 {{- end -}}
 {{- end -}}
 

@@ -201,11 +201,14 @@ describe('an approval of the previous version', () => {
     ['does not cover it under the current version', { approvals: [renamed(before, 'v2')], words: [word(before)] }],
     ['does not cover it under no version', { approvals: [renamed(before, undefined)], words: [word(before)] }],
   ] as const)('%s', (_, given) => {
-    expect(decided({ ...approved, ...given }).outcome).toBe('Denied');
+    expect(decided({ ...approved, ...given }).outcome).toBe('NeedsApproval');
   });
 
   test('is what a retry waits for while it is pending', () => {
-    expect(decided({ approvals: [before] })).toMatchObject({ outcome: 'Denied', approvalName: before.metadata.name });
+    expect(decided({ approvals: [before] })).toMatchObject({
+      outcome: 'NeedsApproval',
+      approvalName: before.metadata.name,
+    });
   });
 
   test('that the release before has reserved is admitted again on its base, and only there', () => {
@@ -213,7 +216,7 @@ describe('an approval of the previous version', () => {
     const again = { approvals: [held], words: [word(before)] };
     expect(decided(again)).toMatchObject({ outcome: 'Allowed', reason: 'Readmitted' });
     const later = request({ oldObject: deployment('web:1', 4), object: deployment('web:2', 5) });
-    expect(decided({ ...again, request: later })).toMatchObject({ outcome: 'Denied', reason: 'AlreadyUsed' });
+    expect(decided({ ...again, request: later })).toMatchObject({ outcome: 'NeedsApproval', reason: 'AlreadyUsed' });
   });
 
   test('whose write has lost is reserved anew', () => {
@@ -232,8 +235,8 @@ describe('an approval of the previous version', () => {
   test('once spent gives its successor a name of its own', () => {
     const spent = { ...before, status: { phase: 'Consumed' } as const };
     const [fresh, next] = [decided(), decided({ approvals: [spent] })];
-    expect(fresh).toMatchObject({ outcome: 'Denied' });
-    expect(next).toMatchObject({ outcome: 'Denied' });
+    expect(fresh).toMatchObject({ outcome: 'NeedsApproval' });
+    expect(next).toMatchObject({ outcome: 'NeedsApproval' });
     expect(next).not.toEqual(fresh);
   });
 
@@ -250,7 +253,7 @@ describe('an approval of the previous version', () => {
     const words = [word(before), word(second, {}, 'uid-word-2')];
     expect(decided({ policies, approvals: [before, second], words }).outcome).toBe('Allowed');
     expect(decided({ policies, approvals: [before, second], words: [word(before)] })).toMatchObject({
-      outcome: 'Denied',
+      outcome: 'NeedsApproval',
       reason: 'WaitingForOthers',
     });
   });

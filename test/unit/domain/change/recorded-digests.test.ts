@@ -11,7 +11,7 @@ import { parseReview } from '../../../../src/api/admission-review.ts';
 import { approvalNameOf, attemptOf, targetLabelOf, targetLabelValue } from '../../../../src/domain/change/attempt.ts';
 import { describe as describeRequest, isHarmlessDryRun } from '../../../../src/domain/change/describe.ts';
 import { coverageOf, rowsFor } from '../../../../src/domain/coverage/coverage.ts';
-import { effectivePolicy, sharedSelectorKeys } from '../../../../src/domain/coverage/shared-policy.ts';
+import { askingOf } from '../../../../src/domain/coverage/shared-policy.ts';
 import { draftOf } from '../../../../src/domain/filing/draft.ts';
 import type { ApprovalSpec, Decision, Release, SeenPreview, Use } from '../../../../src/domain/model/approval.ts';
 import type { Policy } from '../../../../src/domain/model/policy.ts';
@@ -75,16 +75,14 @@ function made({ policy: name, review, live }: Case): object {
   const { policies } = recording;
   const request = requestOf(review);
   const policy = policies.find(({ metadata }) => metadata.name === name) ?? expect.fail(`no policy ${name}`);
-  const isNamespace = request.group === '' && request.resource === 'namespaces';
-  const effective = isNamespace ? effectivePolicy(policy, request, policies) : policy;
-  const selectorKeys = isNamespace ? sharedSelectorKeys(effective, policies) : [];
+  const { effective, selectorKeys } = askingOf(policy, request, () => policies);
   const described = describeRequest(request, policy, { selectorKeys, ...(live === undefined ? {} : { live }) });
   const isDryRun = isHarmlessDryRun(request);
-  if (described.kind !== 'Attempt') {
-    const outcome = { NotGoverned: 'NotGoverned', Refused: 'Rejected' }[described.kind];
-    return { outcome, reason: recordedReasons[described.reason] ?? described.reason, isDryRun };
+  if (described.kind !== 'Privileged') {
+    const { kind: outcome, reason } = described;
+    return { outcome, reason: recordedReasons[reason] ?? reason, isDryRun };
   }
-  const { change } = described.attempt;
+  const { change } = described;
   const attempt = attemptOf(effective.metadata.name, request, change);
   const preview = { diff: '-image: web:1\n+image: web:2', truncated: false };
   const filed = draftOf(attempt, request, effective, preview, 'system:serviceaccount:stepup-system:stepup', ['ada']);

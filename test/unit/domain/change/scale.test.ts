@@ -51,9 +51,9 @@ describe('a scale', () => {
     expect(answerTo(call('1', parent(3, 2, '2')), call('2', parent(3, 2, '2')))).toBe('Allowed Readmitted');
   });
   test('is not when its parent moves on by a generation', () => {
-    expect(answerTo(call('1', parent(3, 1, '2')), call('3', parent(3, 2, '3')))).toBe('Denied AlreadyUsed');
+    expect(answerTo(call('1', parent(3, 1, '2')), call('3', parent(3, 2, '3')))).toBe('NeedsApproval AlreadyUsed');
   });
   test('is not when its parent was scaled by somebody else before it was read', () => {
-    expect(answerTo(call('1', parent(4, 2, '2')), call('2', parent(4, 2, '2'), 4))).toBe('Denied AlreadyUsed');
+    expect(answerTo(call('1', parent(4, 2, '2')), call('2', parent(4, 2, '2'), 4))).toBe('NeedsApproval AlreadyUsed');
   });
 });

@@ -32,7 +32,7 @@ const csr = { group: 'certificates.k8s.io', resource: 'certificatesigningrequest
 /** What the policy makes of a request: the reason for which it passes or is refused, or its operation. */
 function outcome(asked: AdmissionRequest, under: Policy): string {
   const found = described(asked, under, context);
-  return found.kind === 'Attempt' ? `needs approval to ${found.attempt.action.operation}` : found.reason;
+  return found.kind === 'Privileged' ? `needs approval to ${found.change.operation}` : found.reason;
 }
 
 const connect = (resource: string, subresource: string, object: JsonObject = {}) =>

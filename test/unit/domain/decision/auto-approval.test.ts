@@ -47,21 +47,21 @@ const another = (generation: number) =>
 describe('a request that nothing covers', () => {
   test.each<[string, string, Case]>([
     ['is approved by the policy while its rate allows', 'Allowed AutoApproved', { autoOpen: open }],
-    ['is asked of people once it is spent', 'Denied ApprovalRequired', {}],
-    ['is refused where there is nobody to ask', 'Refused RateExceeded', { policy: alone }],
+    ['is asked of people once it is spent', 'NeedsApproval ApprovalRequired', {}],
+    ['is refused where there is nobody to ask', 'Rejected RateExceeded', { policy: alone }],
     [
       'is asked of people where the policy never approves by itself',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { policy: policy(), autoOpen: open },
     ],
     [
       'is left to people who are asked already',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { autoOpen: open, approvals: [approval(request(), auto)] },
     ],
     [
       'is left to people who have denied it',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { autoOpen: open, approvals: [approval(request(), auto, { status: { phase: 'Denied' } })] },
     ],
     [
@@ -83,7 +83,7 @@ describe('a request that nothing covers', () => {
 
   test('is told that the rate is spent, and whom to ask', () => {
     expect(decided({ policy: auto })).toMatchObject({
-      missing: 'the rate of 10 an hour is spent, so 1 of 1 approval by group approvers missing',
+      missing: 'the rate of 10 per hour is used up; 1 of 1 approval by group approvers missing',
     });
   });
 });
@@ -95,25 +95,25 @@ describe('what a policy has approved', () => {
   });
 
   test.each<[string, string, Case]>([
-    ['does not admit the same change on another state', 'Denied AlreadyUsed', { request: another(7) }],
+    ['does not admit the same change on another state', 'NeedsApproval AlreadyUsed', { request: another(7) }],
     [
       'does not admit another change',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { request: request({ object: deployment('web:3', 2) }) },
     ],
     [
       'does not admit the same change again once its use window and the longest request are over',
-      'Denied AlreadyUsed',
+      'NeedsApproval AlreadyUsed',
       { seconds: useSeconds + requestCapSeconds },
     ],
     [
       'does not admit the same change again once the policy approves nothing by itself',
-      'Denied AlreadyUsed',
+      'NeedsApproval AlreadyUsed',
       { policy: policy() },
     ],
     [
       'does not admit the same change again once it is denied',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { words: [word(given(), { verdict: 'Deny' })] },
     ],
   ])('%s', (_, want, asked) => {
@@ -151,12 +151,14 @@ describe('what a policy has approved', () => {
     expect(next.status.uses).toHaveLength(1);
     const again = { ...released, status: next.status };
     expect(answer({ policy: auto, request: another(2), approvals: [again] })).toBe('Allowed Readmitted');
-    expect(answer({ policy: auto, request: another(7), approvals: [again] }), 'it is reserved').toMatch(/^Denied/);
+    expect(answer({ policy: auto, request: another(7), approvals: [again] }), 'it is reserved').toMatch(
+      /^NeedsApproval/,
+    );
   });
 
   test('is worth nothing without a seal of ours', () => {
     const forged: Approval = { ...given(), seals: { creation: 'Missing', releases: [] } };
-    expect(answer({ policy: auto, approvals: [forged] })).toMatch(/^Denied/);
+    expect(answer({ policy: auto, approvals: [forged] })).toMatch(/^NeedsApproval/);
     expect(tally(forged, [], auto, []).approvedAt).toBeUndefined();
     expect(plan(situation(forged, { policy: auto })).status?.conditions).toContainEqual(
       expect.objectContaining({ type: 'Tampered', status: 'True' }),
@@ -177,7 +179,7 @@ describe('what a policy has approved', () => {
     const used = (seconds: number) =>
       answer({ policy: auto, request: another(4), approvals: [restored(seconds)], seconds: seconds + 2 });
     expect([restored(90).status?.phase, used(90)]).toEqual(['Approved', 'Allowed Reserved']);
-    expect([restored(95).status?.phase, used(95)]).toEqual(['Expired', 'Denied ApprovalRequired']);
+    expect([restored(95).status?.phase, used(95)]).toEqual(['Expired', 'NeedsApproval ApprovalRequired']);
     expect(tally(copied(95), [], auto, []).missing).toContain('it is a copy of one that was given at');
     expect(tally(copied(-61), [], auto, []).missing).toBe('');
     expect(tally(copied(-62), [], auto, []).missing).not.toBe('');
@@ -188,16 +190,16 @@ describe('what a policy has approved', () => {
     const bare: Approval = { ...given(), spec };
     expect(tally(bare, [], auto, []).approvedAt).toBeUndefined();
     expect(tally(given(), [], auto, []).approvedAt).toEqual(at(0));
-    expect(tally(given(), [], policy(), []).missing).toContain('approves nothing by itself any more');
+    expect(tally(given(), [], policy(), []).missing).toContain('no longer approves by itself');
   });
 
   test('is not undone by a status that shows other uses', () => {
     const use = given().spec.use;
     if (use === undefined) throw new Error('it has a use');
     const forged = { ...given(), status: { uses: [], releases: [] } };
-    expect(answer({ policy: auto, request: another(7), approvals: [forged] })).toMatch(/^Denied/);
+    expect(answer({ policy: auto, request: another(7), approvals: [forged] })).toMatch(/^NeedsApproval/);
     const shown = { ...given(), status: { uses: [{ ...use, base: attempt(another(7), auto).change.base }] } };
-    expect(decided({ policy: auto, request: request(), approvals: [shown] }).outcome).toBe('Denied');
+    expect(decided({ policy: auto, request: request(), approvals: [shown] }).outcome).toBe('NeedsApproval');
   });
 });
 
@@ -210,7 +212,7 @@ describe('with another policy on the same request', () => {
 
   test('the policy records nothing before the other one is satisfied, and names its approval', () => {
     expect(under(auto)).toMatchObject({
-      outcome: 'Denied',
+      outcome: 'NeedsApproval',
       reason: 'WaitingForOthers',
       missing: 'policy second is not satisfied: 1 of 1 approval by group approvers missing',
       approvalName: expect.stringMatching(/^second-[0-9a-f]{10}$/),
@@ -227,13 +229,13 @@ describe('with another policy on the same request', () => {
 
   test('the other one waits where the rate is spent', () => {
     const more = { approvals: [ofSecond], words: [word(ofSecond)], autoOpen: new Set<string>() };
-    expect(under(second, more)).toMatchObject({ outcome: 'Denied', reason: 'WaitingForOthers' });
+    expect(under(second, more)).toMatchObject({ outcome: 'NeedsApproval', reason: 'WaitingForOthers' });
   });
 
   test('the other one waits where people are asked in place of the rate', () => {
     const waiting = approval(request(), auto, { name: 'auto-1', uid: 'uid-auto' });
     const more = { approvals: [ofSecond, waiting], words: [word(ofSecond)] };
-    expect(under(second, more)).toMatchObject({ outcome: 'Denied', reason: 'WaitingForOthers' });
+    expect(under(second, more)).toMatchObject({ outcome: 'NeedsApproval', reason: 'WaitingForOthers' });
   });
 
   test('the other one is not spent where people have refused it in place of the policy', () => {
@@ -243,8 +245,8 @@ describe('with another policy on the same request', () => {
       ofSecond,
     ];
     const more = { approvals: asked(status), words: [word(ofSecond)] };
-    expect(under(auto, more)).toMatchObject({ outcome: 'Denied', reason: 'ApprovalRequired' });
-    expect(under(second, more)).toMatchObject({ outcome: 'Denied', reason: 'WaitingForOthers' });
+    expect(under(auto, more)).toMatchObject({ outcome: 'NeedsApproval', reason: 'ApprovalRequired' });
+    expect(under(second, more)).toMatchObject({ outcome: 'NeedsApproval', reason: 'WaitingForOthers' });
     const over = { ...more, approvals: asked({ ...status, phase: 'Expired' }) };
     expect(under(auto, over)).toMatchObject({ outcome: 'Allowed', reason: 'AutoApproved' });
     expect(under(second, over)).toMatchObject({ outcome: 'Allowed', reason: 'Reserved' });
@@ -252,7 +254,7 @@ describe('with another policy on the same request', () => {
 
   test('the other one is not spent on a cache, which holds no refusals', () => {
     const more = { approvals: [ofSecond], words: [word(ofSecond)], isLive: false };
-    expect(under(second, more)).toMatchObject({ outcome: 'Denied', reason: 'WaitingForOthers' });
+    expect(under(second, more)).toMatchObject({ outcome: 'NeedsApproval', reason: 'WaitingForOthers' });
     expect(under(second, { ...more, isLive: true })).toMatchObject({ outcome: 'Allowed', reason: 'Reserved' });
   });
 });

@@ -55,8 +55,8 @@ const gone = set(deployment(), ['metadata', 'uid'], 'uid-other');
 describe('decide', () => {
   const rows: readonly (readonly [string, string, Case])[] = [
     ['an approval with its vote covers the request', 'Allowed Reserved', approved],
-    ['an approval without a vote does not cover the request', 'Denied ApprovalRequired', { approvals: [filed] }],
-    ['a request without any approval is denied', 'Denied ApprovalRequired', {}],
+    ['an approval without a vote does not cover the request', 'NeedsApproval ApprovalRequired', { approvals: [filed] }],
+    ['a request without any approval is denied', 'NeedsApproval ApprovalRequired', {}],
     [
       'an approval covers the request until the last instant of its use window',
       'Allowed Reserved',
@@ -64,7 +64,7 @@ describe('decide', () => {
     ],
     [
       'an approval does not cover the request once its use window is over',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, seconds: endOfUse },
     ],
     [
@@ -78,7 +78,7 @@ describe('decide', () => {
     ],
     [
       'a vote after the pending time does not count',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       {
         approvals: [filed],
         words: [word(filed, { decidedAt: at(justAfter(pendingSeconds)).toISOString() })],
@@ -87,12 +87,12 @@ describe('decide', () => {
     ],
     [
       'an approval of one image does not cover another',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ object: deployment('web:3', 2) }) },
     ],
     [
       'an approval of an image does not cover other replicas',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, request: scaled },
     ],
     [
@@ -108,27 +108,27 @@ describe('decide', () => {
     ],
     [
       'an approval does not cover the request of another account',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ requester: { ...deployer, username: 'system:serviceaccount:ci:other' } }) },
     ],
     [
       'an approval does not cover the request of the same account made anew',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ requester: { ...deployer, uid: 'uid-new' } }) },
     ],
     [
       'an approval does not cover the same object made anew',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ oldObject: gone }) },
     ],
     [
       'an approval does not cover the same name in another namespace',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ namespace: 'dev' }) },
     ],
     [
       'one vote where two are required does not suffice',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, policy: policy({ approval: two }) },
     ],
     [
@@ -142,7 +142,7 @@ describe('decide', () => {
     ],
     [
       'a Deny by an approver stops an approval that was approved',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { approvals: [filed], words: [word(filed), word(filed, { verdict: 'Deny' }, 'uid-word-2')] },
     ],
     [
@@ -160,7 +160,7 @@ describe('decide', () => {
     ],
     [
       'an approval that binds to a pod does not cover the request of another pod',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       {
         policy: byPod,
         request: request({ requester: { ...deployer, pod: { ...pod, uid: 'uid-two' } } }),
@@ -170,7 +170,7 @@ describe('decide', () => {
     ],
     [
       'an approval that binds to a pod does not cover a request without one',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { policy: byPod, approvals: [podFiled], words: [word(podFiled)] },
     ],
     [
@@ -180,12 +180,12 @@ describe('decide', () => {
     ],
     [
       'an approval that binds to its target does not cover its deletion',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...approved, policy: target, request: deletion(deployment()) },
     ],
     [
       'an approval that is being deleted covers nothing',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       {
         ...approved,
         approvals: [{ ...filed, metadata: { ...filed.metadata, deletionTimestamp: at(1).toISOString() } }],
@@ -193,7 +193,7 @@ describe('decide', () => {
     ],
     [
       'an approval that names another API version covers nothing',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       {
         ...approved,
         approvals: [approval(request(), policy(), { spec: { action: { ...filed.spec.action, version: 'v2' } } })],
@@ -201,7 +201,7 @@ describe('decide', () => {
     ],
     [
       'an approval with a digest of an unknown version covers nothing',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       {
         ...approved,
         approvals: [approval(request(), policy(), { spec: { change: { ...filed.spec.change, digestVersion: 'v9' } } })],
@@ -224,17 +224,17 @@ describe('decide', () => {
     ],
     [
       'a reserved attempt is not admitted again once the longest request has ended after the use window',
-      'Denied AlreadyUsed',
+      'NeedsApproval AlreadyUsed',
       { ...held, seconds: endOfReadmission },
     ],
     [
       'a reserved attempt is not admitted again once its approval is denied',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...held, words: [word(filed), word(filed, { verdict: 'Deny' }, 'uid-word-2')] },
     ],
     [
       'a reserved attempt is not admitted again on another base',
-      'Denied AlreadyUsed',
+      'NeedsApproval AlreadyUsed',
       { ...held, request: request({ oldObject: deployment('web:1', 4), object: deployment('web:2', 5) }) },
     ],
     [
@@ -244,12 +244,12 @@ describe('decide', () => {
     ],
     [
       'the next generation with the change does not prove that the reserved write lost',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...held, request: request({ oldObject: deployment('web:2', 2), object: deployment('web:3', 3) }) },
     ],
     [
       'a consumed approval covers nothing',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
       { ...held, approvals: [{ ...filed, status: { phase: 'Consumed' } }] },
     ],
   ];
@@ -289,7 +289,7 @@ describe('decide', () => {
       {
         use: 0,
         releasedAt: at(decisionSeconds).toISOString(),
-        why: 'the next generation does not show the change, so its write lost',
+        why: 'the next generation of the target does not have the change, so the write lost to another one',
       },
     ]);
     expect(again.status?.uses).toHaveLength(2);
@@ -301,7 +301,7 @@ describe('decide', () => {
     const uses = Array.from({ length: 16 }, () => use);
     const releases = uses.map((_, index) => ({ use: index, releasedAt: at(1).toISOString(), why: 'lost' }));
     const full = sealed({ ...filed, status: { uses, releases } });
-    expect(answer({ ...approved, approvals: [full] })).toBe('Denied ApprovalRequired');
+    expect(answer({ ...approved, approvals: [full] })).toBe('NeedsApproval ApprovalRequired');
     const room = sealed({ ...filed, status: { uses: uses.slice(1), releases: releases.slice(0, 15) } });
     expect(answer({ ...approved, approvals: [room] })).toBe('Allowed Reserved');
   });
@@ -313,7 +313,7 @@ describe('a CREATE', () => {
   test('is admitted again with the same new object, and not with another one', () => {
     const taken = reserved({ request: made('uid-b'), approvals: [on], words: [word(on)] });
     const again = (uid: string) => answer({ request: made(uid), approvals: [taken], words: [word(on)] });
-    expect([again('uid-b'), again('uid-c')]).toEqual(['Allowed Readmitted', 'Denied AlreadyUsed']);
+    expect([again('uid-b'), again('uid-c')]).toEqual(['Allowed Readmitted', 'NeedsApproval AlreadyUsed']);
     const other = decided({ request: made('uid-c'), approvals: [taken], words: [word(on)] });
     expect(other, 'no wait for a settlement: the next try has yet another UID').toMatchObject({ isSettling: false });
   });
@@ -326,7 +326,7 @@ describe('a DELETE', () => {
   test('of one incarnation is one effect, of the next another', () => {
     expect([again(set(deployment(), ['metadata', 'resourceVersion'], '7')), again(gone)]).toEqual([
       'Allowed Readmitted',
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
     ]);
   });
   test('by deletecollection carries no name and is the same attempt', () => {
@@ -339,7 +339,7 @@ describe('several policies on one request', () => {
   const [onA, onB] = [approval(), approval(request(), b, { name: 'second-1', uid: 'uid-approval-2' })];
   const given: Case = { policy: a, policies: [a, b], approvals: [onA, onB] };
   test('reserve nothing while one is missing its vote', () => {
-    expect(answer({ ...given, words: [word(onA)] })).toBe('Denied WaitingForOthers');
+    expect(answer({ ...given, words: [word(onA)] })).toBe('NeedsApproval WaitingForOthers');
   });
   test('reserve when all are approved', () => {
     expect(answer({ ...given, words: [word(onA), word(onB, {}, 'uid-word-2')] })).toBe('Allowed Reserved');
@@ -369,7 +369,7 @@ describe('several policies on one request', () => {
         ...(namespaceLabels === undefined ? {} : { namespaceLabels }),
       });
     expect([labelled({ environment: 'production' }), labelled({}), labelled()]).toEqual([
-      'Denied WaitingForOthers',
+      'NeedsApproval WaitingForOthers',
       'Allowed Reserved',
       'Allowed Reserved',
     ]);
@@ -384,7 +384,7 @@ describe('a CREATE that a policy with CEL of its own may govern', () => {
   const onDenial = approval(made, first);
   const ofSecond = (status: ApprovalStatus) => approval(made, second, { name: 'second-1', uid: 'uid-2', status });
   const rows: readonly (readonly [string, string, Case])[] = [
-    ['is denied once where the approval was made by hand', 'Denied WaitingForOthers', { approvals: [applied] }],
+    ['is denied once where the approval was made by hand', 'NeedsApproval WaitingForOthers', { approvals: [applied] }],
     [
       'passes after that one denial where the approval was made by hand',
       'Allowed Reserved',
@@ -397,12 +397,12 @@ describe('a CREATE that a policy with CEL of its own may govern', () => {
     ],
     [
       'is not let pass on a cache, which holds no ended approvals',
-      'Denied WaitingForOthers',
+      'NeedsApproval WaitingForOthers',
       { approvals: [onDenial], words: [word(onDenial)], isLive: false },
     ],
     [
       'waits for the second where an approval of it has ended since',
-      'Denied WaitingForOthers',
+      'NeedsApproval WaitingForOthers',
       {
         approvals: [onDenial, ofSecond({ phase: 'TimedOut', endedAt: at(30).toISOString() })],
         words: [word(onDenial)],
@@ -418,7 +418,7 @@ describe('a CREATE that a policy with CEL of its own may govern', () => {
     ],
     [
       'waits for the live approval of the second also after it was denied once',
-      'Denied WaitingForOthers',
+      'NeedsApproval WaitingForOthers',
       { approvals: [applied, ofSecond({})], refusedFor: ['second'] },
     ],
   ];
@@ -427,7 +427,7 @@ describe('a CREATE that a policy with CEL of its own may govern', () => {
   });
   test('names the policy for whose sake it is refused', () => {
     expect(decided({ request: made, policies: [first, second], approvals: [applied] })).toMatchObject({
-      missing: 'policy second may govern the request too and has not been asked yet; send it again',
+      missing: 'policy second may govern the request too and has not decided on it yet; send the request again',
       mayGovern: 'second',
     });
   });
@@ -441,7 +441,7 @@ describe('an approval', () => {
   const elsewhere = { ...filed, metadata: { ...filed.metadata, namespace: 'dev' } };
   const ours = { ...filed, metadata: { ...filed.metadata, namespace: 'stepup-system' } };
   test('covers nothing from a namespace where approvals of its target do not live', () => {
-    expect(answer({ approvals: [elsewhere], words: [word(elsewhere)] })).toBe('Denied ApprovalRequired');
+    expect(answer({ approvals: [elsewhere], words: [word(elsewhere)] })).toBe('NeedsApproval ApprovalRequired');
   });
   test('covers from the namespace of stepup, where those go that find no room', () => {
     expect(answer({ approvals: [ours], words: [word(ours)] })).toBe('Allowed Reserved');
@@ -455,7 +455,7 @@ describe('the name of the approval to wait for', () => {
     approval(request(), policy(), { uid, name, status: { phase: 'Consumed' } });
   const asked = (...approvals: readonly ReturnType<typeof approval>[]) => {
     const decision = decided({ approvals });
-    return decision.outcome === 'Denied' ? decision.approvalName : '';
+    return decision.outcome === 'NeedsApproval' ? decision.approvalName : '';
   };
   const first = spent('uid-z', nameAfter(''));
   const second = spent('uid-a', nameAfter('uid-z'));
@@ -474,16 +474,16 @@ describe('one request', () => {
   test('that changes a field and the life of the object at once is refused', () => {
     const owned = set(deployment('web:2', 2), ['metadata', 'ownerReferences'], [{ kind: 'X', name: 'x', uid: 'u' }]);
     expect(describeRequest(request({ object: owned }), policy(), context)).toEqual({
-      kind: 'Refused',
+      kind: 'Rejected',
       reason: 'SeveralEffects',
     });
   });
   test('without the object it is about is refused', () => {
-    expect(describeRequest(deletion({}), policy(), context)).toEqual({ kind: 'Refused', reason: 'Undescribable' });
+    expect(describeRequest(deletion({}), policy(), context)).toEqual({ kind: 'Rejected', reason: 'TargetUnknown' });
   });
   test('that no row of the policy names is refused', () => {
     expect(describeRequest(request({ resource: 'daemonsets' }), policy(), context)).toEqual({
-      kind: 'Refused',
+      kind: 'Rejected',
       reason: 'NotReady',
     });
   });
@@ -495,7 +495,7 @@ describe('one request', () => {
       spec: { replicas },
     });
     const asked = request({ subresource: 'scale', oldObject: scale(3), object: scale(5) });
-    expect(describeRequest(asked, both, { ...context, live: deployment() }).kind).toBe('Attempt');
+    expect(describeRequest(asked, both, { ...context, live: deployment() }).kind).toBe('Privileged');
   });
 });
 
@@ -520,7 +520,7 @@ describe('properties', () => {
       }),
     );
   });
-  test('a later now never turns Denied into Allowed', () => {
+  test('a later now never turns NeedsApproval into Allowed', () => {
     const verdict = fc.constantFrom('Approve' as const, 'Deny' as const, 'Withdraw' as const);
     const said = fc.array(fc.tuple(verdict, fc.integer({ min: 0, max: 4000 }), fc.constantFrom('alice', 'bob')), {
       maxLength: 4,
@@ -536,8 +536,8 @@ describe('properties', () => {
           ),
         );
         const given = { approvals: [on], words: wordsNow };
-        if (answer({ ...given, seconds }).startsWith('Denied')) {
-          expect(answer({ ...given, seconds: seconds + more })).toMatch(/^Denied/);
+        if (answer({ ...given, seconds }).startsWith('NeedsApproval')) {
+          expect(answer({ ...given, seconds: seconds + more })).toMatch(/^NeedsApproval/);
         }
       }),
     );
@@ -547,12 +547,12 @@ describe('properties', () => {
     fc.assert(
       fc.property(ended, fc.boolean(), fc.nat(2000), (phase, wasUsed, seconds) => {
         const on = { ...filed, status: { ...(wasUsed ? reserved(approved).status : {}), phase } };
-        expect(answer({ approvals: [on], words: [word(filed)], seconds })).toMatch(/^Denied/);
+        expect(answer({ approvals: [on], words: [word(filed)], seconds })).toMatch(/^NeedsApproval/);
       }),
     );
   });
   test('a decision never changes what it was asked about', () => {
-    const asked = question(held);
+    const { describeUnder: _, ...asked } = question(held);
     const before = structuredClone(asked);
     decided(held);
     expect(asked).toEqual(before);

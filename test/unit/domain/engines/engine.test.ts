@@ -3,7 +3,7 @@
 // What an engine is asked, what its answer comes to, and what its word counts for among the votes.
 import { describe, expect, test } from 'vitest';
 import { answerOf, askOf, type Considered, engineReview, enginesToAsk } from '../../../../src/domain/engines/engine.ts';
-import type { Approval, ApprovalStatus, Decision as Word } from '../../../../src/domain/model/approval.ts';
+import type { Approval, ApprovalStatus, Decision } from '../../../../src/domain/model/approval.ts';
 import type { Requirement } from '../../../../src/domain/model/policy.ts';
 import { tally } from '../../../../src/domain/votes/tally.ts';
 import type { Json } from '../../../../src/lib/json.ts';
@@ -27,12 +27,12 @@ const people: Requirement = { name: 'people', approvers: { groups: ['approvers']
 const needing = (...require: readonly Requirement[]) => policy({ approval: { require } });
 const both = needing(rules, people);
 const on = approval(request(), both);
-const engineWord = (spec: Partial<Word['spec']> = {}, uid = 'uid-engine') =>
+const engineWord = (spec: Partial<Decision['spec']> = {}, uid = 'uid-engine') =>
   word(on, { kind: 'Engine', engine: { name: 'opa', rule: 'r1' }, decidedBy: { username: 'stepup' }, ...spec }, uid);
 const abstaining = (why: string): Approval => ({ ...on, status: { engines: [{ name: 'opa', abstained: why }] } });
 
 describe('the word of an engine', () => {
-  test.each<[string, number, Partial<Word['spec']>]>([
+  test.each<[string, number, Partial<Decision['spec']>]>([
     ['fills its requirement', 1, {}],
     ['under another name fills nothing', 0, { engine: { name: 'other', rule: 'r1' } }],
     ['without a name fills nothing', 0, { engine: undefined } as never],
@@ -69,7 +69,7 @@ describe('the word of an engine', () => {
   });
 
   test('that denies is final, that revokes stops nothing', () => {
-    const stopped = (verdict: Word['spec']['verdict'], under = both) =>
+    const stopped = (verdict: Decision['spec']['verdict'], under = both) =>
       tally(on, [engineWord({ verdict })], under, []).stopped;
     expect(stopped('Deny')).toMatchObject({ verdict: 'Deny', by: 'engine opa' });
     expect(stopped('Revoke')).toBeUndefined();
@@ -77,10 +77,10 @@ describe('the word of an engine', () => {
   });
 
   test('lets the request pass with the person’s, and neither alone does', () => {
-    const outcome = (...words: readonly Word[]) => decided({ policy: both, approvals: [on], words }).outcome;
+    const outcome = (...words: readonly Decision[]) => decided({ policy: both, approvals: [on], words }).outcome;
     expect(outcome(engineWord(), word(on))).toBe('Allowed');
-    expect(outcome(engineWord())).toBe('Denied');
-    expect(outcome(word(on))).toBe('Denied');
+    expect(outcome(engineWord())).toBe('NeedsApproval');
+    expect(outcome(word(on))).toBe('NeedsApproval');
   });
 });
 
@@ -92,7 +92,7 @@ describe('what is missing', () => {
     );
   });
 
-  test.each<[string, boolean, readonly Requirement[], readonly Approval[], readonly Word[]]>([
+  test.each<[string, boolean, readonly Requirement[], readonly Approval[], readonly Decision[]]>([
     ['an engine only', true, [rules], [], []],
     ['an engine only, once it is filed', true, [rules], [on], []],
     ['an engine that abstained', false, [rules], [abstaining('no rule')], []],
@@ -105,7 +105,7 @@ describe('what is missing', () => {
 });
 
 describe('the status', () => {
-  const statusWith = (abstentions: readonly { name: string; abstained: string }[], one = on, words: Word[] = []) =>
+  const statusWith = (abstentions: readonly { name: string; abstained: string }[], one = on, words: Decision[] = []) =>
     plan(situation(one, { policy: both, decisions: words, abstentions })).status as ApprovalStatus;
 
   test('says which engine abstained and why, and keeps it where this operator has not asked', () => {
@@ -365,7 +365,7 @@ describe('an answer', () => {
       { verdict: 'Abstain', reason: 'no rule' },
       { result: 'Abstain', answer: { verdict: 'Abstain', why: 'no rule' } },
     ],
-    ['Abstain without a word', { verdict: 'Abstain' }, { answer: { why: 'it gives no reason' } }],
+    ['Abstain without a word', { verdict: 'Abstain' }, { answer: { why: 'the answer has no reason' } }],
   ])('%s counts, plain and wrapped', (_, body, want) => {
     expect(answerOf(body, 'stepup')).toMatchObject(want);
     expect(answerOf({ result: body }, 'opa')).toMatchObject(want);

@@ -34,7 +34,7 @@ test('a change of thousands of lines is shown by its parts, soon, and within bou
   expect(performance.now() - startedAt).toBeLessThan(2_000);
   expect(truncated).toBe(true);
   expect(Buffer.byteLength(diff)).toBeLessThanOrEqual(32 * 1024);
-  const above = '# cut: the change is larger than this, and what is not shown is approved too\n';
+  const above = '# truncated: the change is larger, and an approval also covers what is not shown\n';
   expect(diff.startsWith(`${above}--- before\n+++ after\n-data:\n-  k0: old 0\n`)).toBe(true);
   expect(diff).toContain('\n+data:\n+  k0: new 0\n');
 });

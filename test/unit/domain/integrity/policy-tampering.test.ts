@@ -12,7 +12,7 @@ import { at, start } from '../../../support/builders/domain.ts';
 
 const seen = {
   at: at(100),
-  what: 'ValidatingAdmissionPolicy stepup-guard was deleted by someone else and was put back',
+  what: 'ValidatingAdmissionPolicy stepup-guard was deleted by someone else and has been restored',
 };
 
 function policy(cleared?: Date | string, stored?: TamperedCondition): Watchful {
@@ -39,7 +39,7 @@ describe('Tampered', () => {
       status: 'True',
       reason: 'ChangedByOthers',
       message:
-        'ValidatingAdmissionPolicy stepup-guard was deleted by someone else and was put back at 2026-01-01T12:01:40.000Z; find out who did it in the audit log, then clear this: kubectl annotate stepuppolicies --all --overwrite stepup.dev/tampered-cleared="$(date -u +%FT%TZ)"',
+        'ValidatingAdmissionPolicy stepup-guard was deleted by someone else and has been restored at 2026-01-01T12:01:40.000Z; find out who did it in the audit log, then clear this: kubectl annotate stepuppolicies --all --overwrite stepup.dev/tampered-cleared="$(date -u +%FT%TZ)"',
       lastTransitionTime: '2026-01-01T12:01:40.000Z',
     });
   });

@@ -171,7 +171,7 @@ describe('whom it names', () => {
       {
         who: 'system:serviceaccount:ci:robot',
         power: 'ReadKeys',
-        why: "may read stepup's keys",
+        why: "can read stepup's keys",
         by: 'RoleBinding stepup-system/b to ClusterRole power',
       },
     ]);

@@ -138,7 +138,7 @@ describe('an approval covers the same attempt', () => {
     expect(on.spec.requester.node).toEqual({ name: 'node-1' });
     expect(passes()).toBe('Allowed Reserved');
     expect(passes(from('node-2'))).toBe('Allowed Reserved');
-    expect(passes(from('node-1', 'uid-other'))).toBe('Denied ApprovalRequired');
+    expect(passes(from('node-1', 'uid-other'))).toBe('NeedsApproval ApprovalRequired');
   });
 
   test('whatever state it was asked on', () => {

@@ -197,7 +197,7 @@ describe('an approval', () => {
   });
   test('that lost names the use it releases', () => {
     const { status } = plan(situation(held, { decisions: [yes], seen: seen('web:9', 2) }));
-    const why = 'the next state does not show the change, so its write lost';
+    const why = 'the next state of the target does not have the change, so the write lost to another one';
     expect(status?.releases).toEqual([{ use: 0, releasedAt: at(120).toISOString(), why }]);
   });
   test('tells its move once', () => {

@@ -118,7 +118,7 @@ describe('a step', () => {
 
   test('a broken glass and its review are steps of their own', () => {
     const bypassed = { ...filed.status, phase: 'Approved' as const, review: 'Required' as const };
-    expect(transitionOf(filed, bypassed, ['alice'])?.reason).toBe('BrokenGlass');
+    expect(transitionOf(filed, bypassed, ['alice'])?.reason).toBe('BreakGlass');
     const open = { ...filed, status: bypassed };
     expect(told(transitionOf(open, { ...bypassed, review: 'Done' }))).toBe('Approved > Approved Reviewed by ');
     expect(transitionOf(open, bypassed)).toBeUndefined();

@@ -63,7 +63,7 @@ describe('a keyring', () => {
   test.each([
     ['no key', [], 'it has no key'],
     ['no PEM', [{ ...key, privateKey: 'secret' }], 'key 1: it is not PEM'],
-    ['no instant', [key, { ...key, createdAt: 'soon' }], 'key 2: createdAt is no instant'],
+    ['no instant', [key, { ...key, createdAt: 'soon' }], 'key 2: createdAt is not a timestamp'],
   ])('with %s is none, and quotes nothing', (_, kept, problem) => {
     expect(Keyring.of(kept, Date.now)).toBe(problem);
   });
@@ -120,12 +120,12 @@ describe('what is read', () => {
     const without = count(said);
     expect(without).toMatchObject({
       received: 0,
-      decisions: [{ counted: false, why: 'it bears no seal of stepup' }],
-      tampered: ['decision uid-word-1: it bears no seal of stepup'],
+      decisions: [{ counted: false, why: 'it has no seal of stepup' }],
+      tampered: ['decision uid-word-1: it has no seal of stepup'],
     });
     const denial = { ...withSealedDecision('prod', said, keyring), verdict: 'Deny' } as const;
     expect(count(denial).stopped).toBeUndefined();
-    expect(count(denial).tampered).toEqual(['decision uid-word-1: its seal does not fit what it says']);
+    expect(count(denial).tampered).toEqual(['decision uid-word-1: its seal does not match its content']);
   });
 
   test('the creator votes by a sealed stamp only', () => {
@@ -138,7 +138,7 @@ describe('what is read', () => {
     expect(count(withSealedCreation('prod', applied.spec, keyring))).toMatchObject({ received: 1, tampered: [] });
     const forged = count(applied.spec);
     expect(forged.received).toBe(0);
-    expect(forged.missing).toMatch(/^the creator's vote does not count \(it bears no seal/);
+    expect(forged.missing).toMatch(/^the creator's vote does not count \(it has no seal/);
     const moved = { ...withSealedCreation('prod', applied.spec, keyring), requester: { username: 'other' } };
     expect(count(moved).received).toBe(0);
   });
@@ -196,7 +196,7 @@ test('people are told once of what bears no seal, and again when it is something
     {
       type: 'Warning',
       reason: 'Tampered',
-      note: 'left out, decision uid-word-1: it bears no seal of stepup',
+      note: 'ignored: decision uid-word-1: it has no seal of stepup',
     },
   ]);
   const told = written(filed, first);

@@ -3,20 +3,20 @@
 // A broken glass stays to be seen until somebody else has reviewed it, whatever becomes of the approval meanwhile.
 import { describe, expect, test } from 'vitest';
 import type { Situation } from '../../../../src/domain/lifecycle/plan.ts';
-import type { Approval, Decision as Word } from '../../../../src/domain/model/approval.ts';
+import type { Approval, Decision } from '../../../../src/domain/model/approval.ts';
 import { approval, at, plan, policy, situation, word, written } from '../../../support/builders/domain.ts';
 
 const glass = policy({ bypass: { enabled: true } });
 const filed = approval();
 const bypass = word(filed, { decidedBy: { username: 'eve' }, bypass: true, reason: 'the site is down' }, 'uid-bypass');
 const review = word(filed, { verdict: 'Review', reason: 'it was', decidedAt: at(70).toISOString() }, 'uid-review');
-const planned = (on: Approval, decisions: readonly Word[], seconds: number, over: Partial<Situation> = {}) =>
+const planned = (on: Approval, decisions: readonly Decision[], seconds: number, over: Partial<Situation> = {}) =>
   plan(situation(on, { policy: glass, decisions, now: at(seconds), ...over }));
 const told = ({ status }: Pick<Approval, 'status'>) => {
   const condition = status?.conditions?.find(({ type }) => type === 'ReviewRequired');
   return [status?.phase, status?.review, condition?.status, condition?.message];
 };
-const required = 'eve broke the glass: the site is down. An approver other than eve must review it';
+const required = 'eve used break-glass: the site is down. An approver other than eve must review it';
 
 const broken = written(filed, planned(filed, [bypass], 120));
 const expired = written(broken, planned(broken, [bypass], 2_000));

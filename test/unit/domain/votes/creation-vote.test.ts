@@ -70,9 +70,13 @@ describe('a cache', () => {
   const since = (seconds: number) => ({ approvals: [original], isLive: false, watchedSince: at(seconds) });
   test.each<readonly [string, string, Parameters<typeof answer>[0]]>([
     ['that was watching before the stamp knows of every copy', 'Allowed Reserved', since(-61)],
-    ['that may not have been does not', 'Denied ApprovalRequired', since(-60)],
-    ['that cannot tell does not', 'Denied ApprovalRequired', { approvals: [original], isLive: false }],
-    ['sees a copy beside its original', 'Denied ApprovalRequired', { ...since(-61), approvals: [spent, copy()] }],
+    ['that may not have been does not', 'NeedsApproval ApprovalRequired', since(-60)],
+    ['that cannot tell does not', 'NeedsApproval ApprovalRequired', { approvals: [original], isLive: false }],
+    [
+      'sees a copy beside its original',
+      'NeedsApproval ApprovalRequired',
+      { ...since(-61), approvals: [spent, copy()] },
+    ],
   ])('%s: %s', (_, want, given) => {
     expect(answer(given)).toBe(want);
   });
@@ -82,7 +86,7 @@ describe('a copy', () => {
   test('of a spent approval opens nothing, and the denial says why', () => {
     const denial = decided({ approvals: [spent, copy()] });
     expect(denial).toMatchObject({
-      outcome: 'Denied',
+      outcome: 'NeedsApproval',
       approvalName: 'copy',
       missing:
         "the creator's vote does not count (it is a copy of original; create it without createdBy, or have it approved); " +
@@ -96,7 +100,7 @@ describe('a copy', () => {
     const first = reserved({ approvals: [original, copy()] });
     expect(first.metadata.uid).toBe('uid-b');
     expect(answer({ approvals: [{ ...first, status: { ...first.status, phase: 'Consumed' } }, copy()] })).toBe(
-      'Denied ApprovalRequired',
+      'NeedsApproval ApprovalRequired',
     );
   });
   test('says on its own status why it does not count', () => {
@@ -106,7 +110,7 @@ describe('a copy', () => {
   });
   test('of one that was filed has no vote of the other', () => {
     const filed = approval();
-    expect(answer({ approvals: [copy({ of: filed })], words: [word(filed)] })).toBe('Denied ApprovalRequired');
+    expect(answer({ approvals: [copy({ of: filed })], words: [word(filed)] })).toBe('NeedsApproval ApprovalRequired');
   });
 });
 
@@ -114,7 +118,7 @@ test('what was made while nobody stamped says so', () => {
   const { origin: _, createdBy: __, ...spec } = original.spec;
   const planned = plan(situation({ ...original, spec }));
   expect(planned.status?.missing).toBe(
-    "the creator's vote does not count (it was created while stepup's webhook was away; create it again); " +
+    "the creator's vote does not count (it was created while the API server did not call stepup's webhook; create it again); " +
       '1 of 1 approval by group approvers',
   );
 });

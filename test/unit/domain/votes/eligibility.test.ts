@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is whom, who owns whom, who speaks for whom, and who breaks the glass: each in what it lets count and what not.
 import { describe, expect, test } from 'vitest';
-import type { Approval, Decision as Word } from '../../../../src/domain/model/approval.ts';
+import type { Approval, Decision } from '../../../../src/domain/model/approval.ts';
 import { ownersNamedBy, recordedOwners } from '../../../../src/domain/model/owners.ts';
 import type { Policy } from '../../../../src/domain/model/policy.ts';
 import { tally } from '../../../../src/domain/votes/tally.ts';
@@ -39,7 +39,7 @@ const two = policy({
 });
 const glass = policy({ bypass: { enabled: true }, approval: two.spec.approval });
 
-type Spec = Partial<Word['spec']>;
+type Spec = Partial<Decision['spec']>;
 const by = (username: string, over: object = {}): Spec => ({ decidedBy: { username, groups: ['approvers'], ...over } });
 const via = (person: string, delegate = account('git')): Spec => ({
   decidedBy: { username: person },
@@ -91,15 +91,15 @@ test('a vote by who turns out to use the approval, under another name, does not 
     return answer({ request: asked, approvals: [one], words });
   };
   expect(used({})).toBe('Allowed Reserved');
-  expect(used({ uid: deployer.uid })).toBe('Denied ApprovalRequired');
-  expect(used({ extra: { [credentialKey]: ['JTI=1'] } })).toBe('Denied ApprovalRequired');
+  expect(used({ uid: deployer.uid })).toBe('NeedsApproval ApprovalRequired');
+  expect(used({ extra: { [credentialKey]: ['JTI=1'] } })).toBe('NeedsApproval ApprovalRequired');
   const ahead = { origin: 'Asked', createdBy: { username: deployer.username } };
   expect(used({ uid: 'uid-alice' }, ahead)).toBe('Allowed Reserved');
-  expect(used({ uid: deployer.uid }, ahead)).toBe('Denied ApprovalRequired');
+  expect(used({ uid: deployer.uid }, ahead)).toBe('NeedsApproval ApprovalRequired');
 });
 
 describe('an owner', () => {
-  const barred = 'alice owns the requesting account and may not approve its actions';
+  const barred = 'alice owns the requesting account and cannot approve its actions';
   test('may not approve what the account does, and anybody else may', () => {
     expect(why(by('alice'), two, owned)).toBe(barred);
     expect(why(by('bob'), two, owned)).toBe('counts');
@@ -123,27 +123,31 @@ describe('a delegate', () => {
   const git = { include: [{ kind: 'User', name: 'bob' }] } as const;
   test.each<[string, string, Spec, (readonly Policy[])?]>([
     ['that is named speaks for a person', 'counts', via('bob')],
-    ['that is not named does not', 'onBehalfOf is for delegates that the policy names', via('bob', account('other'))],
+    [
+      'that is not named does not',
+      'onBehalfOf is only for delegates that the policy names',
+      via('bob', account('other')),
+    ],
     [
       'does not speak for the requester',
-      'the requester may not approve its own action',
+      'the requester cannot approve its own action',
       via(deployer.username.replace('system:', '')),
     ],
-    ['does not speak for an account', 'onBehalfOf names a person, no account', via(account('other'))],
+    ['does not speak for an account', 'onBehalfOf must name a person, not an account', via(account('other'))],
     [
       'does not speak for a gated person',
-      'bob is gated itself',
+      'bob is itself gated by a policy',
       via('bob'),
       [two, policy({ subjects: git }, 'people')],
     ],
     [
       'does not withdraw for anybody',
-      'only the requester or the creator may withdraw',
+      'only the requester or the creator can withdraw an approval',
       { ...via('bob'), verdict: 'Withdraw' },
     ],
     [
       'does not break the glass for anybody',
-      'policy production-deploys does not allow bypass',
+      'policy production-deploys does not allow break-glass',
       { ...via('bob'), bypass: true },
     ],
   ])('%s', (_, says, spec, known) => {
@@ -153,7 +157,7 @@ describe('a delegate', () => {
     expect(why(spec, two, human, known === undefined ? undefined : [...known])).toBe(says);
   });
   test('does not break the glass where others may', () => {
-    expect(why({ ...via('bob'), bypass: true }, glass)).toBe('nobody breaks the glass on behalf of another');
+    expect(why({ ...via('bob'), bypass: true }, glass)).toBe('break-glass cannot be used on behalf of another person');
   });
   test('gives one person one vote, directly or not', () => {
     expect(counted([via('alice'), by('alice')]).received).toBe(1);
@@ -184,7 +188,7 @@ describe('a delegate', () => {
 describe('a vote that the requester could give itself', () => {
   const may = { requesterMay: 'impersonate users alice' };
   const refuses = policy({ approval: { ...two.spec.approval, requesterTooPowerful: 'Refuse' } });
-  const told = 'the requester may impersonate users alice, and so vote as alice';
+  const told = 'the requester can impersonate users alice, and so vote as alice';
   test('counts where the policy warns, and says so', () => {
     const votes = counted([by('alice', may)]);
     expect([votes.received, votes.exposures]).toEqual([1, [told]]);
@@ -247,14 +251,14 @@ describe('a bypass', () => {
     ['by anybody with the right counts', 'counts', bypass('eve'), glass],
     [
       'does not where the policy does not allow it',
-      'policy production-deploys does not allow bypass',
+      'policy production-deploys does not allow break-glass',
       bypass('eve'),
       two,
     ],
-    ['by the requester does not', 'the requester may not approve its own action', bypass(deployer.username), glass],
-    ['by another gated account does not', `${account('x')} is gated itself`, bypass(account('x')), glass],
-    ['by a gated delegate does not', `${account('git')} is gated itself`, bypass(account('git')), glass],
-    ['goes with Approve alone', 'bypass goes with the verdict Approve', { ...bypass('eve'), verdict: 'Deny' }, glass],
+    ['by the requester does not', 'the requester cannot approve its own action', bypass(deployer.username), glass],
+    ['by another gated account does not', `${account('x')} is itself gated by a policy`, bypass(account('x')), glass],
+    ['by a gated delegate does not', `${account('git')} is itself gated by a policy`, bypass(account('git')), glass],
+    ['goes with Approve alone', 'bypass requires the verdict Approve', { ...bypass('eve'), verdict: 'Deny' }, glass],
   ])('%s', (_, says, spec, under) => {
     expect(why(spec, under)).toBe(says);
   });
@@ -267,19 +271,27 @@ describe('a bypass', () => {
     expect(counted([bypass('eve'), review('alice')], glass).reviewed?.by).toBe('alice');
   });
   test.each<[string, string, readonly Spec[]]>([
-    ['by who broke the glass', 'eve broke the glass, so somebody else must review it', [bypass('eve'), review('eve')]],
     [
-      'by who broke the glass under another name',
-      'alice broke the glass, so somebody else must review it',
+      'by who used break-glass',
+      'eve used break-glass, so somebody else must review it',
+      [bypass('eve'), review('eve')],
+    ],
+    [
+      'by who used break-glass under another name',
+      'alice used break-glass, so somebody else must review it',
       [bypass('eve', { uid: 'u' }), review('alice', { uid: 'u' })],
     ],
     [
       'by no approver',
-      'bob is no approver of policy production-deploys',
+      'bob is not an approver of policy production-deploys',
       [bypass('eve'), review('bob', { groups: [] })],
     ],
-    ['by the requester', 'the requester may not approve its own action', [bypass('eve'), review(deployer.username)]],
-    ['of nothing', 'there is no bypass to review', [by('eve'), review('alice')]],
+    ['by the requester', 'the requester cannot approve its own action', [bypass('eve'), review(deployer.username)]],
+    [
+      'of nothing',
+      'nobody used break-glass on this approval, so there is nothing to review',
+      [by('eve'), review('alice')],
+    ],
   ])('is not reviewed %s', (_, says, specs) => {
     const votes = counted(specs, glass);
     expect(votes.reviewed).toBeUndefined();

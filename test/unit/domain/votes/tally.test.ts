@@ -3,14 +3,14 @@
 // Whose votes count, and when they suffice.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Decision as Word } from '../../../../src/domain/model/approval.ts';
+import type { Decision } from '../../../../src/domain/model/approval.ts';
 import type { Policy, Requirement } from '../../../../src/domain/model/policy.ts';
 import { tally } from '../../../../src/domain/votes/tally.ts';
 import { approval, at, byHand, deployer, policy, request, word } from '../../../support/builders/domain.ts';
 
 const on = approval();
-const by = (username: string, ...groups: string[]): Partial<Word['spec']> => ({ decidedBy: { username, groups } });
-const words = (...specs: readonly Partial<Word['spec']>[]) => specs.map((spec, i) => word(on, spec, `uid-${i}`));
+const by = (username: string, ...groups: string[]): Partial<Decision['spec']> => ({ decidedBy: { username, groups } });
+const words = (...specs: readonly Partial<Decision['spec']>[]) => specs.map((spec, i) => word(on, spec, `uid-${i}`));
 const delegate = { namespace: 'ops', name: 'delegate' };
 const bots: Policy = policy({ subjects: { include: [{ kind: 'Group', name: 'bots' }] } }, 'bots');
 const named = policy({
@@ -18,7 +18,7 @@ const named = policy({
 });
 
 describe('a vote', () => {
-  const rows: readonly (readonly [string, number, Partial<Word['spec']>, Policy?, (readonly Policy[])?])[] = [
+  const rows: readonly (readonly [string, number, Partial<Decision['spec']>, Policy?, (readonly Policy[])?])[] = [
     ['of an approver counts', 1, {}],
     ['of nobody in particular does not', 0, by('eve')],
     ['that is not stamped does not', 0, { decidedBy: undefined } as never],
@@ -76,7 +76,7 @@ describe('creating an approval', () => {
 });
 
 describe('a word that stops', () => {
-  const stopped = (spec: Partial<Word['spec']>) => tally(on, words(spec), policy(), []).stopped?.verdict;
+  const stopped = (spec: Partial<Decision['spec']>) => tally(on, words(spec), policy(), []).stopped?.verdict;
   test.each([
     ['Deny by an approver', 'Deny', { verdict: 'Deny' as const }],
     ['Deny by anybody else', undefined, { verdict: 'Deny' as const, ...by('eve') }],
@@ -92,7 +92,7 @@ describe('a word that stops', () => {
       for (const who of [by(deployer.username), by('alice', 'approvers')]) {
         const votes = tally(on, words({ verdict, bypass: true, reason: 'now', ...who }), under, [under]);
         expect([votes.bypassed, votes.approvedAt, votes.stopped]).toEqual([undefined, undefined, undefined]);
-        expect(votes.decisions[0]?.why).toBe('bypass goes with the verdict Approve');
+        expect(votes.decisions[0]?.why).toBe('bypass requires the verdict Approve');
       }
     }
   });

@@ -138,7 +138,7 @@ describe('an engine that abstains', () => {
     await clock.advance(100);
     expect(asks).toEqual([]);
     expect(reconciler.abstentionsOn('uid-a')).toEqual([
-      { name: 'opa', abstained: 'no engine of that name is configured' },
+      { name: 'opa', abstained: 'no engine with this name is configured' },
     ]);
   });
 });

@@ -38,8 +38,8 @@ describe('an engine', () => {
     ['a file', { url: 'file:///etc/passwd' }, 'https'],
     ['credentials', { url: 'https://a:b@opa/x' }, 'credentials'],
     ['a fragment', { url: 'https://opa/x#y' }, 'fragment'],
-    ['no URL', { url: 'opa' }, 'no URL'],
-    ['nothing', { url: undefined }, 'no URL'],
+    ['no URL', { url: 'opa' }, 'not a URL'],
+    ['nothing', { url: undefined }, 'not a URL'],
     ['another format', { format: 'rego' }, 'format: must be one of stepup, opa'],
     ['no time', { timeoutSeconds: 0 }, 'timeoutSeconds'],
     ['an hour', { timeoutSeconds: 3600 }, 'timeoutSeconds'],
@@ -50,13 +50,13 @@ describe('an engine', () => {
       { caBundle: '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----' },
       'cannot be read',
     ],
-    ['what nobody knows', { followRedirects: true }, 'followRedirects: is not known'],
+    ['what nobody knows', { followRedirects: true }, 'followRedirects: is not a known field'],
   ])('with %s is not used', (_, over, want) => {
     expect(problem({ ...plain, ...over })).toContain(want);
   });
 
   test('under a name that cannot be one is not used', () => {
-    expect(problem(plain, 'Opa/x')).toContain('no DNS label');
+    expect(problem(plain, 'Opa/x')).toContain('not a DNS label');
   });
 
   test('that cannot be used takes no other one along', () => {

@@ -83,7 +83,7 @@ describe('problems', () => {
     {
       given: 'nobody who approves',
       spec: { actions: [deletion], approval: {} },
-      want: ['NoRequirement: nobody can approve; name at least one requirement in spec.approval.require'],
+      want: ['NoRequirement: spec.approval.require is empty, so nobody can approve; add at least one requirement'],
       works: false,
     },
     {
@@ -96,7 +96,7 @@ describe('problems', () => {
       given: 'an engine that is not',
       spec: { actions: [deletion], approval: { require: [{ name: 'rules', engine: 'oqa' }] } },
       want: [
-        "EngineNotConfigured: spec.approval.require names engine oqa, which is not configured; add it to the chart's value engines, or correct the name",
+        'EngineNotConfigured: spec.approval.require names engine oqa, which is not configured; add it to the chart value engines, or correct the name',
       ],
       works: false,
     },
@@ -104,7 +104,7 @@ describe('problems', () => {
       given: 'two words of one engine',
       spec: { actions: [deletion], approval: { require: [{ name: 'rules', engine: 'opa', count: 2 }] } },
       want: [
-        'ImpossibleRequirement: spec.approval.require asks 2 approvals of engine opa, which has one word; name it once, without a count',
+        'ImpossibleRequirement: spec.approval.require requires 2 approvals by engine opa, which has one vote; name it once, without a count',
       ],
       works: false,
     },
@@ -126,14 +126,16 @@ describe('problems', () => {
     {
       given: 'an aggregated API',
       spec: { actions: [{ ...deletion, apiGroups: ['metrics.k8s.io'], resources: ['things'] }], approval },
-      want: ['Aggregated: things is served by kube-system/metrics, whose own admission may not ask; test that it does'],
+      want: [
+        'Aggregated: things is served by kube-system/metrics, which may not call admission webhooks; test that it does',
+      ],
       works: true,
     },
     {
       given: 'a cluster-scoped kind under a namespaceSelector',
       spec: { ...selected, actions: [{ ...deletion, resources: ['secrets', 'nodes'] }], approval },
       want: [
-        'NeverMatched: nodes is cluster-scoped and no namespaceSelector selects it; move it to a policy without one',
+        'NeverMatched: nodes is cluster-scoped, so no namespaceSelector selects it; move it to a policy without one',
       ],
       works: true,
     },
@@ -161,7 +163,7 @@ describe('problems', () => {
       given: 'namespaceShapes that name nothing',
       spec: { ...selected, actions: [deletion], approval, namespaceShapes: 'nobody' },
       want: [
-        'NamespaceShapesMissing: namespaceShapes names policy nobody, which does not exist; until it does, this policy asks itself',
+        'NamespaceShapesMissing: spec.namespaceShapes names policy nobody, which does not exist; until it does, this policy governs such requests itself',
       ],
       works: true,
     },
@@ -178,8 +180,8 @@ describe('problems', () => {
         },
       },
       want: [
-        'ImpossibleRequirement: requirement two can never be met: it takes 2 and 1 of the named approvers may vote (one vote each, and none of whom the policy gates); name more users, or a group',
-        'ImpossibleRequirement: requirement bots can never be met: it takes 1 and 0 of the named approvers may vote (those whom the policy gates may not); name more users, or a group',
+        'ImpossibleRequirement: requirement two can never be met: that takes 2 votes, and only 1 of the named approvers can vote (each has one vote, and subjects of the policy have none); name more users, or a group',
+        'ImpossibleRequirement: requirement bots can never be met: that takes 1 vote, and none of the named approvers can vote (subjects of the policy cannot); name more users, or a group',
       ],
       works: false,
     },
@@ -195,7 +197,7 @@ describe('problems', () => {
         },
       },
       want: [
-        'ImpossibleRequirement: requirement one and other can never be met: it takes 2 and 1 of the named approvers may vote (one vote each, and none of whom the policy gates); name more users, or a group',
+        'ImpossibleRequirement: requirements one and other can never be met: that takes 2 votes, and only 1 of the named approvers can vote (each has one vote, and subjects of the policy have none); name more users, or a group',
       ],
       works: false,
     },
@@ -207,7 +209,7 @@ describe('problems', () => {
         approval,
       },
       want: [
-        'NeverMatched: spec.namespaceSelector wants label a=b and rules it out as well, so no namespace matches; remove one of the two',
+        'NeverMatched: spec.namespaceSelector requires label a=b and also excludes it, so no namespace matches; remove one of the two',
       ],
       works: false,
     },
@@ -219,7 +221,7 @@ describe('problems', () => {
         subjects: { include: [{ kind: 'User', name: 'a' }], exclude: [{ kind: 'User', name: 'a' }] },
       },
       want: [
-        'NeverGated: spec.subjects.exclude names all whom include names, so nobody is gated; remove some from exclude',
+        'NeverGated: spec.subjects.exclude has every subject of include, so the policy gates nobody; remove some from exclude',
       ],
       works: false,
     },
@@ -236,11 +238,11 @@ describe('problems', () => {
         ],
       },
       want: [
-        'UnguardedCEL: condition old reads oldObject, which a CREATE does not have; begin it with oldObject == null ||; until then such requests of gated accounts are refused with an error',
-        'UnguardedCEL: condition old reads oldObject.type, which may be absent; guard it with has(oldObject.type); until then such requests of gated accounts are refused with an error',
-        'UnguardedCEL: condition mark reads object.metadata.labels.tier, which may be absent; guard it with has(object.metadata.labels.tier); until then such requests of gated accounts are refused with an error',
-        "UnguardedCEL: condition who reads request.userInfo.extra.b, which may be absent; guard it with 'b' in request.userInfo.extra; until then such requests of gated accounts are refused with an error",
-        'MarkOnNewObject: condition mark reads labels or annotations of object only, so whoever takes them away is not asked about; read those of (oldObject == null ? object : oldObject)',
+        'UnguardedCEL: condition old reads oldObject, which a CREATE does not have; begin it with oldObject == null ||; until you fix it, such requests of gated accounts are denied with an error',
+        'UnguardedCEL: condition old reads oldObject.type, which may be absent; guard it with has(oldObject.type); until you fix it, such requests of gated accounts are denied with an error',
+        'UnguardedCEL: condition mark reads object.metadata.labels.tier, which may be absent; guard it with has(object.metadata.labels.tier); until you fix it, such requests of gated accounts are denied with an error',
+        "UnguardedCEL: condition who reads request.userInfo.extra.b, which may be absent; guard it with 'b' in request.userInfo.extra; until you fix it, such requests of gated accounts are denied with an error",
+        'MarkOnNewObject: condition mark reads labels or annotations of object only, so a request that removes them is not governed; read those of (oldObject == null ? object : oldObject)',
       ],
       works: true,
     },
@@ -252,7 +254,7 @@ describe('problems', () => {
         approval: { auto: { ratePerHour: 1 } },
       },
       want: [
-        'NobodyReviews: spec.bypass is enabled and spec.approval.require names no people, so a broken glass stays unreviewed; name approvers, or disable bypass',
+        'NobodyReviews: spec.bypass is enabled and spec.approval.require names no people, so nobody can review a break-glass approval; name approvers, or disable bypass',
       ],
       works: true,
     },
@@ -274,7 +276,7 @@ describe('many entries on one kind', () => {
   test('are warned of from 25, own ones included', () => {
     expect(problemsWith(22)).toEqual([]);
     expect(problemsWith(23).map(({ message }) => message)).toEqual([
-      '25 entries of policies ask about secrets in core, which slows down each write of it; merge policies that govern it',
+      '25 webhooks match secrets in core, which slows down every write of it; merge policies that govern it',
     ]);
   });
 });
@@ -312,7 +314,7 @@ describe('entries', () => {
     const action = { operations: ['UPDATE', 'DELETE'], apiGroups: ['apps'], resources: ['deployments'] } as const;
     expect(entriesOf({ actions: [action], approval })).toEqual([
       'action: UPDATE,DELETE deployments *',
-      'door: UPDATE deployments/scale *',
+      'equivalent: UPDATE deployments/scale *',
       'deletion-by-update: UPDATE deployments/status *',
     ]);
   });
@@ -333,7 +335,7 @@ describe('entries', () => {
     expect(withOwn).toEqual([
       'action true',
       'deletion-by-update true',
-      'door false',
+      'equivalent false',
       'namespace-deletion false',
       'namespace-leaves false',
     ]);

@@ -17,7 +17,7 @@ const rule: Rule = {
   scope: 'Namespaced',
 };
 const door: Webhook = {
-  name: 'door.pods.gate.stepup.dev',
+  name: 'equivalent.pods.gate.stepup.dev',
   admissionReviewVersions: ['v1'],
   clientConfig: {
     service: { name: 'stepup', namespace: 'stepup-system', path: '/gate/pods', port: 443 },
@@ -41,7 +41,7 @@ test('by the same conditions, without standing in the way', () => {
     webhooks: [
       {
         ...door,
-        name: 'door.pods.pin.stepup.dev',
+        name: 'equivalent.pods.pin.stepup.dev',
         clientConfig: { ...door.clientConfig, service: { ...door.clientConfig.service, path: '/pin' } },
         failurePolicy: 'Ignore',
         reinvocationPolicy: 'Never',

@@ -61,7 +61,7 @@ test('gates in the path are counted each minute, and nobody is told', async () =
   expect(state.asked).toHaveLength(2);
 });
 
-test('a gate out of the path is asked again, then told once; and once more when it is back', async () => {
+test('a the API server is not calling the webhook is asked again, then told once; and once more when it is back', async () => {
   const { state, clock } = start(['deploys', 'secrets']);
   await settle();
   state.out.add('secrets');
@@ -119,5 +119,5 @@ test('where it cannot look it says so, and leaves what it knew', async () => {
   await clock.advance(60_000);
   await settle();
   expect(state).toMatchObject({ gates: { deploys: true }, told: [], lookedAt });
-  expect(state.logged).toEqual(['the watchdog cannot look']);
+  expect(state.logged).toEqual(['the watchdog cannot check the webhooks']);
 });

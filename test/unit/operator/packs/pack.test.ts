@@ -23,7 +23,7 @@ describe('reading', () => {
       packs: [],
       problems: ['a: is a v1 Pod, not a stepup.dev/v1alpha1 StepUpPolicy'],
     },
-    { given: 'no object', data: { 'a.yaml': '- 1' }, packs: [], problems: ['a: is no object'] },
+    { given: 'no object', data: { 'a.yaml': '- 1' }, packs: [], problems: ['a: is not an object'] },
     {
       given: 'a bad one beside a good one',
       data: { 'z.yaml': manifest('z'), 'a.yaml': '' },

@@ -74,7 +74,7 @@ describe('a policy that approves by itself', () => {
     webhook.policy('deploys', { approval: { auto: { ratePerHour: 1 }, require } });
     await webhook.ask(imageUpdate());
     const answer = await webhook.ask(imageUpdate('nginx:3'));
-    expect(answer.status?.message).toContain('the rate of 1 an hour is spent, so 1 of 1 approval by group approvers');
+    expect(answer.status?.message).toContain('the rate of 1 per hour is used up; 1 of 1 approval by group approvers');
     expect(nameIn(answer)).toMatch(/^deploys-/);
   });
 

@@ -611,7 +611,7 @@ describe('shapes that are judged on an object the review does not carry', () => 
     webhook.approve(await filed(webhook, nameIn(await webhook.ask(eviction(), 'pods'))));
     const answer = await webhook.ask(eviction({ object: { kind: 'Eviction', deleteOptions } }), 'pods');
     expect(answer.status?.message).toBe(
-      'stepup: pods: the request cannot be described, so nothing can cover it. The eviction does not name the UID of this pod. Send it again in a moment',
+      'stepup: pods: the target object could not be read. The eviction does not name the UID of this pod. Send it again in a moment',
     );
     expect(reasonIn(await webhook.ask(eviction(), 'pods'))).toBe('Allowed Reserved');
   });

@@ -94,15 +94,15 @@ describe('the RBAC verb', () => {
     expect(said(await decide({ verdict }))).toBe('stamped');
     webhook.api.rights.withheld.add('ada approve two');
     expect(said(await decide({ verdict }))).toBe(
-      'stepup: ada has not the RBAC verb approve on stepuppolicies/two; ' +
-        'bind ClusterRole stepup-approver by a ClusterRoleBinding, or one with that verb',
+      'stepup: user "ada" cannot "approve" stepuppolicies "two": ' +
+        'bind the ClusterRole stepup-approver to them with a ClusterRoleBinding',
     );
   });
 
   test('approve is needed to apply an approval, and not to ask for one', async () => {
     expect(said(await apply())).toBe('stamped');
     webhook.api.rights.withheld.add('ada approve two').add(`${deployer} approve two`);
-    expect(said(await apply())).toContain('ada has not the RBAC verb approve on stepuppolicies/two');
+    expect(said(await apply())).toContain('user "ada" cannot "approve" stepuppolicies "two"');
     const asks = { username: deployer, uid: 'u', groups: [] };
     expect(said(await apply({}, asks))).toBe('stamped');
   });
@@ -115,8 +115,8 @@ describe('the RBAC verb', () => {
     webhook.api.rights.withheld.clear();
     webhook.api.rights.withheld.add('eve bypass two');
     expect(said(await decide(bypass, eve))).toBe(
-      'stepup: eve has not the RBAC verb bypass on stepuppolicies/two; ' +
-        'bind ClusterRole stepup-break-glass by a ClusterRoleBinding, or one with that verb',
+      'stepup: user "eve" cannot "bypass" stepuppolicies "two": ' +
+        'bind the ClusterRole stepup-break-glass to them with a ClusterRoleBinding',
     );
   });
 
@@ -129,13 +129,13 @@ describe('the RBAC verb', () => {
   test('is not got around by a withdrawal that breaks the glass', async () => {
     const both = { verdict: 'Withdraw', bypass: true, reason: 'now' };
     const asks = { username: deployer, uid: 'u', groups: [] };
-    expect(said(await decide(both, asks))).toBe('stepup: bypass goes with the verdict Approve');
+    expect(said(await decide(both, asks))).toBe('stepup: bypass requires the verdict Approve');
     expect(said(await decide({ ...both, bypass: false }, asks))).toBe('stamped');
   });
 
   test('that nobody can tell of is a refusal', async () => {
     webhook.api.rights.error = status(500, 'InternalError');
-    const sentence = 'stepup: the API server did not say whether ada has the RBAC verb approve; try again';
+    const sentence = 'stepup: could not check whether user "ada" can "approve" stepuppolicies "two"; try again';
     expect([said(await decide()), said(await apply())]).toEqual([sentence, sentence]);
   });
 });
@@ -154,7 +154,7 @@ describe('a requester that could vote itself', () => {
     may('impersonate users ada');
     const answer = await decide();
     expect(specIn(answer).decidedBy).toMatchObject({ requesterMay: 'impersonate users ada' });
-    expect(answer.warnings?.[0]).toContain('the requester may impersonate users ada, and so vote as ada');
+    expect(answer.warnings?.[0]).toContain('the requester can impersonate users ada, and so vote as ada');
     expect(specIn(await apply()).createdBy).toMatchObject({ requesterMay: 'impersonate users ada' });
     expect(specIn(await decide({ verdict: 'Deny' })).decidedBy).not.toHaveProperty('requesterMay');
   });
@@ -177,7 +177,7 @@ describe('a requester that could vote itself', () => {
     if (power.endsWith('ada') || power.endsWith('approvers')) expect(said(await decide())).toBe('stamped');
     webhook.api.rights.granted.add(`${requester.username} ${power}`);
     const where = power.startsWith('get') ? ' in stepup-system' : '';
-    const sentence = `stepup: the requester may ${power}${where}, and so vote as ada`;
+    const sentence = `stepup: the requester can ${power}${where}, and so vote as ada`;
     expect(said(await decide())).toBe(sentence);
     expect(said(await apply({ policy: { name: 'careful' }, requester }))).toBe(sentence);
     expect(said(await decide({ verdict: 'Deny' }))).toBe('stamped');
@@ -187,7 +187,7 @@ describe('a requester that could vote itself', () => {
 describe('the owner of the requesting account', () => {
   test('may neither decide nor apply, as the account says now', async () => {
     owned('grace, ada');
-    const sentence = 'stepup: ada owns the requesting account and may not approve its actions';
+    const sentence = 'stepup: ada owns the requesting account and cannot approve its actions';
     expect([said(await decide()), said(await apply())]).toEqual([sentence, sentence]);
     owned('grace');
     expect([said(await decide()), said(await apply())]).toEqual(['stamped', 'stamped']);
@@ -230,14 +230,16 @@ describe('a delegate', () => {
       decidedVia: { username: git.username, uid: 'u-git' },
     });
     webhook.api.rights.withheld.add(`${git.username} approve two`);
-    expect(said(await decide({ onBehalfOf: 'grace' }, git))).toContain(`${git.username} has not the RBAC verb approve`);
+    expect(said(await decide({ onBehalfOf: 'grace' }, git))).toContain(
+      `user "${git.username}" cannot "approve" stepuppolicies`,
+    );
   });
 
   test.each([
     ['', 'spec.onBehalfOf: must be a username, without spaces around it or hidden characters'],
     ['grace ', 'spec.onBehalfOf: must be a username, without spaces around it or hidden characters'],
     ['gr\u200bace', 'spec.onBehalfOf: must be a username, without spaces around it or hidden characters'],
-    [deployer, 'onBehalfOf names a person, no account'],
+    [deployer, 'onBehalfOf must name a person, not an account'],
   ])('does not speak for %j', async (onBehalfOf, says) => {
     expect(said(await decide({ onBehalfOf }, git))).toBe(`stepup: ${says}`);
   });
@@ -246,7 +248,7 @@ describe('a delegate', () => {
     const other = { ...git, username: 'system:serviceaccount:ops:other' };
     for (const caller of [ada, other]) {
       expect(said(await decide({ onBehalfOf: 'grace' }, caller))).toBe(
-        'stepup: onBehalfOf is for delegates that the policy names',
+        'stepup: onBehalfOf is only for delegates that the policy names',
       );
     }
   });
@@ -277,9 +279,7 @@ describe('a bypass', () => {
     expect((await decide(bypass, eve)).warnings).toBeUndefined();
     expect((await decide({}, eve)).warnings).toHaveLength(1);
     for (const reason of [undefined, ' ']) {
-      expect(said(await decide({ ...bypass, reason }, eve))).toBe(
-        'stepup: spec.reason: breaking the glass needs a reason',
-      );
+      expect(said(await decide({ ...bypass, reason }, eve))).toBe('stepup: spec.reason: break-glass requires a reason');
     }
     expect(said(await decide({ ...bypass, bypass: 'yes' }, eve))).toBe('stepup: spec.bypass: must be true or false');
   });
@@ -288,16 +288,16 @@ describe('a bypass', () => {
     broken();
     expect(said(await decide({ verdict: 'Review' }))).toBe('stamped');
     expect(said(await decide({ verdict: 'Review' }, eve))).toBe(
-      'stepup: eve broke the glass, so somebody else must review it',
+      'stepup: eve used break-glass, so somebody else must review it',
     );
     expect(said(await decide())).toBe('stepup: the approval has ended; its phase is Consumed');
     webhook.api.rights.withheld.add('ada approve two');
-    expect(said(await decide({ verdict: 'Review' }))).toContain('ada has not the RBAC verb approve');
+    expect(said(await decide({ verdict: 'Review' }))).toContain('user "ada" cannot "approve" stepuppolicies');
     webhook.api.rights.withheld.clear();
     webhook.approvals.change(stored.metadata, (object) => ({
       ...object,
       status: { ...object.status, review: 'Done' },
     }));
-    expect(said(await decide({ verdict: 'Review' }))).toBe('stepup: it has been reviewed already');
+    expect(said(await decide({ verdict: 'Review' }))).toBe('stepup: the approval has been reviewed already');
   });
 });

@@ -187,7 +187,7 @@ describe('an approval applied by an approver', () => {
     expect((await webhook.stamp(approval({ spec: { action }, review: home }))).allowed).toBe(true);
     const elsewhere = await webhook.stamp(approval({ spec: { action } }));
     expect(elsewhere.status?.message).toMatchInlineSnapshot(
-      `"stepup: approvals of cluster-scoped targets live in namespace stepup-system; create it there"`,
+      `"stepup: approvals for cluster-scoped targets belong in namespace stepup-system; create it there"`,
     );
   });
 
@@ -330,7 +330,7 @@ describe('while somebody else may change what is said', () => {
     ];
     const refused = await webhook.stamp(approval());
     expect(refused).toMatchObject({ allowed: false, status: { code: 403, reason: 'Forbidden' } });
-    expect(refused.status?.message).toContain('MutatingAdmissionPolicy swap may change what you say');
+    expect(refused.status?.message).toContain('MutatingAdmissionPolicy swap can change this object');
     webhook.api.foreign = [];
     expect((await webhook.stamp(approval())).allowed).toBe(true);
   });
@@ -403,12 +403,12 @@ describe('a decision', () => {
     webhook.aheadMs = 3_601_000;
     const answer = await webhook.stamp(word());
     webhook.aheadMs = 0;
-    expect(answer.warnings?.[0]).toContain('stepup: too late: the approval was to be decided by');
+    expect(answer.warnings?.[0]).toContain('stepup: too late: the approval had to be decided by');
   });
 
   describe('about a target', () => {
     const path = '/api/v1/namespaces/prod/secrets/db';
-    const says = 'stepup: the target has changed since this was asked for';
+    const says = 'stepup: the target has changed since the approval was requested';
     const warned = async (over: { spec?: object; isSealed?: boolean } = {}) => {
       const change = { digest, askedOn: { uid: 'u-db', resourceVersion: '7' } };
       const spec = { ...stored.spec, change, createdBy: { username: ownUsername } };
@@ -461,10 +461,10 @@ describe('a decision', () => {
     const review = { userInfo: { username: deployer, uid: 'u', groups: [] } };
     expect((await webhook.stamp(word({ spec: { verdict: 'Withdraw' }, review }))).allowed).toBe(true);
     expect((await webhook.stamp(word({ spec: { verdict: 'Withdraw' } }))).status?.message).toBe(
-      'stepup: only the requester or the creator may withdraw',
+      'stepup: only the requester or the creator can withdraw an approval',
     );
     expect((await webhook.stamp(word({ spec: { verdict: 'Approve' }, review }))).status?.message).toBe(
-      'stepup: the requester may not approve its own action',
+      'stepup: the requester cannot approve its own action',
     );
   });
 
@@ -509,7 +509,7 @@ describe('a decision', () => {
       spec: { ...object.spec, policy: { name: 'short-lived' } },
     }));
     expect((await webhook.stamp(word())).status?.message).toBe(
-      'stepup: there is no StepUpPolicy short-lived, so nobody can tell who approves',
+      'stepup: there is no StepUpPolicy short-lived, so no vote can count; create it first',
     );
   });
 
