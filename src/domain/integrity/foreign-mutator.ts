@@ -8,9 +8,9 @@ export interface Mutator {
   readonly kind: 'MutatingWebhookConfiguration' | 'MutatingAdmissionPolicy';
   /** Of the configuration or policy. */
   readonly name: string;
-  /** Absent where it is not said: then everything. */
+  /** If absent, it matches everything. */
   readonly rules?: readonly MutatorRule[];
-  /** It calls our own stamp, whatever it is named. */
+  /** It calls stepup's own stamp endpoint, whatever its name. */
   readonly isOurs: boolean;
 }
 
@@ -23,8 +23,8 @@ export interface MutatorRule {
 const kinds = ['stepupdecisions', 'stepupapprovals'];
 
 /**
- * The first that may change approvals or decisions when they are created, is not ours and not trusted by name. Selectors
- * and conditions are not looked at: what they let through today they may not tomorrow.
+ * The first that can change new approvals or votes, is not stepup's own and not trusted by name. Selectors and conditions
+ * are ignored: they can match tomorrow what they do not match today.
  */
 export function foreignMutator(mutators: readonly Mutator[], trusted: readonly string[]): Mutator | undefined {
   return mutators.find(
@@ -44,7 +44,7 @@ function has(listed: readonly string[] | undefined, wanted: readonly string[]): 
   return listed?.some((one) => wanted.includes(one)) ?? true;
 }
 
-/** What the voter is told. */
+/** The message for the voter. */
 export function sentenceOn({ kind, name }: Mutator): string {
   return (
     `${kind} ${name} can change this object before stepup sees it, so stepup does not seal it; ` +

@@ -5,7 +5,7 @@
 /** On a policy: the instant up to which somebody has looked. */
 export const clearedAnnotation = 'stepup.dev/tampered-cleared';
 
-/** What was found changed, and put back where that is possible. */
+/** A change by somebody else, restored if that is possible. */
 export interface Tampering {
   readonly at: Date;
   /** One sentence, without a full stop. */
@@ -17,7 +17,7 @@ export interface TamperedCondition {
   readonly status: 'True' | 'False';
   readonly reason: string;
   readonly message: string;
-  /** Of a True one: the latest tampering, since that is what has to be looked at. */
+  /** For status True: the instant of the latest tampering. */
   readonly lastTransitionTime: string;
 }
 
@@ -37,17 +37,16 @@ export interface Watchful {
   readonly status?: { readonly conditions?: readonly Condition[] };
 }
 
-/** A loop of deletions is one thing to look at, not a write for each. */
+/** Deletions in a loop are reported once, not with a write for each. */
 const onceInMs = 1_000;
 const never = Number.NEGATIVE_INFINITY;
 
 /**
- * What the condition is to be, from what the policy says already and from the latest tampering this process has seen;
- * undefined where it is to have none. It goes only when somebody writes an instant that is no earlier than the tampering
- * into the annotation: nothing that happens by itself clears it (design, section 5). An instant that is yet to come
- * clears nothing, or one written today would clear what happens tomorrow.
+ * The new condition, from the one that the policy has and the latest tampering that this process has seen; undefined for
+ * none. Only a person clears it, by an annotation with an instant that is not before the tampering (design, section 5). An
+ * instant in the future clears nothing: otherwise one annotation would clear later tampering too.
  */
-export function tamperedCondition(
+export function policyTamperedCondition(
   policy: Watchful,
   seen: Tampering | undefined,
   now: Date,
@@ -69,11 +68,11 @@ export function tamperedCondition(
   return { type: 'Tampered', status: 'True', reason: 'ChangedByOthers', message, lastTransitionTime: at };
 }
 
-/** False for what happened before the policy was made, and for what has been cleared. */
+/** False for tampering before the policy was created, and for tampering that has been cleared. */
 function concerns(policy: Watchful, { at }: Tampering, stored: Condition | undefined, clearedAt: number): boolean {
   if (at.getTime() < instantOf(policy.metadata.creationTimestamp)) return false;
   if (stored?.status !== 'False') return true;
-  // Where the annotation has been taken away since, what it cleared stays cleared.
+  // If the annotation has been removed since, what it cleared stays cleared.
   return at.getTime() > (clearedAt === never ? instantOf(stored.lastTransitionTime) : clearedAt);
 }
 
@@ -86,7 +85,7 @@ function asTampered({ reason, message, lastTransitionTime }: Condition, status: 
   return { type: 'Tampered', status, reason, message, lastTransitionTime };
 }
 
-/** Never where it is no instant: nothing is cleared by what cannot be read. */
+/** An unreadable instant clears nothing. */
 function instantOf(text: string | undefined): number {
   const instant = Date.parse(text ?? '');
   return Number.isNaN(instant) ? never : instant;

@@ -7,11 +7,11 @@ import { type GrantRule, type Grants, rulesOf, type Subject } from './rbac.ts';
 import { admissionGroup, admissionKinds } from './vote-powers.ts';
 
 export interface Surroundings {
-  /** The namespace stepup runs in. */
+  /** The namespace of stepup. */
   readonly namespace: string;
-  /** Accounts of stepup itself, which need some of these rights. */
+  /** Accounts of stepup itself, which need some of these permissions. */
   readonly own: readonly string[];
-  /** Whom each policy gates; without any policy, whom one would gate by default. */
+  /** The subjects of each policy; without any policy, the default subjects. */
   readonly gated: readonly (Subjects | undefined)[];
 }
 
@@ -31,7 +31,7 @@ interface Power {
   readonly verbs: readonly string[];
   readonly groups: readonly string[];
   readonly resources: readonly string[];
-  /** Where a grant in one namespace gives it; elsewhere it takes one for the whole cluster. */
+  /** The namespaces in which a RoleBinding grants it; elsewhere only a ClusterRoleBinding does. */
   readonly namespaces?: 'own' | 'own and kube-system';
 }
 
@@ -44,7 +44,7 @@ const powers: readonly Power[] = [
     name: 'Impersonate',
     why: 'can act as an approver, or as an account that no policy gates',
     verbs: ['impersonate', 'impersonate:user-info', 'impersonate:serviceaccount'],
-    // The second group has the rights to constrained impersonation (KEP-5284).
+    // The second group has the permissions for constrained impersonation (KEP-5284).
     groups: ['', 'authentication.k8s.io'],
     resources: ['users', 'groups', 'serviceaccounts'],
     namespaces: 'own and kube-system',
@@ -158,7 +158,7 @@ const powers: readonly Power[] = [
   },
 ];
 
-/** Who can get around the gate and how, one finding for each power and grant, in the order of the names. */
+/** Who can get around stepup and how: one finding for each power and grant, sorted by name. */
 export function powersIn(grants: Grants, where: Surroundings): readonly Finding[] {
   const found = grants.bindings.flatMap((binding) => {
     const rules = rulesOf(binding, grants.roles);
@@ -179,7 +179,7 @@ function reaches({ namespaces }: Power, namespace: string | undefined, where: Su
   return namespace === where.namespace || (namespaces === 'own and kube-system' && namespace === 'kube-system');
 }
 
-/** The rights as the API server reads them (plugin/pkg/auth/authorizer/rbac, pkg/apis/rbac/v1/evaluation_helpers.go). */
+/** The rules as the API server reads them (plugin/pkg/auth/authorizer/rbac, pkg/apis/rbac/v1/evaluation_helpers.go). */
 function gives({ verbs, groups, resources }: Power): (rule: GrantRule) => boolean {
   return (rule) =>
     (rule.apiGroups ?? []).some((one) => one === '*' || groups.includes(one)) &&
@@ -194,8 +194,8 @@ function isResource(given: string, resource: string): boolean {
 }
 
 /**
- * Rights on named objects count where a name may be one that matters: ours, or whatever can be impersonated or signed for.
- * No name is known when an object is made or a collection is deleted, so those are never given by name.
+ * A rule with resourceNames counts if a name can matter: one of stepup's, or any that can be impersonated or signed for.
+ * create and deletecollection have no name, so a rule with resourceNames never allows them.
  */
 function mayName({ resourceNames = [] }: GrantRule, verb: string): boolean {
   if (resourceNames.length === 0) return true;
@@ -215,7 +215,7 @@ function gatedName(subject: Subject, bound: string | undefined, where: Surroundi
 
 const everybody = ['system:authenticated', 'system:unauthenticated', 'system:serviceaccounts'];
 
-/** Groups of people are gated where a policy names them; groups that accounts are in by themselves always. */
+/** A group of people is gated if a policy names it; the groups that Kubernetes puts accounts into always are. */
 function isGatedGroup(name: string, where: Surroundings): boolean {
   if (everybody.includes(name) || name.startsWith(`${everybody[2]}:`)) return true;
   return isGatedBySome({ username: '', groups: [name] }, where);

@@ -13,7 +13,7 @@ export interface Role {
   readonly kind: 'ClusterRole' | 'Role';
   readonly namespace?: string;
   readonly name: string;
-  /** Those of an aggregated role are filled in by Kubernetes. */
+  /** Kubernetes fills in the rules of an aggregated role. */
   readonly rules?: readonly GrantRule[] | null;
 }
 
@@ -36,7 +36,7 @@ export interface Grants {
   readonly bindings: readonly Binding[];
 }
 
-/** What a binding gives; nothing where its role does not exist. */
+/** The rules that a binding grants; none if its role does not exist. */
 export function rulesOf({ namespace, roleRef }: Binding, roles: readonly Role[]): readonly GrantRule[] {
   const role = roles.find(
     ({ kind, name, ...role }) =>

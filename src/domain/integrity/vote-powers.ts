@@ -6,7 +6,7 @@ import type { Stamp } from '../model/approval.ts';
 import { type Policy, requirementsOf } from '../model/policy.ts';
 import { serviceAccountOf } from '../model/subject.ts';
 
-/** One right, as a SubjectAccessReview names it. */
+/** One permission, as a SubjectAccessReview names it. */
 export interface Power {
   readonly verb: string;
   readonly group: string;
@@ -17,7 +17,7 @@ export interface Power {
 }
 
 export const admissionGroup = 'admissionregistration.k8s.io';
-/** What changes what admission does or is asked, for everybody's votes at once. */
+/** Kinds that change what admission does, for all votes at once. */
 export const admissionKinds = [
   'mutatingwebhookconfigurations',
   'mutatingadmissionpolicies',
@@ -27,7 +27,7 @@ export const admissionKinds = [
   'validatingadmissionpolicybindings',
 ] as const;
 
-/** Where the rights to constrained impersonation are. */
+/** The API group of constrained impersonation. */
 const constrained = { group: 'authentication.k8s.io' };
 const certificates = 'certificates.k8s.io';
 const writes = ['create', 'update', 'patch', 'delete'];
@@ -37,13 +37,13 @@ const ofAdmission: readonly (readonly [group: string, resource: string])[] = [
   ['apiregistration.k8s.io', 'apiservices'],
 ];
 
-/** Where stepup's pods are, and the Secret there that keeps its keys. */
+/** The namespace of stepup's pods, and the Secret with its keys there. */
 export interface Own {
   readonly namespace: string;
   readonly keysSecret: string;
 }
 
-/** Powers over every vote, whoever gives it. */
+/** Permissions over all votes, whoever casts them. */
 export function powersOverAll({ namespace, keysSecret }: Own): readonly Power[] {
   const own = { group: '', namespace };
   return [
@@ -60,8 +60,8 @@ export function powersOverAll({ namespace, keysSecret }: Own): readonly Power[] 
 }
 
 /**
- * Powers over the vote of one voter: to act as them, or as a member of a group that their vote counts by. Since Kubernetes
- * 1.36 impersonation may be granted for some acts only, by verbs of its own (KEP-5284); which acts is not asked.
+ * Permissions over the votes of one voter: to impersonate them, or a group for which their vote counts. Since Kubernetes
+ * 1.36 impersonation can be limited to some actions, with verbs of its own (KEP-5284); the actions are not checked.
  */
 export function powersOver(voter: Stamp, policy: Policy): readonly Power[] {
   const account = serviceAccountOf(voter.username);
@@ -86,7 +86,7 @@ export function powersOver(voter: Stamp, policy: Policy): readonly Power[] {
   ];
 }
 
-/** The groups that the API server gives a requester of this name. Others than those are not known of users. */
+/** The groups that the API server gives a requester of this name. Other groups of users are not known. */
 export function groupsOfRequester(username: string): readonly string[] {
   if (username === 'system:anonymous') return ['system:unauthenticated'];
   const account = serviceAccountOf(username);
@@ -96,10 +96,10 @@ export function groupsOfRequester(username: string): readonly string[] {
 
 const mostNamed = 3;
 
-/** Powers in a few words: "impersonate users ada, get secrets in stepup-system and 4 more"; undefined when there are none. */
+/** Permissions as a short phrase: "impersonate users ada, get secrets in stepup-system and 4 more"; undefined when there are none. */
 export function powersPhrase(powers: readonly Power[]): string | undefined {
   if (powers.length === 0) return undefined;
-  // Whoever has the whole right has the constrained one too, which says less.
+  // Who has the full permission also has the constrained one, which says less.
   const isConstrained = ({ verb }: Power) => Number(verb.includes(':'));
   const tellingFirst = [...powers].sort((a, b) => isConstrained(a) - isConstrained(b));
   const named = tellingFirst.slice(0, mostNamed).map(phraseOf);

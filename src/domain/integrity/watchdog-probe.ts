@@ -5,21 +5,21 @@
 import { type JsonObject, valueAt } from '../../lib/json.ts';
 
 /**
- * Not a name that begins with a release's own and a dash: the guard leaves it to every account that may create Leases in our
- * namespace, such as that of `helm test`.
+ * The name must not begin with that of a release and a dash, so that the guard lets any account use it that can create Leases
+ * in stepup's namespace, such as that of `helm test`.
  */
 export const probeName = 'stepup.watchdog';
 
-/** By this label gates are sent the question, and nothing else is. */
+/** The webhooks select the probe by this label, and nothing else has it. */
 export const probeLabel = 'stepup.dev/watchdog';
 export const probeLabelValue = 'probe';
 
-/** Which policies' gates are to answer. */
+/** The policies whose webhooks should answer. */
 const askedAnnotation = 'stepup.dev/watchdog-policies';
 
 const prefix = 'stepup watchdog: ';
 
-/** The API server drops what goes beyond 4,096 characters of warnings; names have at most 50. */
+/** The API server drops warnings beyond 4,096 characters in total; names have at most 50. */
 const mostAtOnce = 40;
 
 export interface Probe {
@@ -31,7 +31,7 @@ export interface Probe {
   };
 }
 
-/** One Lease for so many policies as one answer has room for. */
+/** One Lease for as many policies as one answer has room for. */
 export function probesFor(policies: readonly string[], namespace: string): readonly Probe[] {
   const count = Math.ceil(policies.length / mostAtOnce);
   return Array.from({ length: count }, (_, index) => ({
@@ -44,7 +44,7 @@ export function probesFor(policies: readonly string[], namespace: string): reado
   }));
 }
 
-/** What the gate of a policy says to a probe: its name, where it was asked for it. */
+/** The answer of a policy's webhook to a probe: the policy's name, if the probe asks for it. */
 export function probeWarnings(policy: string, object: JsonObject | undefined): readonly string[] {
   const annotations = valueAt(object, '/metadata/annotations') as Readonly<Record<string, unknown>> | undefined;
   const asked = annotations?.[askedAnnotation];
@@ -52,7 +52,7 @@ export function probeWarnings(policy: string, object: JsonObject | undefined): r
   return isAsked ? [`${prefix}${policy}`] : [];
 }
 
-/** The policies whose gates were called, by the warnings of an answer. */
+/** The policies whose webhooks were called, from the warnings of an answer. */
 export function answeredIn(warnings: readonly string[]): readonly string[] {
   return warnings.filter((text) => text.startsWith(prefix)).map((text) => text.slice(prefix.length));
 }

@@ -17,7 +17,7 @@ import type { Tally } from '../votes/vote.ts';
 import { contentCondition, isSeenByUs } from './content-verified.ts';
 import { tamperedCondition } from './tampered-condition.ts';
 
-/** What was concluded about an approval, to be written down. */
+/** The new phase of an approval and why, for its status. */
 export interface Outcome {
   readonly phase: Phase;
   readonly message: string;
@@ -63,7 +63,7 @@ export function statusOf(
   };
 }
 
-/** Requester and action in a few words, for columns and messages. */
+/** Requester and action as short phrases, for columns and messages. */
 export function summaryOf(approval: Pick<Approval, 'spec'>): { readonly requester: string; readonly action: string } {
   const { requester, action } = approval.spec;
   const account = serviceAccountOf(requester.username);
@@ -74,7 +74,7 @@ export function summaryOf(approval: Pick<Approval, 'spec'>): { readonly requeste
   };
 }
 
-/** The complete decision that approves, as one line of JSON: approving then needs nothing but kubectl. */
+/** A complete vote that approves, as one line of JSON, so that approving needs only kubectl. */
 export function approveWithOf(approval: Approval): string {
   const { name, namespace, uid } = approval.metadata;
   const { digest } = approval.spec.change ?? {};

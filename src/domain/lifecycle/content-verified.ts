@@ -12,7 +12,7 @@ import { previewStatement } from '../seals/seal.ts';
 const type = 'ContentVerified';
 
 /**
- * True when the attempt shows the content that an approval filed by somebody else names, and nothing has shown it yet.
+ * True when the attempt has the content of an approval that somebody else filed, and no request had it before.
  * An approval that binds to its target alone has no content before it is used.
  */
 export function showsContentOf(approval: Approval, attempt: Attempt, { isUse }: { readonly isUse: boolean }): boolean {
@@ -22,7 +22,7 @@ export function showsContentOf(approval: Approval, attempt: Attempt, { isUse }: 
   return spec.change?.digest === undefined ? isUse : namesChange(spec, attempt.change);
 }
 
-/** The status with what was seen in it, sealed, and with nothing else changed. */
+/** The status with the sealed preview of the request; nothing else changes. */
 export function statusWithContent(approval: Approval, preview: Preview, seals: Seals, now: Date): ApprovalStatus {
   const { conditions = [] } = approval.status ?? {};
   const seen = { ...preview, verifiedAt: now.toISOString() };
@@ -33,7 +33,7 @@ export function statusWithContent(approval: Approval, preview: Preview, seals: S
   };
 }
 
-/** Tells people whether the shown content is more than somebody's word. */
+/** Whether stepup itself has seen the content that the approval shows. */
 export function contentCondition(approval: Approval, isSeen: boolean, now: Date): Condition {
   const told = sentenceOn(approval, isSeen);
   const before = approval.status?.conditions?.find((condition) => condition.type === type);
@@ -55,12 +55,12 @@ function sentenceOn(approval: Approval, isSeen: boolean): Pick<Condition, 'statu
   return { status: 'False', reason: 'NotSeen', message };
 }
 
-/** By the seal on what was seen: anybody else who may write the status could say so. */
+/** Checked by the seal on the preview: other clients can write the status too. */
 export function isSeenByUs({ status, seals }: Approval): boolean {
   return status?.preview !== undefined && seals.preview === 'Sealed';
 }
 
-/** By the sealed stamp: without it, it is what somebody claims who wrote it past admission. */
+/** Checked by the sealed stamp: without it, the origin could have been written without admission. */
 export function isFiledByUs({ spec, seals }: Approval): boolean {
   return (spec.origin === 'Denied' || spec.origin === 'Auto') && seals.creation === 'Sealed';
 }

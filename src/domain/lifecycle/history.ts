@@ -5,7 +5,7 @@
 import { targetKeyOf } from '../change/attempt.ts';
 import { type Approval, usesOf } from '../model/approval.ts';
 
-/** One use that was not given back. */
+/** One use that was not released. */
 export interface PastUse {
   readonly approval: string;
   readonly policy: string;
@@ -15,7 +15,7 @@ export interface PastUse {
   readonly evidence?: string;
 }
 
-/** The uses among these approvals for this target key, the newest first. The label that found them proves nothing. */
+/** The uses among these approvals for this target key, the newest first. Their label alone proves nothing, so the key is compared. */
 export function pastUses(targetKey: string, approvals: readonly Approval[]): readonly PastUse[] {
   return approvals
     .filter(({ spec }) => targetKeyOf(spec) === targetKey)
@@ -28,7 +28,7 @@ export function isFirstTime(policy: string, uses: readonly PastUse[]): boolean {
   return !uses.some((use) => use.policy === policy);
 }
 
-/** The same for people, as one line under a preview's requester. */
+/** The history as one line of a preview, under the requester. */
 export function historyLine(policy: string, uses: readonly PastUse[]): string {
   const own = uses.filter((use) => use.policy === policy);
   const [newest] = own;

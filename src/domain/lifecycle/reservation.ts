@@ -11,7 +11,7 @@ import { type Approval, type ApprovalStatus, type Base, type Release, type Use, 
 import type { Life } from '../model/deadlines.ts';
 import type { Tally } from '../votes/vote.ts';
 
-/** The schema's bound on uses and releases; an approval that has reached it serves no more. */
+/** The schema's limit on uses and releases; an approval that has reached it can no longer be used. */
 const mostUses = 16;
 
 /** The use that holds the approval: the newest without a sealed release. */
@@ -33,7 +33,7 @@ export function hasRoomForUse(approval: Approval): boolean {
 
 /**
  * True when both name the same state of the target, on which the write can succeed at most once (ADR 0003).
- * A Scale review carries no generation, so the parent's, read live, stands in for a moved resourceVersion.
+ * A review of a Scale has no generation, so the live generation of its parent is compared if the resourceVersion differs.
  */
 export function isSameBase(reserved: Base, asked: Base): boolean {
   if (reserved.kind !== asked.kind) return false;
@@ -67,12 +67,12 @@ export function isUseOf(use: Use | undefined, attempt: Attempt): boolean {
   return isKnownVersion(version) && use.attemptKey === attempt.attemptKeys[version];
 }
 
-/** True for a base that no later request can have: a client's next try is another one and finds the approval spent. */
+/** True for a base that no later request can have: the next attempt of a client differs and finds the approval used. */
 export function isOnce(base: Base): boolean {
   return base.kind === 'Creation' || base.kind === 'Request';
 }
 
-/** Empty and absent never equal anything: what is not known is not the same. */
+/** An empty or absent value never equals another: unknown values are not the same. */
 function sameText(a: string | undefined, b: string | undefined): boolean {
   return a !== undefined && a !== '' && a === b;
 }
@@ -121,7 +121,7 @@ export function reservedStatus(
   by: { readonly tally: Tally; readonly life: Life; readonly now: Date; readonly lost?: number },
 ): ApprovalStatus {
   const { uses = [], releases = [] } = approval.status ?? {};
-  // In the approval's own version: a replica of the release before, still running, must know it again.
+  // In the digest version of the approval, so that replicas of the previous release recognize it.
   const use = useOf(attempt, versionOf(approval.spec), by.now, by.tally.voters);
   const release: Release[] =
     by.lost === undefined

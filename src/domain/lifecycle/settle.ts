@@ -9,17 +9,17 @@ import type { Use } from '../model/approval.ts';
 import type { Seen } from '../model/seen.ts';
 
 export type Settlement =
-  /** The effect is there. */
+  /** The target shows the effect. */
   | 'Happened'
   /** The reserved write lost its compare-and-swap and can never win it. */
   | 'Lost'
-  /** The state that would tell has passed unseen. */
+  /** The state that would show it has passed without being seen. */
   | 'Untold'
   /** Nothing has happened yet; it still may. */
   | 'Stands'
-  /** Nothing can be said, now or later, unless something is seen. */
+  /** stepup cannot see the target, so it cannot find out. */
   | 'Unseen'
-  /** The effect leaves no state to look at; admission itself is the evidence. */
+  /** The effect leaves no state behind; the admission itself is the evidence. */
   | 'Admitted';
 
 export function settle(use: Use, seen: Seen): Settlement {
@@ -41,12 +41,12 @@ export function settle(use: Use, seen: Seen): Settlement {
   }
 }
 
-/** True when nothing that is seen later can say otherwise. */
+/** True when no later state can change the result. */
 export function isConclusive(settlement: Settlement): boolean {
   return settlement === 'Happened' || settlement === 'Lost' || settlement === 'Untold';
 }
 
-/** That an object is marked proves something only where it was alive before: else the use says what does. */
+/** A deletionTimestamp proves the deletion only if the object had none before; otherwise the use has the effect to look for. */
 function isGoneOrGoing({ base, effect }: Use, seen: Seen): boolean {
   if (seen.kind !== 'State' || uidOf(seen.object) !== base.uid) return true;
   if (effect !== undefined) return showsEffect(effect, seen.object);

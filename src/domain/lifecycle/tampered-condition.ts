@@ -6,7 +6,7 @@ import type { ApprovalStatus, Condition } from '../model/approval.ts';
 export const tamperedType = 'Tampered';
 const mostSentences = 4;
 
-/** The condition while something bears no seal; none otherwise. */
+/** The condition while something has no valid seal; none otherwise. */
 export function tamperedCondition(
   tampered: readonly string[],
   before: readonly Condition[],
@@ -20,7 +20,7 @@ export function tamperedCondition(
   return [{ type: tamperedType, status: 'True', reason: 'NotSealed', message, lastTransitionTime }];
 }
 
-/** A warning when the condition is new, or says something else than before. */
+/** A warning event when the condition is new or its message has changed. */
 export function tamperedEvent(before: ApprovalStatus | undefined, status: ApprovalStatus) {
   const messageOf = (of: ApprovalStatus | undefined) =>
     of?.conditions?.find(({ type }) => type === tamperedType)?.message;

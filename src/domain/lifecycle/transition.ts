@@ -24,9 +24,9 @@ export interface Transition {
   readonly from?: Phase;
   readonly to: Phase;
   readonly reason: TransitionReason;
-  /** Who brought it about. */
+  /** Who caused it. */
   readonly by: readonly Actor[];
-  /** Whose votes count, in the records of an approval given or used. */
+  /** The voters whose votes count, in records of an approval that was given or used. */
   readonly approvedBy?: readonly string[];
   /** Of the admission review that used it. */
   readonly requestUID?: string;
@@ -61,7 +61,7 @@ export type TransitionReason =
   | 'Expired'
   | 'Superseded';
 
-/** The first record of an approval that a policy gave by itself: it is made with its use. */
+/** The first record of an approval that a policy gave by itself: it is created together with its use. */
 export function creationOf(approval: Approval): Transition {
   const { policy } = approval.spec;
   return {
@@ -74,8 +74,8 @@ export function creationOf(approval: Approval): Transition {
 }
 
 /**
- * What a written status changed about the approval as it was before; undefined where it changed nothing that is a step.
- * `voters`: whose votes count, as the tally told, where there was one.
+ * The step that a written status made from the approval as it was before; undefined if it made none.
+ * `voters`: the voters whose votes count, if they were counted.
  */
 export function transitionOf(
   approval: Approval,
@@ -100,7 +100,7 @@ export function transitionOf(
   };
 }
 
-/** One that was made with its use is reserved from the start, whatever has been written about it. */
+/** An approval that was created with its use is reserved from the start, even if its status does not say so yet. */
 function phaseBefore({ spec, status }: Approval): Phase | undefined {
   return status?.phase ?? (spec.use === undefined ? undefined : 'Reserved');
 }

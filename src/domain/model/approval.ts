@@ -16,12 +16,12 @@ export interface Approval {
   };
   readonly spec: ApprovalSpec;
   readonly status?: ApprovalStatus;
-  /** What its seals are worth, as whoever read it found. */
+  /** The results of checking its seals. */
   readonly seals: {
     readonly creation: SealCheck;
     /** One for each release. */
     readonly releases: readonly SealCheck[];
-    /** Of status.preview, where there is one. */
+    /** Of status.preview, if there is one. */
     readonly preview?: SealCheck;
   };
 }
@@ -32,10 +32,10 @@ export interface ApprovalSpec {
     readonly username: string;
     readonly uid?: string;
     readonly pod?: { readonly name: string; readonly uid: string };
-    /** Where the pod ran when it asked. Told to whoever decides; it binds nothing. */
+    /** The node of the pod at the time of the request. It is shown to approvers and binds nothing. */
     readonly node?: { readonly name: string; readonly uid?: string };
     readonly credential?: string;
-    /** The usernames that stepup.dev/owner named on the account when it asked. */
+    /** The usernames in the account's annotation stepup.dev/owner at the time of the request. */
     readonly owners?: readonly string[];
   };
   readonly action: ApprovalAction;
@@ -43,7 +43,7 @@ export interface ApprovalSpec {
     readonly digest?: string;
     readonly digestVersion?: string;
     readonly fields?: readonly string[];
-    /** Told to whoever decides; it binds nothing. */
+    /** Shown to approvers; it binds nothing. */
     readonly askedOn?: AskedOn;
     readonly preview?: { readonly diff?: string; readonly truncated?: boolean };
   };
@@ -51,12 +51,12 @@ export interface ApprovalSpec {
   readonly reason?: string;
   readonly ticket?: string;
   readonly origin?: 'Denied' | 'Asked' | 'Applied' | 'Auto';
-  /** The reservation that was made in creating the approval (origin Auto): the first of its uses. */
+  /** The reservation that was created with the approval (origin Auto): the first of its uses. */
   readonly use?: Use;
   readonly createdBy?: CreationStamp;
 }
 
-/** The state that the target was in when it was asked for: of one generation, or of one version where it has none. */
+/** The state of the target at the time of the request: its generation, or its resourceVersion if it has none. */
 export interface AskedOn {
   readonly uid: string;
   readonly generation?: number;
@@ -80,11 +80,11 @@ export interface Stamp {
   readonly uid?: string;
   readonly groups?: readonly string[];
   readonly extra?: Readonly<Record<string, readonly string[]>>;
-  /** What the requester could do to speak as this identity, when it spoke. */
+  /** How the requester could have cast this vote itself, at that time. */
   readonly requesterMay?: string;
 }
 
-/** Who created an approval, and for which object that was written: a copy bears the same (creation-vote.ts). */
+/** Who created an approval, and for which object that was written: a copy has the same stamp (creation-vote.ts). */
 export interface CreationStamp extends Stamp {
   readonly stampedAt?: string;
   readonly nonce?: string;
@@ -111,9 +111,9 @@ export interface ApprovalStatus {
   readonly approvedAt?: string;
   readonly endedAt?: string;
   readonly evidence?: Evidence;
-  /** Required since somebody broke the glass; Done when somebody else has reviewed it. */
+  /** Required after break-glass was used; Done when somebody else has reviewed it. */
   readonly review?: 'Required' | 'Done';
-  /** The change as our own side saw it, for approvals that others filed. */
+  /** The change as stepup saw it, for approvals that somebody else filed. */
   readonly preview?: SeenPreview;
   readonly approveWith?: string;
   readonly decisions?: readonly SeenDecision[];
@@ -132,7 +132,7 @@ export interface Condition {
   readonly message: string;
 }
 
-/** What a request showed that was for this content. */
+/** The preview of a request with this content. */
 export interface SeenPreview {
   readonly diff: string;
   readonly truncated: boolean;
@@ -140,7 +140,7 @@ export interface SeenPreview {
   readonly seal?: string;
 }
 
-/** A decision as it was seen, copied to the approval for people. */
+/** A copy of a vote in the status of the approval, for people. */
 export interface SeenDecision {
   readonly name: string;
   readonly uid: string;
@@ -154,14 +154,14 @@ export interface SeenDecision {
   readonly why?: string;
 }
 
-/** A policy engine that was asked and has not decided. It is told to people, and opens or closes nothing. */
+/** A policy engine that was called and has not decided. It is information for people and decides nothing. */
 export interface Abstention {
   readonly name: string;
-  /** Why, in a few words. */
+  /** Why, as a short phrase. */
   readonly abstained: string;
 }
 
-/** One reservation. Without a release it is spent (ADR 0003). */
+/** One reservation. Without a release it counts as used (ADR 0003). */
 export interface Use {
   readonly attemptKey: string;
   readonly digest: string;
@@ -228,7 +228,7 @@ export interface Decision {
     readonly verdict: Verdict;
     readonly reason?: string;
     readonly bypass?: boolean;
-    /** Who decides: the authenticated caller or, with decidedVia, the person that this delegate speaks for. */
+    /** The voter: the authenticated caller or, with decidedVia, the person on whose behalf this delegate votes. */
     readonly decidedBy?: Stamp;
     readonly decidedVia?: Stamp;
     readonly kind?: 'Human' | 'Delegate' | 'Engine';
@@ -237,7 +237,7 @@ export interface Decision {
     readonly decidedAt?: string;
     readonly seal?: string;
   };
-  /** What its seal is worth, as whoever read it found. */
+  /** The result of checking its seal. */
   readonly seal: SealCheck;
 }
 

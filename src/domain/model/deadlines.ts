@@ -9,17 +9,17 @@ import { grantOf, type Policy, requestRulesOf } from './policy.ts';
 export const requestCapSeconds = 34;
 
 export interface Life {
-  /** Undecided until then. */
+  /** Until then it can be decided. */
   readonly pendingUntil: Date;
-  /** Set once the votes suffice, and sufficed in time. */
+  /** Set once there are enough votes, in time. */
   readonly approvedAt?: Date;
   /** The end of the use window; a reservation must be made before it. */
   readonly usableUntil?: Date;
-  /** The end of re-admission of a reservation that was made in time. */
+  /** Until then a reservation that was made in time can be re-admitted. */
   readonly readmittedUntil?: Date;
 }
 
-/** votes: the instant at which they sufficed, absent while one is missing. */
+/** votes: the instant of the last required vote; absent while votes are missing. */
 export function lifeOf(approval: Approval, votes: { readonly approvedAt?: Date }, policy: Policy): Life {
   const pendingUntil = after(new Date(approval.metadata.creationTimestamp), requestRulesOf(policy).pendingTTLSeconds);
   const { approvedAt } = votes;

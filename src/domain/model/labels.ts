@@ -6,10 +6,10 @@ export const targetLabel = 'stepup.dev/target';
 
 export const approvalLabel = 'stepup.dev/approval';
 
-/** Every webhook configuration that is ours carries it, with the value true. */
+/** All of stepup's webhook configurations have it, with the value true. */
 export const managedLabel = 'stepup.dev/managed';
 
-/** And its name begins so: the guard keeps service accounts from making one of such a name, while anybody may use the label. */
+/** Their names have this prefix: the guard keeps service accounts from using such names, but anybody can use the label. */
 export const configurationPrefix = 'stepup-';
 
 /** `<version>.<group>`: the name that the aggregator gives it. */

@@ -27,7 +27,7 @@ export interface PolicySpec {
   readonly approval: {
     readonly require?: readonly Requirement[];
     readonly auto?: { readonly ratePerHour: number };
-    /** What becomes of votes that the requester could give itself; absent means Warn. */
+    /** Whether votes count that the requester could have cast itself; absent means Warn. */
     readonly requesterTooPowerful?: 'Warn' | 'Refuse';
     readonly reasonRequired?: boolean;
     readonly ticketRequired?: boolean;
@@ -54,7 +54,7 @@ export interface Action {
   readonly resources: readonly string[];
   readonly fields?: readonly string[];
   readonly digestIgnore?: readonly string[];
-  /** The longest life of a token that may be asked for at all, where tokens are governed. */
+  /** The longest lifetime of a token that can be requested at all, if tokens are governed. */
   readonly maxTokenSeconds?: number;
 }
 
@@ -67,7 +67,7 @@ export interface LabelSelector {
   }[];
 }
 
-/** One thing that must be met: so many distinct approvers out of these, or an engine's word. */
+/** One requirement: a number of distinct approvers out of these, or the vote of an engine. */
 export interface Requirement {
   readonly name: string;
   readonly count?: number;
@@ -79,13 +79,13 @@ export interface Requirement {
   readonly engine?: string;
 }
 
-/** The engines whose word the policy requires, each once. */
+/** The engines that the policy requires, each once. */
 export function enginesOf(spec: PolicySpec): readonly string[] {
   const names = (spec.approval.require ?? []).flatMap(({ engine }) => (engine === undefined ? [] : [engine]));
   return [...new Set(names)];
 }
 
-/** The policy's times and answers with the defaults of the schema, for objects stored before a default existed. */
+/** The policy's settings with the defaults of the schema, for objects stored before a default existed. */
 export function grantOf(policy: Policy) {
   return {
     ttlSeconds: policy.spec.grant?.ttlSeconds ?? 900,
@@ -94,10 +94,13 @@ export function grantOf(policy: Policy) {
   };
 }
 
+/** How long an approval waits for votes where no policy says so. */
+export const defaultPendingSeconds = 3600;
+
 /** How requests without an approval are answered and kept, defaults filled in. */
 export function requestRulesOf(policy: Policy) {
   return {
-    pendingTTLSeconds: policy.spec.request?.pendingTTLSeconds ?? 3600,
+    pendingTTLSeconds: policy.spec.request?.pendingTTLSeconds ?? defaultPendingSeconds,
     whenPending: policy.spec.request?.whenPending ?? 'Deny',
     retryAfterSeconds: Math.min(policy.spec.request?.retryAfterSeconds ?? 15, 30),
     maxPendingPerRequester: policy.spec.request?.maxPendingPerRequester ?? 100,
@@ -108,7 +111,7 @@ export function isEnforced(policy: Policy): boolean {
   return (policy.spec.mode ?? 'Enforce') === 'Enforce';
 }
 
-/** True when the operator has accepted this very generation of the policy. */
+/** True when the operator has accepted this generation of the policy. */
 export function isReady(policy: Policy): boolean {
   return (policy.status?.conditions ?? []).some(
     (condition) =>

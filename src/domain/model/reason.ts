@@ -13,7 +13,7 @@ export const allowedReasons = {
   Readmitted: 'the same change was already admitted on this state of the target',
 } as const;
 
-/** Why a request is refused. */
+/** Why a request is denied. */
 export const deniedReasons = {
   ApprovalRequired: 'no approval covers the request yet',
   AlreadyUsed: 'the approval for this change is reserved or consumed',

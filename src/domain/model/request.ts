@@ -10,16 +10,16 @@ export interface Requester {
   readonly username: string;
   readonly uid: string;
   readonly groups: readonly string[];
-  /** The pod a bound service-account token belongs to (docs/facts.md, B20). */
+  /** The pod to which a bound service account token belongs (docs/facts.md, B20). */
   readonly pod?: { readonly name: string; readonly uid: string };
-  /** The node of that pod; without UID where the API server did not find the node when it made the token. */
+  /** The node of that pod; without UID if the API server did not find the node when it issued the token. */
   readonly node?: { readonly name: string; readonly uid?: string };
-  /** The id of the credential, where the API server reports one (docs/facts.md, B20). */
+  /** The ID of the credential, if the API server reports one (docs/facts.md, B20). */
   readonly credential?: string;
 }
 
 export interface AdmissionRequest {
-  /** New for every call to every webhook, so never the identity of a user's request (docs/facts.md, B1). */
+  /** New for every call to every webhook, so it does not identify a user's request (docs/facts.md, B1). */
   readonly uid: string;
   readonly operation: Operation;
   readonly group: string;
@@ -31,7 +31,7 @@ export interface AdmissionRequest {
   /** Empty for items of a deletecollection; then only the old object names the target (docs/facts.md, B10). */
   readonly name: string;
   readonly requester: Requester;
-  /** Whatever else the API server says of the requester: authorizers other than RBAC may look at it. */
+  /** Other attributes of the requester: authorizers other than RBAC can use them. */
   readonly extra?: Readonly<Record<string, readonly string[]>>;
   readonly dryRun: boolean;
   readonly object?: JsonObject;

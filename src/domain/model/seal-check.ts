@@ -4,7 +4,7 @@
 /** What looking at a seal found. Only Sealed counts. */
 export type SealCheck = 'Sealed' | 'Missing' | 'Broken' | 'UnknownKey';
 
-/** Makes seals and looks at them. */
+/** Makes and checks seals. */
 export interface Seals {
   sign(statement: string): string;
   check(statement: string, seal: string | undefined): SealCheck;
@@ -16,7 +16,7 @@ const sentences: Readonly<Record<Exclude<SealCheck, 'Sealed'>, string>> = {
   UnknownKey: 'its seal was made with a key that stepup does not have',
 };
 
-/** Why what bears this seal does not count; undefined when it does. */
+/** Why an object with this result does not count; undefined when it does. */
 export function objectionToSeal(check: SealCheck): string | undefined {
   return check === 'Sealed' ? undefined : sentences[check];
 }

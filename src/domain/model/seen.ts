@@ -3,10 +3,10 @@
 // What stepup has seen of a target.
 import type { JsonObject } from '../../lib/json.ts';
 
-/** What was seen of a reservation's target. */
+/** What stepup has seen of the target of a reservation. */
 export type Seen =
-  /** Its kind may not be read, or it has not been looked at yet. */
+  /** stepup is not allowed to read its kind, or has not read it yet. */
   | { readonly kind: 'Nothing' }
   | { readonly kind: 'Absent' }
-  /** isNext: nothing lies between the state that was reserved on and this one. */
+  /** isNext: there is no state between the one that was reserved on and this one. */
   | { readonly kind: 'State'; readonly object: JsonObject; readonly isNext: boolean };

@@ -7,10 +7,10 @@ import type { Stamp } from './approval.ts';
 import type { Policy } from './policy.ts';
 import type { Requester } from './request.ts';
 
-/** The schema's bound. */
+/** The schema's limit. */
 const mostGroups = 64;
 
-/** What the API server tells about a bound service-account token (docs/facts.md, B20). */
+/** What the API server reports about a bound service account token (docs/facts.md, B20). */
 export const extraKeys = {
   podName: 'authentication.kubernetes.io/pod-name',
   podUID: 'authentication.kubernetes.io/pod-uid',
@@ -19,7 +19,7 @@ export const extraKeys = {
   credential: 'authentication.kubernetes.io/credential-id',
 } as const;
 
-/** The caller as it is stored: of its groups those that policies name, for they alone can count. */
+/** The caller as it is stored, with only the groups that policies name: others never count. */
 export function stampOf(caller: Requester, policies: readonly Policy[]): Stamp & JsonObject {
   const named = policies.map(groupsOf);
   const required = new Set(named.flatMap(({ approvers }) => approvers));
@@ -31,12 +31,12 @@ export function stampOf(caller: Requester, policies: readonly Policy[]): Stamp &
   return stamped(caller, groups);
 }
 
-/** The caller with all its groups, as it is judged before it is stored. */
+/** The caller with all its groups, for checks before it is stored. */
 export function unabridged(caller: Requester): Stamp & JsonObject {
   return stamped(caller, [...caller.groups]);
 }
 
-/** Whoever asks for itself is the requester as it was authenticated: what it says of its pod would be a mere claim. */
+/** A caller that requests for itself is stored as it was authenticated: its own statements about its pod are not verified. */
 export function requesterOf({ username, uid, pod, credential }: Requester): JsonObject {
   return {
     username,
@@ -46,7 +46,7 @@ export function requesterOf({ username, uid, pod, credential }: Requester): Json
   };
 }
 
-/** The stamp with what the requester could do to speak as this caller, if anything. */
+/** The stamp with how the requester could have cast this vote itself, if it could. */
 export function exposedTo(stamp: Stamp & JsonObject, requesterMay: string | undefined): Stamp & JsonObject {
   return requesterMay === undefined ? stamp : { ...stamp, requesterMay };
 }
@@ -64,7 +64,7 @@ function stamped({ username, uid, pod, credential }: Requester, groups: string[]
   };
 }
 
-/** Groups of approvers, and groups whose members are gated or exempt: both are asked for again when votes are counted. */
+/** Groups of approvers, and groups of gated or exempt subjects: both are needed again when votes are counted. */
 function groupsOf(policy: Policy) {
   const { include = [], exclude = [] } = policy.spec.subjects ?? {};
   return {

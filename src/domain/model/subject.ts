@@ -21,7 +21,7 @@ export interface Identity {
 }
 
 export const serviceAccountPrefix = 'system:serviceaccount:';
-/** Whoever sends no credentials at all (apiserver, pkg/authentication/user). A gated account that may grant its rights
+/** Requests without credentials (apiserver, pkg/authentication/user). A gated account that can grant its permissions
  *  could grant them to this name, and go on without credentials. */
 const anonymous: Subject = { kind: 'User', name: 'system:anonymous' };
 const everyServiceAccount: readonly Subject[] = [{ kind: 'ServiceAccount', name: '*' }, anonymous];
@@ -85,19 +85,19 @@ const reservedPrefix = 'system:';
 
 /**
  * True for nodes, kubelets that ask to join, the scheduler, the controller manager and the API server itself: names that Kubernetes keeps
- * for its parts. Without them nothing starts, stepup neither. Service accounts and who has no credentials bear such names too.
+ * for its parts. Without them nothing starts, stepup neither. Service accounts and requests without credentials have such names too.
  */
 export function isPartOfKubernetes(username: string): boolean {
   if (!username.startsWith(reservedPrefix) || username === anonymous.name) return false;
   return !username.startsWith(serviceAccountPrefix) || controllers.has(username);
 }
 
-/** True where a policy with these subjects might reach parts of Kubernetes that are no service accounts. */
+/** True if a policy with these subjects could match parts of Kubernetes that are not service accounts. */
 export function mayNameParts(subjects: Subjects | undefined): boolean {
   return includedSubjects(subjects).some(({ kind, name }) => kind !== 'ServiceAccount' && name !== anonymous.name);
 }
 
-/** The subjects a policy names, with the default filled in: every service account; and always who has no name. */
+/** The subjects of a policy, by default every service account; requests without credentials are always included. */
 export function includedSubjects(subjects: Subjects | undefined): readonly Subject[] {
   const named = subjects?.include ?? [];
   return named.length > 0 ? [...named, anonymous] : everyServiceAccount;
@@ -127,16 +127,16 @@ function isSubject(subject: Subject, who: Identity): boolean {
   }
 }
 
-/** The service account a username names, undefined when it names none. */
+/** The service account with this username; undefined if it is not one. */
 export function serviceAccountOf(username: string): { namespace: string; name: string } | undefined {
   if (!username.startsWith(serviceAccountPrefix)) return undefined;
   const [namespace, name, ...rest] = username.slice(serviceAccountPrefix.length).split(':');
   return namespace && name && rest.length === 0 ? { namespace, name } : undefined;
 }
 
-/** Where a policy leaves service accounts alone; names with *. */
+/** Namespaces in which a policy does not gate all service accounts; names with *. */
 export interface Exemption {
-  /** Namespaces with an account that is excluded. */
+  /** Namespaces with an excluded account. */
   readonly excluded: readonly string[];
   /** Namespaces all of whose accounts are included. */
   readonly included: readonly string[];
@@ -150,14 +150,14 @@ export function exemptionOf(subjects: Subjects | undefined, ownNamespace: string
   };
 }
 
-/** True when the policy leaves some account of the namespace alone. */
+/** True when the policy does not gate some account of the namespace. */
 export function isExemptNamespace({ excluded, included }: Exemption, namespace: string): boolean {
   return (
     excluded.some((glob) => matchesGlob(glob, namespace)) || !included.some((glob) => matchesGlob(glob, namespace))
   );
 }
 
-/** The namespaces in which a subject may name service accounts. */
+/** The namespaces in which a subject can match service accounts. */
 function accountNamespacesOf({ kind, namespace = '*', name }: Subject): readonly string[] {
   if (kind === 'ServiceAccount') return [namespace];
   if (kind === 'Group') {
@@ -171,7 +171,7 @@ function accountNamespacesOf({ kind, namespace = '*', name }: Subject): readonly
   return rest.length > 0 ? [of] : ['*'];
 }
 
-/** True when the subject names every account of its namespaces. */
+/** True when the subject matches every account of its namespaces. */
 function isWholeNamespace({ kind, name }: Subject): boolean {
   if (kind === 'Group') return true;
   return kind === 'ServiceAccount' ? name === '*' : name === '*' || /^system:serviceaccount:([^:*]+:)?\*$/.test(name);

@@ -4,7 +4,7 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import type { SealCheck, Seals } from '../model/seal-check.ts';
 
-/** A key as it is kept. */
+/** A key as the Secret stores it. */
 export interface KeptKey {
   readonly createdAt: string;
   /** PKCS #8, PEM. */
@@ -18,7 +18,7 @@ interface Key {
   readonly publicKey: KeyObject;
 }
 
-/** Until then a new key only verifies: every replica must know it before one seals with it. */
+/** For so long a new key only verifies: every replica must know a key before one of them seals with it. */
 const settleMs = 600_000;
 
 export class Keyring implements Seals {
@@ -30,7 +30,7 @@ export class Keyring implements Seals {
     this.#nowMs = nowMs;
   }
 
-  /** A keyring of these keys, or a sentence on what is wrong with them; it never quotes one. */
+  /** A keyring of these keys, or a sentence about what is wrong with them, which never contains a key. */
   static of(kept: readonly KeptKey[], nowMs: () => number): Keyring | string {
     if (kept.length === 0) return 'it has no key';
     const keys: Key[] = [];

@@ -17,43 +17,43 @@ import {
 } from '../model/approval.ts';
 import type { Seals } from '../model/seal-check.ts';
 
-/** A decision with all it says, bound to the approval's UID by what it says. */
+/** A vote with its whole spec, which binds it to the approval's UID. */
 export function decisionStatement(namespace: string, spec: Decision['spec']): string {
   const { seal: _, ...said } = spec;
   return statement('StepUpDecision', { namespace, spec: said as unknown as Json });
 }
 
-/** Who created an approval, and everything that it is for: a spec is never changed. */
+/** Who created an approval, and its whole spec, which never changes. */
 export function creationStatement(namespace: string, spec: ApprovalSpec): string {
   const { seal: _, ...createdBy } = spec.createdBy ?? { username: '' };
   return statement('StepUpApproval', { namespace, spec: { ...spec, createdBy } as unknown as Json });
 }
 
-/** What stepup saw a request for an approval contain. */
+/** The preview of a request that stepup has seen for an approval. */
 export function previewStatement(uid: string, preview: SeenPreview): string {
   const { seal: _, ...said } = preview;
   return statement('Preview', { uid, preview: said });
 }
 
-/** That one use, as it was recorded, did not happen and no longer can. */
+/** That one recorded use did not happen and no longer can. */
 export function releaseStatement(uid: string, use: Use | undefined, release: Release): string {
   const { seal: _, ...said } = release;
   return statement('Release', { uid, use: (use ?? null) as unknown as Json, release: said as unknown as Json });
 }
 
-/** The spec with a seal on who created it. */
+/** The spec with a seal on its creation. */
 export function withSealedCreation(namespace: string, spec: ApprovalSpec, seals: Seals): ApprovalSpec {
   const { createdBy } = spec;
   if (createdBy === undefined) throw new Error('seal: the approval has no createdBy');
   return { ...spec, createdBy: { ...createdBy, seal: seals.sign(creationStatement(namespace, spec)) } };
 }
 
-/** The spec with a seal on all that the decision says. */
+/** The spec of a vote with its seal. */
 export function withSealedDecision<T extends Decision['spec']>(namespace: string, spec: T, seals: Seals): T {
   return { ...spec, seal: seals.sign(decisionStatement(namespace, spec)) };
 }
 
-/** The status with seals on the releases that were not there before. */
+/** The status with seals on its new releases. */
 export function withSealedReleases(approval: Approval, status: ApprovalStatus, seals: Seals): ApprovalStatus {
   const { releases } = status;
   const before = approval.status?.releases?.length ?? 0;
@@ -66,12 +66,12 @@ export function withSealedReleases(approval: Approval, status: ApprovalStatus, s
   return { ...status, releases: sealed };
 }
 
-/** One short text that stands for all of it: what it is, and the digest of its canonical form. */
+/** A short text to sign: the kind of statement, and the digest of its canonical form. */
 function statement(what: string, said: Json): string {
   return `stepup.dev/v1alpha1 ${what} ${digestOf(withoutEmpty(said))}`;
 }
 
-/** Empty and absent say the same, and the API server makes one of the other by the defaults of the schema. */
+/** Empty and absent members mean the same, and the API server may turn one into the other by schema defaults. */
 function withoutEmpty(value: Json): Json {
   if (Array.isArray(value)) return value.map(withoutEmpty);
   if (!isObject(value)) return value;

@@ -26,13 +26,13 @@ import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { OperatorMetrics } from '../../observe/operator-metrics.ts';
 import type { TargetWatch } from '../approvals/target-watch.ts';
-import type { Asked } from './ask.ts';
+import type { AskResult } from './ask.ts';
 import type { Engine } from './engine-settings.ts';
 
 export interface EngineReconcilerOptions {
   readonly engines: () => ReadonlyMap<string, Engine>;
   /** Asks one engine once; rejects only when the signal aborts. */
-  readonly ask: (engine: Engine, review: EngineReview, signal: AbortSignal) => Promise<Asked>;
+  readonly ask: (engine: Engine, review: EngineReview, signal: AbortSignal) => Promise<AskResult>;
   readonly approvalClient: Pick<ResourceClient<StepUpApproval>, 'list'>;
   /** Looks at the target of an approval once; rejects where it could not be read. */
   readonly targets: Pick<TargetWatch, 'look'>;

@@ -14,7 +14,7 @@ import {
   kindUidLabel,
   type NewConfiguration,
   type Rule,
-  type Webhook,
+  type WebhookEntry,
   type WebhookService,
   watchdogPath,
 } from '../admission/webhook-configuration.ts';
@@ -48,10 +48,10 @@ export function compilePolicy(policy: Policy, context: CompileContext): Compiled
   const blocking = blockingProblems(policy, context.engineExists);
   if (blocking.length > 0) return { configuration: undefined, problems: blocking };
   const problems: Problem[] = [...warnings(policy, context.ownUsername)];
-  const entries = new Map<string, Entry>();
+  const entries = new Map<string, CompiledEntry>();
   let governs = false;
   for (const row of usefulRows(policy)) {
-    const rules = rulesOf(row, policy, context.discovery, problems);
+    const rules = rulesFor(row, policy, context.discovery, problems);
     if (rules.length === 0) continue;
     governs ||= row.shape === 'Action';
     addTo(entries, row, rules, { policy, ownNamespace: context.service.namespace });
@@ -69,7 +69,7 @@ export function compilePolicy(policy: Policy, context: CompileContext): Compiled
 /** A hundred entries on one kind cost 5 ms per write (ADR 0002). */
 const mostEntries = 25;
 
-function crowdedKinds(entries: readonly Entry[], { entriesOn }: CompileContext): readonly Problem[] {
+function crowdedKinds(entries: readonly CompiledEntry[], { entriesOn }: CompileContext): readonly Problem[] {
   const own = new Map<string, { group: string; resource: string; entries: number }>();
   for (const { rules } of entries) {
     const kinds = rules.flatMap(({ apiGroups: [group = ''], resources }) => resources.map((name) => ({ group, name })));
@@ -128,7 +128,7 @@ function firstOnly(): (row: CoverageRow, resource: string) => boolean {
   };
 }
 
-interface Entry {
+interface CompiledEntry {
   readonly name: string;
   readonly reach: CoverageRow['reach'];
   readonly change: string | undefined;
@@ -136,7 +136,7 @@ interface Entry {
   readonly rules: Rule[];
 }
 
-const nameOf: Record<CoverageRow['shape'], string> = {
+const nameOfShape: Record<CoverageRow['shape'], string> = {
   Action: 'action',
   EphemeralContainers: 'action',
   Resize: 'action',
@@ -155,7 +155,7 @@ const nameOf: Record<CoverageRow['shape'], string> = {
 
 /** Rows that share reach and conditions share an entry. The policy's own CEL speaks of the governed object only. */
 function addTo(
-  entries: Map<string, Entry>,
+  entries: Map<string, CompiledEntry>,
   row: CoverageRow,
   rules: readonly Rule[],
   { policy, ownNamespace }: { readonly policy: Policy; readonly ownNamespace: string },
@@ -164,7 +164,7 @@ function addTo(
   const where = row.reach === 'ExemptNamespaces' ? exempt() : row.isOutsideExempt ? `!(${exempt()})` : undefined;
   const what = changeCondition(row, policy.spec.namespaceSelector);
   const change = where === undefined || what === undefined ? (where ?? what) : `(${where}) && ${what}`;
-  const name = nameOf[row.shape];
+  const name = nameOfShape[row.shape];
   const isAboutObject = speaksOfObject(row.shape);
   const key = JSON.stringify([name, row.reach, change ?? null]);
   const entry = entries.get(key) ?? { name, reach: row.reach, change, isAboutObject, rules: [] };
@@ -173,7 +173,7 @@ function addTo(
 }
 
 /** One rule for each group, in exactly one version, so that the digest sees one shape. */
-function rulesOf(row: CoverageRow, policy: Policy, discovery: Discovery, problems: Problem[]): readonly Rule[] {
+function rulesFor(row: CoverageRow, policy: Policy, discovery: Discovery, problems: Problem[]): readonly Rule[] {
   const isNamed = row.shape === 'Action';
   const scope = scopeOf(row, policy);
   const byVersion = new Map<string, { group: string; version: string; resources: string[] }>();
@@ -226,12 +226,12 @@ function isSelective(reach: CoverageRow['reach']): boolean {
   return reach === 'Selected' || reach === 'SelectedNamespaces';
 }
 
-function configurationOf(policy: Policy, entries: readonly Entry[], context: CompileContext): NewConfiguration {
+function configurationOf(policy: Policy, entries: readonly CompiledEntry[], context: CompileContext): NewConfiguration {
   const { name } = policy.metadata;
   const { service, caBundle } = context;
   const own = ownConditions(policy);
   const counts = new Map<string, number>();
-  const webhooks = entries.map((entry): Webhook => {
+  const webhooks = entries.map((entry): WebhookEntry => {
     const count = (counts.get(entry.name) ?? 0) + 1;
     counts.set(entry.name, count);
     const gated = gatedCondition(policy, context.ownUsername, entry.change);
@@ -265,7 +265,7 @@ function configurationOf(policy: Policy, entries: readonly Entry[], context: Com
  * Asks about the watchdog's own question and nothing else (ADR 0014). Not about who sends it: ours comes from ourselves. Where
  * nobody answers it passes.
  */
-function watchdogEntry(policy: string, { service, caBundle }: CompileContext): Webhook {
+function watchdogEntry(policy: string, { service, caBundle }: CompileContext): WebhookEntry {
   return {
     name: `watchdog.${policy}.gate.stepup.dev`,
     admissionReviewVersions: ['v1'],

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The mutating webhook that adds the UID of the pod to governed evictions, before the validating webhook judges them.
-import { gatePrefix, type NewConfiguration, type Rule, type Webhook } from '../admission/webhook-configuration.ts';
+import { gatePrefix, type NewConfiguration, type Rule, type WebhookEntry } from '../admission/webhook-configuration.ts';
 
 const pinPrefix = `${gatePrefix}pin-`;
 const eviction = 'pods/eviction';
@@ -21,7 +21,7 @@ export function policyPinnedBy(name: string): string | undefined {
  * stands in nobody's way: the gate refuses an eviction that has not been changed.
  */
 export function pinConfiguration(policy: string, gate: NewConfiguration): NewConfiguration | undefined {
-  const webhooks = (gate.webhooks ?? []).flatMap((webhook): Webhook[] => {
+  const webhooks = (gate.webhooks ?? []).flatMap((webhook): WebhookEntry[] => {
     const { name, clientConfig, rules } = webhook;
     const { service } = clientConfig;
     const evictions = rules.flatMap(aboutEvictions);

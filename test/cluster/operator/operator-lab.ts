@@ -8,12 +8,11 @@ import { stepUpApprovals, stepUpPolicies } from '../../../src/api/own-resources.
 import { isNotFound } from '../../../src/kube/http/api-error.ts';
 import { loadCredentials } from '../../../src/kube/http/credentials.ts';
 import { RestClient } from '../../../src/kube/http/rest.ts';
-import type { ConfigMap, KubeObject } from '../../../src/kube/objects/objects.ts';
+import type { ConfigMap, KubeObject, Secret } from '../../../src/kube/objects/objects.ts';
 import { ResourceClient } from '../../../src/kube/objects/resource-client.ts';
 import * as resources from '../../../src/kube/objects/resources.ts';
 import type { JsonObject } from '../../../src/lib/json.ts';
 import type { WebhookConfiguration } from '../../../src/operator/admission/webhook-configuration.ts';
-import type { Secret } from '../../../src/operator/keys/own-certificates.ts';
 import type { OperatorDependencies } from '../../../src/operator/operator.ts';
 import { type ControlPlane, startControlPlane } from '../../support/control-plane/controlplane.ts';
 import { eventually } from '../../support/eventually.ts';

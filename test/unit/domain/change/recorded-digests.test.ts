@@ -79,8 +79,7 @@ function made({ policy: name, review, live }: Case): object {
   const described = describeRequest(request, policy, { selectorKeys, ...(live === undefined ? {} : { live }) });
   const isDryRun = isHarmlessDryRun(request);
   if (described.kind !== 'Privileged') {
-    const { kind: outcome, reason } = described;
-    return { outcome, reason: recordedReasons[reason] ?? reason, isDryRun };
+    return { outcome: described.kind, reason: recordedReasons[described.reason] ?? described.reason, isDryRun };
   }
   const { change } = described;
   const attempt = attemptOf(effective.metadata.name, request, change);

@@ -192,8 +192,31 @@ describe('an approval', () => {
     expect(plan(situation(ended, { now: at(endOfKeeping) }))).toEqual({
       events: [],
       isToBeRemoved: true,
-      isToBeWatched: false,
+      isToBeConfirmed: false,
     });
+  });
+  const toConfirm: readonly (readonly [string, boolean, Situation])[] = [
+    ['whose base stands to the end', true, of(held, { decisions: [yes], seen: seen('web:1', 1), now: at(994) })],
+    ['whose base stands before the end', false, of(held, { decisions: [yes], seen: seen('web:1', 1), now: at(993) })],
+    ['whose change lost too late', true, of(held, { decisions: [yes], seen: seen('web:9', 2), now: at(960) })],
+    ['whose change is seen', false, of(held, { decisions: [yes], seen: seen('web:2', 2), now: at(994) })],
+    ['whose target must not be looked at', false, of(held, { decisions: [yes], now: at(994) })],
+    ['that is denied', false, of(held, { decisions: [yes, no], seen: seen('web:1', 1), now: at(994) })],
+    ['that was never reserved', false, of(filed, { decisions: [yes], seen: seen('web:1', 1), now: at(994) })],
+  ];
+  test.each(toConfirm)('%s is confirmed before it is given up: %s', (_, want, given) => {
+    expect(plan(given).isToBeConfirmed).toBe(want);
+  });
+
+  test('that is reserved is written again for a vote, and not for a condition', () => {
+    const exposed = word(filed, {
+      decidedBy: { username: 'ann', groups: ['approvers'], requesterMay: 'impersonate ann' },
+    });
+    const typesOf = ({ status }: Plan) => (status?.conditions ?? []).map(({ type }) => type);
+    expect(typesOf(plan(situation(held, { decisions: [exposed] })))).toContain('Exposed');
+    const counted = written(held, plan(situation(held, { decisions: [yes] })));
+    expect(plan(situation(counted, { decisions: [exposed] })).status).toBeUndefined();
+    expect(plan(situation(counted, { decisions: [yes, no] })).status?.decisions).toHaveLength(2);
   });
   test('that lost names the use it releases', () => {
     const { status } = plan(situation(held, { decisions: [yes], seen: seen('web:9', 2) }));
