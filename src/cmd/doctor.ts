@@ -7,7 +7,7 @@ import { stepUpPolicies } from '../api/own-resources.ts';
 import type { Binding, Grants, Role } from '../domain/integrity/rbac.ts';
 import { type Finding, powersIn } from '../domain/integrity/rbac-findings.ts';
 import { serviceAccountPrefix } from '../domain/model/subject.ts';
-import { isNotFound } from '../kube/http/api-error.ts';
+import { unlessNotFound } from '../kube/http/api-error.ts';
 import type { RestClient } from '../kube/http/rest.ts';
 import type { KubeObject } from '../kube/objects/objects.ts';
 import type { Resource } from '../kube/objects/resource.ts';
@@ -77,13 +77,8 @@ function nameOf({ name, namespace }: KubeObject['metadata']): { readonly name: s
 
 /** Whom the policies gate; also before stepup is installed it can be asked who would be a danger. */
 async function readGated(rest: RestClient) {
-  try {
-    const { items } = await new ResourceClient<StepUpPolicy>(rest, stepUpPolicies).list();
-    return items.map(({ spec }) => spec.subjects);
-  } catch (error) {
-    if (isNotFound(error)) return [];
-    throw error;
-  }
+  const listed = await unlessNotFound(new ResourceClient<StepUpPolicy>(rest, stepUpPolicies).list());
+  return (listed?.items ?? []).map(({ spec }) => spec.subjects);
 }
 
 /** Names are up to 253 characters, and a grant names two objects. */

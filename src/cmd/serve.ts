@@ -7,6 +7,7 @@ import { certificateLives, type ServeOptions } from '../config/options.ts';
 import type { RestClient } from '../kube/http/rest.ts';
 import { EventRecorder } from '../kube/objects/events.ts';
 import { LeaderElector } from '../kube/objects/lease.ts';
+import type { Secret } from '../kube/objects/objects.ts';
 import { ResourceClient } from '../kube/objects/resource-client.ts';
 import {
   apiServices,
@@ -23,8 +24,8 @@ import { startStatusServer } from '../observe/status-server.ts';
 import { runOperator } from '../operator/operator.ts';
 import { createCaches } from '../replica/caches.ts';
 import { certificateMetrics } from '../replica/certificate-metrics.ts';
-import { followKeyring, type KeyringSecret } from '../replica/keyring-secret.ts';
-import { followOwnGroup } from '../replica/own-api-service.ts';
+import { followKeyring } from '../replica/keyring-secret.ts';
+import { followOwnApiService } from '../replica/own-api-service.ts';
 import { type CallingConfiguration, followRegisteredBundles } from '../replica/registered-bundles.ts';
 import { ServingCertificate } from '../replica/serving-certificate.ts';
 import { createWebhook } from '../webhook/webhook.ts';
@@ -45,7 +46,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
   log.info({ username: own.username, namespace: own.namespace, pod: options.podName }, 'stepup starts');
 
   const caches = createCaches(rest, { delayMs: options.cacheDelayMs, log });
-  const secretClient = new ResourceClient<KeyringSecret>(rest, secrets);
+  const secretClient = new ResourceClient<Secret>(rest, secrets);
   const keyring = followKeyring({
     source: secretClient,
     secret: { namespace: options.namespace, name: options.keysSecret },
@@ -54,7 +55,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     onProblem: (problem) => log.warn({ secret: options.keysSecret, problem }, 'keyring not usable'),
     onError: (error) => log.warn({ secret: options.keysSecret, ...errorFields(error) }, 'reading the keyring failed'),
   });
-  const ownGroup = followOwnGroup({
+  const ownApiService = followOwnApiService({
     source: new ResourceClient(rest, apiServices),
     clock,
     onError: (error) => log.warn(errorFields(error), 'reading the APIService failed'),
@@ -65,7 +66,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     decisions: caches.decisions.objects,
     namespaces: caches.namespaces.objects,
     // Nothing is to be believed without the keys, or where somebody else answers for our kinds.
-    hasSynced: () => caches.hasSynced() && keyring.sealing.isKnown && ownGroup.problem() === undefined,
+    hasSynced: () => caches.hasSynced() && keyring.sealing.isKnown && ownApiService.problem() === undefined,
     approvalsUnbrokenSinceMs: () => caches.approvals.unbrokenSinceMs,
   };
   // Of this process only: equal secret values look equal within one preview, and nowhere else.
@@ -110,7 +111,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
     ...webhook.notReady(),
     ...certificate.problems(),
     ...keyring.problems(),
-    ...[ownGroup.problem() ?? []].flat(),
+    ...[ownApiService.problem() ?? []].flat(),
     ...unheard(rest),
   ];
   const recorder = new EventRecorder({
@@ -131,7 +132,7 @@ export async function serve(options: ServeOptions, log: Log, signal: AbortSignal
 
   // The webhook goes on until its last answer is given, so what it reads from must outlive the signal.
   const afterwards = new AbortController();
-  const reading = [caches, registered, certificate, keyring, ownGroup].map((copy) => copy.run(afterwards.signal));
+  const reading = [caches, registered, certificate, keyring, ownApiService].map((copy) => copy.run(afterwards.signal));
   const listening = webhook.listen({ address: options.bindAddress, port: options.webhookPort });
   listening.catch((error: unknown) => log.error(errorFields(error), 'the webhook cannot listen'));
   const elector = new LeaderElector({

@@ -12,6 +12,11 @@ export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** The same for a value of which nobody has said what it is. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /**
  * True for a key that JSON.parse may have misread (nodejs/node#63785, in Node 24 and 26): it holds an escaped key, as it
  * stands in the text, against the key that followed in objects before, as far as the key is long. Once {"a":1,"\\\\":2}
@@ -40,6 +45,11 @@ export function sameJson(a: Json | undefined, b: Json | undefined): boolean {
   const keys = Object.keys(a);
   if (keys.length !== Object.keys(b).length) return false;
   return keys.every((key) => Object.hasOwn(b, key) && sameJson(a[key], b[key]));
+}
+
+/** True when both are the same JSON once they are sent: a member that is undefined is absent. */
+export function isSameAsSent(a: object | string, b: object | string): boolean {
+  return sameJson(JSON.parse(JSON.stringify(a)), JSON.parse(JSON.stringify(b)));
 }
 
 /** Pointers come from policies and from our own code, and every request meets the same ones again. */

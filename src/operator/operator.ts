@@ -2,13 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The operator: what the leader does besides running the webhook.
 
+import { EventEmitter } from 'node:events';
 import type { Registry } from 'prom-client';
 import type { StepUpApproval, StepUpDecision, StepUpPolicy } from '../api/kinds.ts';
-import { stepUpApprovals, stepUpDecisions, stepUpPolicies } from '../api/own-resources.ts';
+import { stepUpApprovals, stepUpPolicies } from '../api/own-resources.ts';
 import type { RestClient } from '../kube/http/rest.ts';
 import { DiscoveryPoller } from '../kube/objects/discovery.ts';
 import type { EventRecorder } from '../kube/objects/events.ts';
-import type { ConfigMap, KubeObject } from '../kube/objects/objects.ts';
+import type { ConfigMap, KubeObject, Secret } from '../kube/objects/objects.ts';
 import type { ObjectKey, Resource } from '../kube/objects/resource.ts';
 import { ResourceClient } from '../kube/objects/resource-client.ts';
 import * as resources from '../kube/objects/resources.ts';
@@ -18,25 +19,18 @@ import { Reflector, type ReflectorOptions } from '../kube/watch/reflector.ts';
 import type { Watched } from '../kube/watch/watched.ts';
 import type { Audit } from '../observe/audit.ts';
 import { errorFields, type Log } from '../observe/log.ts';
-import { operatorMetrics } from '../observe/operator-metrics.ts';
-import type { FollowedKeyring, KeyringSecret } from '../replica/keyring-secret.ts';
-import { ConfigurationKeeper } from './admission/object-keeper.ts';
-import { changedSecret } from './admission/tampering-reporter.ts';
-import { onlyOurs, type WebhookConfiguration, webhookForm } from './admission/webhook-configuration.ts';
-import { ApprovalReconciler } from './approvals/approval-reconciler.ts';
-import { scanForEnds } from './approvals/retention.ts';
+import { type OperatorMetrics, operatorMetrics } from '../observe/operator-metrics.ts';
+import type { FollowedKeyring } from '../replica/keyring-secret.ts';
+import { onlyOurs, type WebhookConfiguration } from './admission/webhook-configuration.ts';
+import { createApprovals } from './approvals/approvals.ts';
 import { TargetWatch } from './approvals/target-watch.ts';
 import { countUnreviewed, unreviewedOnly } from './approvals/unreviewed.ts';
-import { ask } from './engines/ask.ts';
-import { EngineConfiguration } from './engines/engine-configuration.ts';
-import { EngineReconciler } from './engines/engine-reconciler.ts';
-import { PolicyReconciler } from './gates/policy-reconciler.ts';
-import { StampReconciler } from './gates/stamp-reconciler.ts';
-import { createGuarding, type GuardSettings } from './integrity/integrity.ts';
+import { createEngines } from './engines/engines.ts';
+import { createGates } from './gates/gates.ts';
+import { createIntegrity, type GuardSettings } from './integrity/integrity.ts';
 import { servedKinds } from './integrity/served-kinds.ts';
-import { type CertificateSettings, createCertificates } from './keys/certificates.ts';
-import { KeyringKeeper } from './keys/keyring-keeper.ts';
-import type { Certificates, Secret } from './keys/own-certificates.ts';
+import type { CertificateSettings } from './keys/certificates.ts';
+import { createKeys } from './keys/keys.ts';
 import { PackReconciler } from './packs/pack-reconciler.ts';
 
 export interface OperatorDependencies {
@@ -97,192 +91,121 @@ export async function runOperator(dependencies: OperatorDependencies, signal: Ab
   }
 }
 
-async function work(
-  dependencies: OperatorDependencies,
-  metrics: ReturnType<typeof operatorMetrics>,
-  signal: AbortSignal,
-): Promise<void> {
-  const { rest, own, log, clock, events, policies, approvals, decisions } = dependencies;
+/** What must be looked at again. Parts tell, whichever of them is composed first; each listens for what is its own. */
+type Due = EventEmitter<{ gates: []; bundle: []; engines: []; approval: [approval: ObjectKey] }>;
+
+async function work(dependencies: OperatorDependencies, metrics: OperatorMetrics, signal: AbortSignal): Promise<void> {
+  const { rest, own, keyring, log, clock } = dependencies;
   const first = await servedKinds(dependencies, signal);
   if (first === undefined) return;
-  const client = <T extends KubeObject>(resource: Resource) => new ResourceClient<T>(rest, resource);
-  const reflectors: Reflector<KubeObject>[] = [];
-  const reflect = <T extends KubeObject>(resource: Resource, options: Omit<ReflectorOptions<T>, 'source'> = {}) => {
-    const onError = (error: unknown) =>
-      log.warn({ resource: resource.plural, ...errorFields(error) }, 'watching failed');
-    const reflector = new Reflector<T>({ source: client<T>(resource), clock, onError, ...options });
-    reflectors.push(reflector as unknown as Reflector<KubeObject>);
-    return reflector;
-  };
+  const due: Due = new EventEmitter();
+  const copies = new Copies(dependencies);
   const inOwnNamespace = (name: string) => ({ namespace: own.namespace, fieldSelector: `metadata.name=${name}` });
-  const gates = reflect<WebhookConfiguration>(resources.validatingWebhookConfigurations, { transform: onlyOurs });
-  const stamps = reflect<WebhookConfiguration>(resources.mutatingWebhookConfigurations, { transform: onlyOurs });
-  const secrets = reflect<Secret>(resources.secrets, inOwnNamespace(dependencies.tlsSecret));
-  const configMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.packsConfigMap));
-  const engineMaps = reflect<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.enginesConfigMap));
-  countUnreviewed(reflect<StepUpApproval>(stepUpApprovals, unreviewedOnly), metrics);
-  const guarding = createGuarding({
-    ...dependencies,
-    configurations: gates,
-    reflect,
-    metrics,
-    onNoticed: () => policyReconciler.enqueueAll(),
-    signal,
-  });
-  const { tampering } = guarding;
-
-  const service = { ...dependencies.service, namespace: own.namespace };
-  let isStampInPlace = false;
-  const stampContext = () => {
-    const { caBundle } = certificates;
-    return caBundle === undefined ? undefined : { ownUsername: own.username, service, caBundle };
-  };
-  const certificates: Certificates = createCertificates({
-    ...dependencies,
-    client: client<Secret>(resources.secrets),
-    secrets,
-    gates,
-    stamps,
-    onBundle: () => {
-      stampReconciler.check();
-      policyReconciler.enqueueAll();
-    },
-  });
-  const mutatingKeeper = new ConfigurationKeeper({
-    client: client<WebhookConfiguration>(resources.mutatingWebhookConfigurations),
-    stored: stamps,
-    form: webhookForm,
-  });
-  const stampReconciler: StampReconciler = new StampReconciler({
-    configurations: stamps,
-    keeper: mutatingKeeper,
-    context: stampContext,
-    onInPlace: () => {
-      if (!isStampInPlace) policyReconciler.enqueueAll();
-      isStampInPlace = true;
-    },
-    tampering,
-    log,
-    clock,
-  });
+  const named = (name: string) => ({ namespace: own.namespace, name });
+  const { validatingWebhookConfigurations, mutatingWebhookConfigurations } = resources;
+  const validating = copies.add<WebhookConfiguration>(validatingWebhookConfigurations, { transform: onlyOurs });
+  const mutating = copies.add<WebhookConfiguration>(mutatingWebhookConfigurations, { transform: onlyOurs });
+  const secrets = copies.add<Secret>(resources.secrets, inOwnNamespace(dependencies.tlsSecret));
+  const packMaps = copies.add<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.packsConfigMap));
+  const engineMaps = copies.add<ConfigMap>(resources.configMaps, inOwnNamespace(dependencies.enginesConfigMap));
+  countUnreviewed(copies.add<StepUpApproval>(stepUpApprovals, unreviewedOnly), metrics);
   const discovery = new DiscoveryPoller(first, {
     rest,
     clock,
-    onRefresh: () => policyReconciler.enqueueAll(),
+    onRefresh: () => due.emit('gates'),
     onError: (error) => log.warn(errorFields(error), 'discovery failed'),
   });
-  const engineConfiguration = new EngineConfiguration({
+  const common = { ...dependencies, metrics, sealing: keyring.sealing, discovery: () => discovery.current };
+
+  const integrity = createIntegrity({
+    ...common,
+    configurations: validating,
+    reflect: (resource, options) => copies.add(resource, options),
+    onNoticed: () => due.emit('gates'),
+  });
+  const { tampering, policyKind } = integrity;
+  const keys = createKeys({ ...common, secrets, validating, mutating, tampering, onBundle: () => due.emit('bundle') });
+
+  const targets = new TargetWatch({ ...common, onSeen: (approval) => due.emit('approval', approval) }, signal);
+  const engines = createEngines({
+    ...common,
     configMaps: engineMaps,
-    configMap: { namespace: own.namespace, name: dependencies.enginesConfigMap },
-    onChange: () => {
-      policyReconciler.enqueueAll();
-      engineReconciler.askAnew();
-    },
-    events,
-    log,
-  });
-  const engineExists = (name: string) => engineConfiguration.engines.has(name);
-  const policyReconciler: PolicyReconciler = new PolicyReconciler({
-    policies,
-    client: client<StepUpPolicy>(stepUpPolicies),
-    kind: guarding.policyKind,
-    configurations: gates,
-    keeper: new ConfigurationKeeper({
-      client: client<WebhookConfiguration>(resources.validatingWebhookConfigurations),
-      stored: gates,
-      form: webhookForm,
-    }),
-    pins: stamps,
-    pinKeeper: mutatingKeeper,
-    context: () => {
-      const context = stampContext();
-      const mayGate = isStampInPlace && dependencies.webhookListening();
-      return context === undefined || !mayGate ? undefined : { ...context, discovery: discovery.current, engineExists };
-    },
-    tampering,
-    log,
-    clock,
+    configMap: named(dependencies.enginesConfigMap),
+    targets,
+    onChange: () => due.emit('engines'),
+    onAbstained: (approval) => due.emit('approval', approval),
   });
 
-  const approvalClient = client<StepUpApproval>(stepUpApprovals);
-  const targets = new TargetWatch(
-    {
-      rest,
-      discovery: () => discovery.current,
-      settleResources: dependencies.settleResources,
-      onSeen: (approval) => approvalReconciler.enqueue(approval),
-      clock,
-      log,
-    },
-    signal,
-  );
-  const scan = {
-    retentionSeconds: dependencies.retentionSeconds,
+  const approvals = createApprovals({
+    ...common,
     scanSeconds: dependencies.scanSeconds ?? scanSeconds,
-  };
-  const engineReconciler: EngineReconciler = new EngineReconciler({
-    ...dependencies,
-    engines: () => engineConfiguration.engines,
-    ask,
-    sealing: dependencies.keyring.sealing,
-    approvalClient,
     targets,
-    decisionClient: client<StepUpDecision>(stepUpDecisions),
-    onAbstained: (approval) => approvalReconciler.enqueue(approval),
-    metrics,
+    abstentionsOn: (uid) => engines.reconciler.abstentionsOn(uid),
   });
-  const approvalReconciler: ApprovalReconciler = new ApprovalReconciler({
-    ...dependencies,
-    ...scan,
-    client: approvalClient,
-    targets,
-    sealing: dependencies.keyring.sealing,
-    abstentionsOn: (uid) => engineReconciler.abstentionsOn(uid),
-    metrics,
-  });
-  const packs = new PackReconciler({
-    configMaps,
-    configMap: { namespace: own.namespace, name: dependencies.packsConfigMap },
-    policies,
-    client: client<StepUpPolicy>(stepUpPolicies),
-    events,
-    tampering,
-    log,
-    clock,
-  });
-  const keyring = new KeyringKeeper({
-    client: client<KeyringSecret>(resources.secrets),
-    secrets: dependencies.keyring.secrets,
-    secret: { namespace: own.namespace, name: dependencies.keysSecret },
-    onRestored: () => tampering.notice(changedSecret(own.namespace, dependencies.keysSecret)),
-    log,
-    clock,
-  });
-  metrics.queues({ approvals: approvalReconciler, policies: policyReconciler, engines: engineReconciler });
-  const onDue = (approval: ObjectKey) => approvalReconciler.enqueue(approval);
+  due.on('approval', (approval) => approvals.reconciler.enqueue(approval));
 
-  const reflecting = reflectors.map((reflector) => reflector.run(signal));
-  const shared = [policies, approvals, decisions, dependencies.keyring.secrets];
-  const copies = [gates, stamps, secrets, configMaps, engineMaps, ...guarding.copies, ...shared];
+  const gates = createGates({
+    ...common,
+    validating,
+    mutating,
+    caBundle: () => keys.certificates.caBundle,
+    engineExists: (name) => engines.configuration.engines.has(name),
+    policyKind,
+    tampering,
+  });
+  due.on('gates', () => gates.policies.enqueueAll());
+  due.on('engines', () => {
+    gates.policies.enqueueAll();
+    engines.reconciler.askAnew();
+  });
+  due.on('bundle', () => {
+    gates.stamp.check();
+    gates.policies.enqueueAll();
+  });
+
+  const packs = new PackReconciler({
+    ...common,
+    configMaps: packMaps,
+    configMap: named(dependencies.packsConfigMap),
+    client: new ResourceClient<StepUpPolicy>(rest, stepUpPolicies),
+    tampering,
+  });
+  metrics.queues({ approvals: approvals.reconciler, policies: gates.policies, engines: engines.reconciler });
+
+  const shared = [dependencies.policies, dependencies.approvals, dependencies.decisions, keyring.secrets];
+  const needed = [validating, mutating, secrets, packMaps, engineMaps, ...integrity.copies, ...shared];
+  const following = copies.run(signal);
   try {
-    await Promise.all(copies.map(({ synced }) => unlessAborted(synced, signal)));
-    if (!signal.aborted) {
-      log.info({}, 'operator started');
-      await Promise.all([
-        guarding.run(),
-        certificates.run(signal),
-        keyring.run(signal),
-        stampReconciler.run(signal),
-        policyReconciler.run(signal),
-        // Without the keys no vote counts, and time alone would end what was approved.
-        unlessAborted(dependencies.keyring.known, signal).then(() => approvalReconciler.run(signal)),
-        unlessAborted(dependencies.keyring.known, signal).then(() => engineReconciler.run(signal)),
-        packs.run(signal),
-        discovery.run(signal),
-        scanForEnds({ ...scan, client: approvalClient, onDue, clock, log }, signal),
-      ]);
-    }
+    await Promise.all(needed.map(({ synced }) => unlessAborted(synced, signal)));
+    if (signal.aborted) return;
+    log.info({}, 'operator started');
+    const parts = [integrity, keys, gates, approvals, engines, packs, discovery];
+    await Promise.all(parts.map((part) => part.run(signal)));
   } finally {
-    await Promise.all(reflecting);
+    await following;
+  }
+}
+
+/** Copies of what only the leader needs to know. */
+class Copies {
+  readonly #dependencies: Pick<OperatorDependencies, 'rest' | 'log' | 'clock'>;
+  readonly #reflectors: { run(signal: AbortSignal): Promise<void> }[] = [];
+
+  constructor(dependencies: Pick<OperatorDependencies, 'rest' | 'log' | 'clock'>) {
+    this.#dependencies = dependencies;
+  }
+
+  add<T extends KubeObject>(resource: Resource, options: Omit<ReflectorOptions<T>, 'source'> = {}): Reflector<T> {
+    const { rest, log, clock } = this.#dependencies;
+    const onError = (error: unknown) =>
+      log.warn({ resource: resource.plural, ...errorFields(error) }, 'watching failed');
+    const source = new ResourceClient<T>(rest, resource);
+    const reflector = new Reflector<T>({ source, clock, onError, ...options });
+    this.#reflectors.push(reflector);
+    return reflector;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#reflectors.map((reflector) => reflector.run(signal)));
   }
 }

@@ -5,7 +5,7 @@
 
 import type { StepUpPolicy } from '../api/kinds.ts';
 import { stepUpPolicies } from '../api/own-resources.ts';
-import { isConflict, isNotFound } from '../kube/http/api-error.ts';
+import { isConflict, isNotFound, unlessNotFound } from '../kube/http/api-error.ts';
 import type { RestClient } from '../kube/http/rest.ts';
 import type { Lease } from '../kube/objects/lease.ts';
 import { formatMicroTime } from '../kube/objects/microtime.ts';
@@ -21,9 +21,9 @@ import { packLabel } from './packs/pack.ts';
 
 export interface UninstallDependencies {
   readonly rest: RestClient;
-  /** The operator's Lease, taken so that no leader puts back what is removed. */
+  /** The operator's Lease, taken so that no leader restores what is removed. */
   readonly lease: ObjectKey;
-  /** The Service that the API server calls: what calls it has to go before what answers. */
+  /** The Service that the API server calls: the webhook configurations must go before the pods. */
   readonly service: ObjectKey;
   /** The Secrets with the keys of the certificates and of the seals, which no release owns. */
   readonly keptSecrets: readonly ObjectKey[];
@@ -47,16 +47,16 @@ export async function uninstall(
 ): Promise<void> {
   const gates = new ResourceClient<WebhookConfiguration>(rest, resources.validatingWebhookConfigurations);
   const stamps = new ResourceClient<WebhookConfiguration>(rest, resources.mutatingWebhookConfigurations);
-  // Also where somebody took the label away: whatever calls a webhook that is gone refuses all that it governs.
+  // Also those whose label somebody removed: a webhook configuration without its webhook denies all that it governs.
   const isOurs = (object: WebhookConfiguration) =>
     isManaged(object) || object.metadata.name === stampName || calls(object, service);
   const isGuard = ({ metadata }: KubeObject) => guardNames.includes(metadata.name);
   const guardBindings = new ResourceClient<KubeObject>(rest, resources.validatingAdmissionPolicyBindings);
   const guardPolicies = new ResourceClient<KubeObject>(rest, resources.validatingAdmissionPolicies);
-  const owners = await ownersOf(lease, rest, signal);
+  const owners = await leaseOwners(lease, rest, signal);
   const leases = new ResourceClient<Lease>(rest, resources.leases);
   const wasLed = await takeLease(leases, lease, { owners, log, clock, signal });
-  // A leader that still runs notices the Lease within two seconds; until then it puts back, and speaks of tampering.
+  // A leader that still runs notices the Lease within two seconds; until then it restores, and reports tampering.
   if (wasLed) await sleep(clock, quietMs, signal);
   for (let round = 1; round <= mostRounds; round++) {
     const removed =
@@ -66,11 +66,11 @@ export async function uninstall(
       (await removeAll(guardPolicies, isGuard, log, signal));
     if (removed === 0 && (round > 1 || !wasLed)) {
       await removePacks(rest, log, signal);
-      // Last: nobody calls the webhook any more. Its authority's key must not outlive what trusted it.
+      // Last: the API server no longer calls the webhook. The key of its authority must not outlive what trusts it.
       const secrets = new ResourceClient<KubeObject>(rest, resources.secrets);
-      for (const secret of keptSecrets) await secrets.delete(secret, { signal }).catch(unlessGone);
-      // Nobody has led, and without the binding nobody may: then there is nobody to keep from it.
-      if (owners.length === 0 && !wasLed) await leases.delete(lease, { signal }).catch(unlessGone);
+      for (const secret of keptSecrets) await unlessNotFound(secrets.delete(secret, { signal }));
+      // No replica has led, and without the binding none can: then the Lease is not needed.
+      if (owners.length === 0 && !wasLed) await unlessNotFound(leases.delete(lease, { signal }));
       log.info({}, 'stepup no longer governs anything');
       return;
     }
@@ -85,15 +85,12 @@ export async function uninstall(
  * The RoleBinding by which pods may have the Lease, named like it. Helm deletes it after the pods' Deployment, and the garbage
  * collector then the Lease: when that is gone no pod may make another. Empty where a release has no such binding.
  */
-async function ownersOf({ namespace, name }: ObjectKey, rest: RestClient, signal: AbortSignal) {
+async function leaseOwners({ namespace, name }: ObjectKey, rest: RestClient, signal: AbortSignal) {
   const bindings = new ResourceClient<KubeObject>(rest, resources.roleBindings);
-  try {
-    const { metadata } = await bindings.get({ ...(namespace !== undefined && { namespace }), name }, { signal });
-    return [{ apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding', name, uid: metadata.uid }];
-  } catch (error) {
-    unlessGone(error);
-    return [];
-  }
+  const key = { ...(namespace !== undefined && { namespace }), name };
+  const binding = await unlessNotFound(bindings.get(key, { signal }));
+  if (binding === undefined) return [];
+  return [{ apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding', name, uid: binding.metadata.uid }];
 }
 
 interface Taking {
@@ -103,7 +100,7 @@ interface Taking {
   readonly signal: AbortSignal;
 }
 
-/** Tells whether somebody may have been leading. */
+/** Returns whether a replica may have been leading. */
 async function takeLease(
   leases: ResourceClient<Lease>,
   key: ObjectKey,
@@ -139,7 +136,7 @@ async function removeAll<T extends KubeObject>(
   const { items } = await client.list({ signal });
   const found = items.filter(isOurs);
   for (const { kind, metadata } of found) {
-    await client.delete({ name: metadata.name }, { signal }).catch(unlessGone);
+    await unlessNotFound(client.delete({ name: metadata.name }, { signal }));
     log.info({ kind, name: metadata.name }, 'removed');
   }
   return found.length;
@@ -147,18 +144,10 @@ async function removeAll<T extends KubeObject>(
 
 async function removePacks(rest: RestClient, log: Log, signal: AbortSignal): Promise<void> {
   const policies = new ResourceClient<StepUpPolicy>(rest, stepUpPolicies);
-  try {
-    const { items } = await policies.list({ labelSelector: packLabel, signal });
-    for (const { kind, metadata } of items) {
-      await policies.delete({ name: metadata.name }, { signal }).catch(unlessGone);
-      log.info({ kind, name: metadata.name }, 'removed');
-    }
-  } catch (error) {
-    // The kinds themselves may be gone already.
-    unlessGone(error);
+  // The kinds themselves may be gone already.
+  const listed = await unlessNotFound(policies.list({ labelSelector: packLabel, signal }));
+  for (const { kind, metadata } of listed?.items ?? []) {
+    await unlessNotFound(policies.delete({ name: metadata.name }, { signal }));
+    log.info({ kind, name: metadata.name }, 'removed');
   }
-}
-
-function unlessGone(error: unknown): void {
-  if (!isNotFound(error)) throw error;
 }

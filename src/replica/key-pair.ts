@@ -2,14 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads a serving certificate and its key from a Secret of type kubernetes.io/tls.
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
-import type { KubeObject } from '../kube/objects/objects.ts';
+import type { Secret } from '../kube/objects/objects.ts';
+import { decodeBase64 } from '../lib/base64.ts';
 import { certificatesIn } from '../lib/certificate-chain.ts';
-
-export interface TlsSecret extends KubeObject {
-  readonly type?: string;
-  /** Values in base64. */
-  readonly data?: Readonly<Record<string, string>>;
-}
 
 export interface LoadedPair {
   readonly pair: KeyPair;
@@ -21,9 +16,9 @@ export interface LoadedPair {
 }
 
 /** Certificate and key of a Secret, or what is wrong with it; never quotes a value. */
-export function loadPair(secret: TlsSecret | undefined): LoadedPair | string {
+export function loadPair(secret: Secret | undefined): LoadedPair | string {
   if (secret === undefined) return 'it does not exist';
-  const text = (key: string) => Buffer.from(secret.data?.[key] ?? '', 'base64').toString('utf8');
+  const text = (key: string) => decodeBase64(secret.data?.[key]);
   const [cert, key] = [text('tls.crt'), text('tls.key')];
   if (cert === '') return 'tls.crt is missing';
   if (key === '') return 'tls.key is missing';

@@ -3,22 +3,17 @@
 // The Secret with the keyring: its format, and the copy in every replica.
 import { CurrentSealing, type Sealing } from '../api/sealing.ts';
 import { type KeptKey, Keyring } from '../domain/seals/keyring.ts';
-import type { KubeObject } from '../kube/objects/objects.ts';
+import type { Secret } from '../kube/objects/objects.ts';
 import type { Clock } from '../kube/time/clock.ts';
 import { type ListWatch, Reflector } from '../kube/watch/reflector.ts';
-
-export interface KeyringSecret extends KubeObject {
-  readonly type?: string;
-  /** Values in base64. */
-  readonly data?: Readonly<Record<string, string>>;
-}
+import { decodeBase64, encodeBase64 } from '../lib/base64.ts';
 
 export const keyringSecretType = 'stepup.dev/keyring';
 const member = 'keyring.json';
 
 /** The keys of a Secret, or a sentence on what is wrong with it; it never quotes a value. */
-export function readKeyring(secret: KeyringSecret): readonly KeptKey[] | string {
-  const text = Buffer.from(secret.data?.[member] ?? '', 'base64').toString('utf8');
+export function readKeyring(secret: Secret): readonly KeptKey[] | string {
+  const text = decodeBase64(secret.data?.[member]);
   if (text === '') return `${member} is missing`;
   try {
     const { keys } = JSON.parse(text) as { readonly keys?: unknown };
@@ -29,7 +24,7 @@ export function readKeyring(secret: KeyringSecret): readonly KeptKey[] | string 
 }
 
 export function writeKeyring(keys: readonly KeptKey[]): Readonly<Record<string, string>> {
-  return { [member]: Buffer.from(`${JSON.stringify({ keys }, null, 2)}\n`).toString('base64') };
+  return { [member]: encodeBase64(`${JSON.stringify({ keys }, null, 2)}\n`) };
 }
 
 function isKept(value: unknown): value is KeptKey {
@@ -44,13 +39,13 @@ export interface FollowedKeyring {
   /** Resolves once there is a key. */
   readonly known: Promise<void>;
   /** The Secret as it was seen last. */
-  readonly secrets: Reflector<KeyringSecret>;
+  readonly secrets: Reflector<Secret>;
   /** Resolves when the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
 }
 
-export interface FollowOptions {
-  readonly source: ListWatch<KeyringSecret>;
+export interface FollowKeyringOptions {
+  readonly source: ListWatch<Secret>;
   readonly secret: { readonly namespace: string; readonly name: string };
   readonly clock: Clock;
   /** A keyring was read, and is in use. */
@@ -60,19 +55,19 @@ export interface FollowOptions {
   readonly onError: (error: unknown) => void;
 }
 
-export function followKeyring(options: FollowOptions): FollowedKeyring {
+export function followKeyring(options: FollowKeyringOptions): FollowedKeyring {
   const { source, secret, clock, onLoaded, onProblem, onError } = options;
   const sealing = new CurrentSealing();
   const known = Promise.withResolvers<void>();
   let problem = `secret ${secret.namespace}/${secret.name} has not been read yet`;
-  const secrets = new Reflector<KeyringSecret>({
+  const secrets = new Reflector<Secret>({
     source,
     namespace: secret.namespace,
     fieldSelector: `metadata.name=${secret.name}`,
     clock,
     onError,
   });
-  const use = (object: KeyringSecret | undefined) => {
+  const use = (object: Secret | undefined) => {
     const kept = object === undefined ? 'it does not exist' : readKeyring(object);
     const ring = typeof kept === 'string' ? kept : Keyring.of(kept, () => clock.now().getTime());
     if (typeof ring === 'string') {

@@ -4,26 +4,22 @@
 // read and write of approvals, including stepup's own.
 
 import { ownApiServiceName } from '../domain/model/labels.ts';
-import type { KubeObject } from '../kube/objects/objects.ts';
+import type { APIService } from '../kube/objects/objects.ts';
 import type { Clock } from '../kube/time/clock.ts';
 import { type ListWatch, Reflector } from '../kube/watch/reflector.ts';
 
-interface APIService extends KubeObject {
-  readonly spec?: { readonly service?: { readonly namespace?: string; readonly name?: string } | null };
-}
-
-export interface OwnGroup {
+export interface OwnApiService {
   /** Why our kinds are not to be believed, in a sentence; undefined when they are. */
   problem(): string | undefined;
   /** Resolves when the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
 }
 
-export function followOwnGroup(options: {
+export function followOwnApiService(options: {
   readonly source: ListWatch<APIService>;
   readonly clock: Clock;
   readonly onError: (error: unknown) => void;
-}): OwnGroup {
+}): OwnApiService {
   const reflector = new Reflector<APIService>({ ...options, fieldSelector: `metadata.name=${ownApiServiceName}` });
   return {
     problem() {

@@ -6,6 +6,7 @@ import { configurationPrefix, managedLabel } from '../domain/model/labels.ts';
 import type { KubeObject } from '../kube/objects/objects.ts';
 import type { Clock } from '../kube/time/clock.ts';
 import { type ListWatch, Reflector } from '../kube/watch/reflector.ts';
+import { decodeBase64 } from '../lib/base64.ts';
 import { certificatesIn } from '../lib/certificate-chain.ts';
 
 export interface CallingConfiguration extends KubeObject {
@@ -34,7 +35,7 @@ export interface RegisteredBundles {
   run(signal: AbortSignal): Promise<void>;
 }
 
-export interface FollowOptions {
+export interface FollowBundlesOptions {
   /** The validating and the mutating configurations. */
   readonly sources: readonly ListWatch<CallingConfiguration>[];
   /** Whose callers are meant. */
@@ -44,7 +45,7 @@ export interface FollowOptions {
 }
 
 /** Follows the configurations of ours that call the Service. Of others nothing is kept. */
-export function followRegisteredBundles({ sources, service, clock, onError }: FollowOptions): RegisteredBundles {
+export function followRegisteredBundles({ sources, service, clock, onError }: FollowBundlesOptions): RegisteredBundles {
   let known: readonly RegisteredBundle[] = [];
   let text = '';
   let unchangedSinceMs = clock.monotonicMs();
@@ -79,7 +80,7 @@ export function followRegisteredBundles({ sources, service, clock, onError }: Fo
     if (nowText !== text) unchangedSinceMs = clock.monotonicMs();
     text = nowText;
     known = [...counts].map(([bundle, count]) => ({
-      authorities: certificatesIn(Buffer.from(bundle, 'base64').toString()),
+      authorities: certificatesIn(decodeBase64(bundle)),
       count,
     }));
     for (const handler of handlers) handler();

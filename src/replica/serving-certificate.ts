@@ -3,15 +3,16 @@
 // Loads the serving certificate from a Secret of type kubernetes.io/tls, uses a new one once the API server trusts it,
 // and reports problems of the current one.
 
+import type { Secret } from '../kube/objects/objects.ts';
 import type { Clock } from '../kube/time/clock.ts';
 import { type ListWatch, Reflector } from '../kube/watch/reflector.ts';
 import { authorityOf, isValidAt, serves } from '../lib/certificate-chain.ts';
 import { errorFields, type Log } from '../observe/log.ts';
-import { type KeyPair, type LoadedPair, loadPair, type TlsSecret } from './key-pair.ts';
+import { type KeyPair, type LoadedPair, loadPair } from './key-pair.ts';
 import type { RegisteredBundle, RegisteredBundles } from './registered-bundles.ts';
 
 export interface ServingCertificateOptions {
-  readonly secrets: ListWatch<TlsSecret>;
+  readonly secrets: ListWatch<Secret>;
   readonly namespace: string;
   readonly name: string;
   /** By which name the API server calls us. */
@@ -31,7 +32,7 @@ const lookAgainMs = 1_000;
 
 export class ServingCertificate {
   readonly #options: ServingCertificateOptions;
-  readonly #reflector: Reflector<TlsSecret>;
+  readonly #reflector: Reflector<Secret>;
   #problem: string | undefined;
   #served: LoadedPair | undefined;
   /** A newer one that callers do not trust yet. */
@@ -103,7 +104,7 @@ export class ServingCertificate {
     this.#cancel();
   }
 
-  #offer(secret: TlsSecret | undefined): void {
+  #offer(secret: Secret | undefined): void {
     const { namespace, name, log } = this.#options;
     const found = loadPair(secret);
     if (typeof found === 'string') {

@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Imports go one way: between rooms as the table says, between files without a circle. What is dangerous or heavy is
 // imported in one place.
+import { existsSync } from 'node:fs';
 import { posix } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { importsOf, repositoryFiles, textOf } from '../support/repository-files.ts';
+import { importsOf, repositoryFiles, root, textOf } from '../support/repository-files.ts';
 
 const of = (parent: string, names: string) => names.split(' ').map((name) => `${parent}/${name}`);
 const model = ['domain/model'];
@@ -154,6 +155,20 @@ describe('files', () => {
 });
 
 describe('tests', () => {
+  test('what a file names by its place beside it is there', () => {
+    const beside = /import\.meta\.dirname, '([^']+)'|new URL\('([^']+)', import\.meta\.url\)/g;
+    const made = ['.run/', 'test-results/', 'dist/'];
+    const lost = repositoryFiles()
+      .filter((path) => /^(test|scripts|demo)\/.*\.ts$/.test(path))
+      .flatMap((path) =>
+        [...textOf(path).matchAll(beside)]
+          .map(([, joined, url]) => posix.join(posix.dirname(path), joined ?? url ?? ''))
+          .filter((target) => !made.some((folder) => target.startsWith(folder)) && !existsSync(`${root}${target}`))
+          .map((target) => `${path} names ${target}`),
+      );
+    expect(lost).toEqual([]);
+  });
+
   const houses = ['unit', 'cluster', 'proof', 'rules'];
   const houseOf = (path: string) => /^test\/(\w+)\//.exec(path)?.[1] ?? '';
   const tests = repositoryFiles().filter((path) => path.startsWith('test/') && path.endsWith('.ts'));
@@ -165,6 +180,11 @@ describe('tests', () => {
         .map((target) => `${path} imports ${target}`),
     );
     expect(wrong).toEqual([]);
+  });
+
+  test('no two helpers share a name, so that a search finds the right one', () => {
+    const names = tests.filter((path) => !path.endsWith('.test.ts')).map((path) => posix.basename(path));
+    expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([]);
   });
 
   test('each is of a kind', () => {

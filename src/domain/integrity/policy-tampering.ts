@@ -46,7 +46,7 @@ const never = Number.NEGATIVE_INFINITY;
  * none. Only a person clears it, by an annotation with an instant that is not before the tampering (design, section 5). An
  * instant in the future clears nothing: otherwise one annotation would clear later tampering too.
  */
-export function tamperedCondition(
+export function policyTamperedCondition(
   policy: Watchful,
   seen: Tampering | undefined,
   now: Date,

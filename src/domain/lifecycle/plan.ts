@@ -3,7 +3,7 @@
 // What happens to an approval next: from its votes, its target and the time to a status, events, and when to look
 // again.
 
-import { sameJson } from '../../lib/json.ts';
+import { isSameAsSent } from '../../lib/json.ts';
 import { targetKeyOf } from '../change/attempt.ts';
 import {
   type Abstention,
@@ -14,7 +14,7 @@ import {
   isEnded,
 } from '../model/approval.ts';
 import { after, type Life, lifeOf, requestCapSeconds } from '../model/deadlines.ts';
-import { grantOf, type Policy } from '../model/policy.ts';
+import { defaultPendingSeconds, grantOf, type Policy } from '../model/policy.ts';
 import type { Seen } from '../model/seen.ts';
 import { isUnreviewed, keptFrom, reviewCondition, reviewedStatus } from '../votes/break-glass.ts';
 import { withAbstentions } from '../votes/engine-vote.ts';
@@ -43,7 +43,7 @@ export interface Situation {
 }
 
 export interface Plan {
-  /** The status to write by compare-and-swap; absent when nothing changes. */
+  /** The status to write by compare-and-swap; absent when nothing changes that is worth a write. */
   readonly status?: ApprovalStatus;
   readonly events: readonly PlannedEvent[];
   /** The voters whose votes count, if they were counted. */
@@ -52,8 +52,8 @@ export interface Plan {
   readonly nextAt?: Date;
   /** Its retention period is over. */
   readonly isToBeRemoved: boolean;
-  /** An open reservation whose target should be watched. */
-  readonly isToBeWatched: boolean;
+  /** Only time says that the admitted change did not happen: look at the target once more and plan again, then write. */
+  readonly isToBeConfirmed: boolean;
 }
 
 export interface PlannedEvent {
@@ -71,13 +71,13 @@ export function plan(situation: Situation): Plan {
   const votes = tally(told, situation.decisions, policy, situation.policies, situation.siblings);
   const life = lifeOf(approval, votes, policy);
   const outcome = outcomeOf(situation, votes, life);
-  return { ...planned(situation, statusOf(told, outcome, { votes, life, now }), outcome), voters: votes.voters };
+  return { ...planWith(situation, statusOf(told, outcome, { votes, life, now }), outcome), voters: votes.voters };
 }
 
 /** An ended approval stays ended. A break-glass approval can still be reviewed, and is kept until it is. */
 function afterEnd(situation: Situation): Plan {
   const { approval, decisions, policy, policies, siblings, retentionSeconds, now } = situation;
-  const none = { events: [], isToBeRemoved: false, isToBeWatched: false };
+  const none = { events: [], isToBeRemoved: false, isToBeConfirmed: false };
   const votes = policy === undefined ? undefined : tally(approval, decisions, policy, policies, siblings);
   const status = votes === undefined ? undefined : reviewedStatus(approval, votes, now);
   if (status !== undefined) return { ...none, status, events: reviewEvents(approval, status) };
@@ -95,7 +95,9 @@ function withoutPolicy(situation: Situation): Plan {
   // The deadlines come from the policy too. The last known ones only decide how long to wait for it: they allow nothing.
   const waitsUntil = approval.status?.pendingUntil;
   const pendingUntil =
-    waitsUntil === undefined ? after(new Date(approval.metadata.creationTimestamp), 3600) : new Date(waitsUntil);
+    waitsUntil === undefined
+      ? after(new Date(approval.metadata.creationTimestamp), defaultPendingSeconds)
+      : new Date(waitsUntil);
   const usableUntil = new Date(approval.status?.usableUntil ?? pendingUntil);
   const overAt = usableUntil > pendingUntil ? usableUntil : pendingUntil;
   const life: Life = { pendingUntil };
@@ -107,11 +109,11 @@ function withoutPolicy(situation: Situation): Plan {
       usableUntil: until,
       readmittedUntil: after(until, requestCapSeconds),
     });
-    return planned(situation, statusOf(approval, outcome, { votes: none, life, now }), outcome);
+    return planWith(situation, statusOf(approval, outcome, { votes: none, life, now }), outcome);
   }
   const isOver = now >= overAt;
   const outcome: Outcome = isOver ? { phase: 'TimedOut', message } : { phase: 'Pending', message, nextAt: overAt };
-  return planned(situation, statusOf(approval, outcome, { votes: none, life, now }), outcome);
+  return planWith(situation, statusOf(approval, outcome, { votes: none, life, now }), outcome);
 }
 
 function outcomeOf(situation: Situation, votes: Tally, life: Life): Outcome {
@@ -227,26 +229,33 @@ function afterRelease(votes: Tally, life: Life, now: Date): Outcome {
   };
 }
 
-const warnings: readonly End[] = ['Denied', 'Revoked', 'TimedOut', 'Expired'];
+const warningEnds: readonly End[] = ['Denied', 'Revoked', 'TimedOut', 'Expired'];
 
-function planned(situation: Situation, status: ApprovalStatus, outcome: Outcome): Plan {
-  const before = situation.approval.status;
-  const isChanged = !sameJson(JSON.parse(JSON.stringify(before ?? {})), JSON.parse(JSON.stringify(status)));
+function planWith(situation: Situation, status: ApprovalStatus, outcome: Outcome): Plan {
+  const { approval, seen } = situation;
+  const before = approval.status;
   const isMoved = before?.phase !== outcome.phase;
-  const { action, requester } = summaryOf(situation.approval);
+  const { action, requester } = summaryOf(approval);
   const note = `${action} by ${requester}: ${outcome.message}`;
-  const type = warnings.some((end) => end === outcome.phase) ? 'Warning' : 'Normal';
+  const type = warningEnds.some((end) => end === outcome.phase) ? 'Warning' : 'Normal';
+  const events = [
+    ...(isMoved ? [{ type, reason: outcome.phase, note } as const] : []),
+    ...reviewEvents(approval, status),
+    ...tamperedEvent(before, status),
+  ];
   return {
-    ...(isChanged ? { status } : {}),
-    events: [
-      ...(isMoved ? [{ type, reason: outcome.phase, note } as const] : []),
-      ...reviewEvents(situation.approval, status),
-      ...tamperedEvent(before, status),
-    ],
+    ...(isWorthWriting(before, status) ? { status, events } : { events: [] }),
     ...(outcome.nextAt === undefined ? {} : { nextAt: outcome.nextAt }),
     isToBeRemoved: false,
-    isToBeWatched: outcome.phase === 'Reserved',
+    isToBeConfirmed: outcome.phase === 'Expired' && openUseOf(approval) !== undefined && seen.kind !== 'Nothing',
   };
+}
+
+/** A reservation says all that matters by its phase: a write about nothing but its conditions is left to the next one. */
+function isWorthWriting(before: ApprovalStatus | undefined, status: ApprovalStatus): boolean {
+  const isStillReserved = before?.phase === 'Reserved' && status.phase === 'Reserved';
+  if (isStillReserved) return (before.decisions ?? []).length !== (status.decisions ?? []).length;
+  return !isSameAsSent(before ?? {}, status);
 }
 
 /** Events about the use of break-glass, and about its review. */

@@ -94,10 +94,13 @@ export function grantOf(policy: Policy) {
   };
 }
 
+/** How long an approval waits for votes where no policy says so. */
+export const defaultPendingSeconds = 3600;
+
 /** How requests without an approval are answered and kept, defaults filled in. */
 export function requestRulesOf(policy: Policy) {
   return {
-    pendingTTLSeconds: policy.spec.request?.pendingTTLSeconds ?? 3600,
+    pendingTTLSeconds: policy.spec.request?.pendingTTLSeconds ?? defaultPendingSeconds,
     whenPending: policy.spec.request?.whenPending ?? 'Deny',
     retryAfterSeconds: Math.min(policy.spec.request?.retryAfterSeconds ?? 15, 30),
     maxPendingPerRequester: policy.spec.request?.maxPendingPerRequester ?? 100,

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Errors of calls to the API server, as one class whose kinds callers can tell apart.
+import { isRecord } from '../../lib/json.ts';
 
 /**
  * - `status`: the API server answered with an HTTP status of 400 or more
@@ -93,14 +94,20 @@ export const isTransient = (error: unknown): boolean =>
   error instanceof ApiError &&
   (error.kind === 'network' || error.kind === 'deadline' || error.status === 429 || error.status >= 500);
 
+/** What the call resolves with, or undefined where it rejects because there is no such object or resource. */
+export async function unlessNotFound<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
 function hasStatus(error: unknown, status: number): error is ApiError {
   return error instanceof ApiError && error.status === status;
 }
 
 function seconds(header: string | undefined): number | undefined {
   return header !== undefined && /^\d+$/.test(header) ? Number(header) : undefined;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -48,7 +48,7 @@ export interface Credentials {
 }
 
 /** Bound tokens are replaced at 80 % of their life, an hour by default, so seconds are early enough. */
-const REREAD_MS = 10_000;
+const rereadMs = 10_000;
 
 /** Loads credentials. Rejects when a file is missing or unreadable, naming it. */
 export async function loadCredentials(source: CredentialSource, clock: Clock = systemClock): Promise<Credentials> {
@@ -89,9 +89,7 @@ async function fromKubeConfig(paths: readonly string[], context: string | undefi
   if (server.protocol !== 'https:') {
     throw new Error(`read kubeconfig ${paths.join(', ')}: server ${server.origin} is not https`);
   }
-  if (cluster?.proxyUrl) {
-    throw new Error(`read kubeconfig ${paths.join(', ')}: proxy-url is not supported`);
-  }
+  if (cluster?.proxyUrl) throw new Error(`read kubeconfig ${paths.join(', ')}: proxy-url is not supported`);
   const readHeaders = async () => authenticationHeaders(await httpsOptions(kubeConfig));
   const options = await httpsOptions(kubeConfig);
   return {
@@ -109,7 +107,7 @@ function rereading(first: Headers, read: () => Promise<Headers>, clock: Clock): 
   let current = first;
   let readAtMs = clock.monotonicMs();
   return async (options) => {
-    if (options?.reload || clock.monotonicMs() - readAtMs >= REREAD_MS) {
+    if (options?.reload || clock.monotonicMs() - readAtMs >= rereadMs) {
       readAtMs = clock.monotonicMs();
       current = await read().catch(() => current);
     }
@@ -119,12 +117,8 @@ function rereading(first: Headers, read: () => Promise<Headers>, clock: Clock): 
 
 function authenticationHeaders(options: RequestOptions): Headers {
   const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(options.headers ?? {})) {
-    headers[name] = String(value);
-  }
-  if (options.auth) {
-    headers.Authorization = `Basic ${Buffer.from(options.auth).toString('base64')}`;
-  }
+  for (const [name, value] of Object.entries(options.headers ?? {})) headers[name] = String(value);
+  if (options.auth) headers.Authorization = `Basic ${Buffer.from(options.auth).toString('base64')}`;
   return headers;
 }
 

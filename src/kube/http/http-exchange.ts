@@ -28,9 +28,7 @@ export async function open(exchange: Exchange): Promise<IncomingMessage> {
   try {
     return await openOnce(exchange);
   } catch (error) {
-    if (error instanceof StaleConnection && exchange.method === 'GET') {
-      return openOnce(exchange).catch(unwrap);
-    }
+    if (error instanceof StaleConnection && exchange.method === 'GET') return openOnce(exchange).catch(unwrap);
     return unwrap(error);
   }
 }

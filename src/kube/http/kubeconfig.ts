@@ -20,9 +20,7 @@ export function loadKubeConfig(paths: readonly string[], context?: string): Kube
     merged.mergeConfig(next);
     merged.setCurrentContext(first || next.currentContext);
   }
-  if (context !== undefined) {
-    merged.setCurrentContext(context);
-  }
+  if (context !== undefined) merged.setCurrentContext(context);
   if (merged.getCurrentCluster() === null) {
     throw new Error(`read kubeconfig ${paths.join(', ')}: context ${merged.currentContext || '(none)'} has no cluster`);
   }

@@ -44,13 +44,13 @@ export interface RestClientOptions {
 }
 
 /** The API server closes idle connections after 90 s: we do so first, so that a write does not meet a closing one. */
-const IDLE_CONNECTION_MS = 60_000;
-const TCP_KEEP_ALIVE_MS = 15_000;
+const idleConnectionMs = 60_000;
+const tcpKeepAliveMs = 15_000;
 /** An API server that is only slow must not have its watchers come again at each call that it did not answer in time. */
-const STREAMS_DROP_MS = 15_000;
+const streamsDropMs = 15_000;
 /** The API server refuses larger ones (`limitedReadBody`). */
-const MAX_REQUEST_BYTES = 3 * 1024 * 1024;
-const MAX_STATUS_BYTES = 1024 * 1024;
+const mostRequestBytes = 3 * 1024 * 1024;
+const mostStatusBytes = 1024 * 1024;
 
 export class RestClient {
   readonly #credentials: Credentials;
@@ -70,8 +70,8 @@ export class RestClient {
     const connection = {
       ...options.credentials.tls,
       keepAlive: true,
-      keepAliveMsecs: TCP_KEEP_ALIVE_MS,
-      timeout: IDLE_CONNECTION_MS,
+      keepAliveMsecs: tcpKeepAliveMs,
+      timeout: idleConnectionMs,
     };
     const maxSockets = options.maxSockets ?? 16;
     this.#calls = new Agent({ ...connection, maxSockets, maxFreeSockets: maxSockets });
@@ -83,7 +83,7 @@ export class RestClient {
    * Writes are never sent twice, save after 401: such a request was not executed.
    */
   async request(request: ApiRequest): Promise<unknown> {
-    const attempt = attemptOf(request);
+    const attempt = attemptText(request);
     const limit = { attempt, deadlineMs: request.deadlineMs ?? this.#deadlineMs, signal: request.signal };
     try {
       return await withinLimit(limit, async (signal) => {
@@ -93,9 +93,7 @@ export class RestClient {
       });
     } catch (error) {
       const failure = asApiError(attempt, error);
-      if (failure.kind === 'deadline') {
-        this.#dropConnections();
-      }
+      if (failure.kind === 'deadline') this.#dropConnections();
       throw failure;
     }
   }
@@ -105,7 +103,7 @@ export class RestClient {
    * throws. Rejects with ApiError.
    */
   async stream(request: ApiRequest): Promise<IncomingMessage> {
-    const attempt = attemptOf(request);
+    const attempt = attemptText(request);
     const limit = { attempt, deadlineMs: request.deadlineMs ?? this.#deadlineMs, signal: request.signal };
     try {
       const answer = await withinLimit(limit, (signal) => this.#send(this.#streams, request, signal));
@@ -148,43 +146,33 @@ export class RestClient {
     const authentication = await this.#credentials.headers();
     let answer = await open({ ...exchange, headers: { ...fixedHeaders, ...authentication } });
     if (answer.statusCode === 401 && 'Authorization' in authentication) {
-      await readBody(answer, MAX_STATUS_BYTES);
+      await readBody(answer, mostStatusBytes);
       const renewed = await this.#credentials.headers({ reload: true });
       answer = await open({ ...exchange, headers: { ...fixedHeaders, ...renewed } });
     }
     const status = answer.statusCode ?? 0;
-    if (status !== 401) {
-      this.#acceptedAtMs = performance.now();
-    }
+    if (status !== 401) this.#acceptedAtMs = performance.now();
     request.onWarnings?.(warningsIn(answer.headersDistinct.warning ?? []));
-    if (status >= 200 && status < 300) {
-      return answer;
-    }
-    const text = await readBody(answer, MAX_STATUS_BYTES);
-    throw statusError(attemptOf(request), status, tryJson(text), answer.headers['retry-after']);
+    if (status >= 200 && status < 300) return answer;
+    const text = await readBody(answer, mostStatusBytes);
+    throw statusError(attemptText(request), status, tryJson(text), answer.headers['retry-after']);
   }
 
   /**
-   * When the API server or the way to it died without a word, every connection is dead. Without this each following call
+   * When the API server or the way to it died silently, every connection is dead. Without this each following call
    * would find that out by a deadline of its own, and each watch only after a silence longer than that between two
    * bookmarks. A watch that was alive after all resumes where it was.
    */
   #dropConnections(): void {
-    for (const socket of Object.values(this.#calls.freeSockets).flat()) {
-      socket?.destroy();
-    }
+    for (const socket of Object.values(this.#calls.freeSockets).flat()) socket?.destroy();
     const nowMs = performance.now();
-    if (nowMs - this.#streamsDroppedAtMs < STREAMS_DROP_MS) {
-      return;
-    }
+    if (nowMs - this.#streamsDroppedAtMs < streamsDropMs) return;
     this.#streamsDroppedAtMs = nowMs;
-    for (const socket of Object.values(this.#streams.sockets).flat()) {
-      socket?.destroy();
-    }
+    for (const socket of Object.values(this.#streams.sockets).flat()) socket?.destroy();
   }
 }
 
-function attemptOf(request: ApiRequest): string {
+function attemptText(request: ApiRequest): string {
   return request.attempt ?? `${request.method} ${request.path}`;
 }
 
@@ -197,24 +185,18 @@ function warningsIn(headers: readonly string[]): readonly string[] {
 }
 
 function encodeBody(request: ApiRequest): Buffer | undefined {
-  if (request.body === undefined) {
-    return undefined;
-  }
+  if (request.body === undefined) return undefined;
   const body = Buffer.from(JSON.stringify(request.body));
-  if (body.length > MAX_REQUEST_BYTES) {
-    const detail = `the request is larger than ${MAX_REQUEST_BYTES} bytes`;
-    throw new ApiError({ kind: 'status', attempt: attemptOf(request), status: 413, detail });
+  if (body.length > mostRequestBytes) {
+    const detail = `the request is larger than ${mostRequestBytes} bytes`;
+    throw new ApiError({ kind: 'status', attempt: attemptText(request), status: 413, detail });
   }
   return body;
 }
 
 function encodeQuery(query: ApiRequest['query']): string {
   const parameters = new URLSearchParams();
-  for (const [name, value] of Object.entries(query ?? {})) {
-    if (value !== undefined) {
-      parameters.set(name, String(value));
-    }
-  }
+  for (const [name, value] of Object.entries(query ?? {})) if (value !== undefined) parameters.set(name, String(value));
   return parameters.size === 0 ? '' : `?${parameters}`;
 }
 
@@ -239,9 +221,7 @@ function tryJson(body: Buffer): unknown {
 }
 
 function asApiError(attempt: string, error: unknown): ApiError {
-  if (error instanceof ApiError) {
-    return error;
-  }
+  if (error instanceof ApiError) return error;
   const kind = error instanceof TooLargeError || error instanceof MalformedError ? 'answer' : 'network';
   return new ApiError({ kind, attempt, detail: error instanceof Error ? error.message : String(error), cause: error });
 }

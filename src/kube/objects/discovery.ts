@@ -4,7 +4,7 @@
 
 import type { RestClient } from '../http/rest.ts';
 import { type Clock, sleep } from '../time/clock.ts';
-import type { KubeObject } from './objects.ts';
+import type { APIService } from './objects.ts';
 import { ResourceClient } from './resource-client.ts';
 import { apiServices } from './resources.ts';
 
@@ -20,14 +20,6 @@ export interface ServedKind {
 
 export interface Discovery {
   find(group: string, resource: string): ServedKind | undefined;
-}
-
-export interface APIService extends KubeObject {
-  readonly spec?: {
-    readonly group?: string;
-    readonly version?: string;
-    readonly service?: { readonly namespace?: string; readonly name?: string };
-  };
 }
 
 interface GroupDiscovery {

@@ -56,11 +56,11 @@ export interface EventRecorderOptions {
   readonly clock?: Clock;
 }
 
-const REPEAT_MS = 10 * 60_000;
-const MAX_NOTE_BYTES = 1024;
-const MAX_WAITING = 256;
-const MAX_REMEMBERED = 4096;
-const CONCURRENCY = 2;
+const repeatMs = 10 * 60_000;
+const mostNoteBytes = 1024;
+const mostWaiting = 256;
+const mostRemembered = 4096;
+const concurrency = 2;
 
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
@@ -87,13 +87,11 @@ export class EventRecorder {
   /** Writes the event some time later, unless the same was emitted within 10 minutes. Never throws, never waits. */
   emit(event: NewEvent): void {
     // Before it is remembered: a dropped event may be emitted again.
-    if (this.#waiting.length >= MAX_WAITING) {
+    if (this.#waiting.length >= mostWaiting) {
       this.#dropped += 1;
       return;
     }
-    if (this.#isRepeat(event)) {
-      return;
-    }
+    if (this.#isRepeat(event)) return;
     this.#waiting.push(event);
     this.#pump();
   }
@@ -104,27 +102,21 @@ export class EventRecorder {
     const key = JSON.stringify([id, related?.uid ?? related?.name, type, action, reason, note]);
     const nowMs = this.#clock.monotonicMs();
     const lastMs = this.#emittedAtMs.get(key);
-    if (lastMs !== undefined && nowMs - lastMs < REPEAT_MS) {
-      return true;
-    }
+    if (lastMs !== undefined && nowMs - lastMs < repeatMs) return true;
     // Deleted first so that the order of the Map stays that of emission.
     this.#emittedAtMs.delete(key);
     this.#emittedAtMs.set(key, nowMs);
     for (const [oldest, emittedAtMs] of this.#emittedAtMs) {
-      if (this.#emittedAtMs.size <= MAX_REMEMBERED && nowMs - emittedAtMs < REPEAT_MS) {
-        break;
-      }
+      if (this.#emittedAtMs.size <= mostRemembered && nowMs - emittedAtMs < repeatMs) break;
       this.#emittedAtMs.delete(oldest);
     }
     return false;
   }
 
   #pump(): void {
-    while (this.#active < CONCURRENCY) {
+    while (this.#active < concurrency) {
       const event = this.#waiting.shift();
-      if (event === undefined) {
-        return;
-      }
+      if (event === undefined) return;
       this.#active += 1;
       // It catches what writing throws.
       void this.#write(event);
@@ -151,7 +143,7 @@ export class EventRecorder {
         reportingController: controller,
         reportingInstance: instance,
         ...event,
-        note: cutToBytes(event.note, MAX_NOTE_BYTES),
+        note: cutToBytes(event.note, mostNoteBytes),
       });
       this.#written += 1;
     } catch (error) {
@@ -166,9 +158,7 @@ export class EventRecorder {
 
 /** Cuts between characters, since the API server counts bytes. */
 export function cutToBytes(text: string, maxBytes: number): string {
-  if (Buffer.byteLength(text) <= maxBytes) {
-    return text;
-  }
+  if (Buffer.byteLength(text) <= maxBytes) return text;
   const ellipsis = '…';
   const bytes = Buffer.from(text);
   let end = maxBytes - Buffer.byteLength(ellipsis);

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Leader election by one Lease: which replica runs the operator.
 
-import { isAlreadyExists, isConflict, isNotFound } from '../http/api-error.ts';
+import { isAlreadyExists, isConflict, isNotFound, unlessNotFound } from '../http/api-error.ts';
 import { type Clock, sleep, systemClock } from '../time/clock.ts';
 import { formatMicroTime } from './microtime.ts';
 import type { KubeObject } from './objects.ts';
@@ -37,7 +37,7 @@ export interface LeaderElectorOptions {
   readonly clock?: Clock;
 }
 
-const CALL_DEADLINE_MS = 5_000;
+const callDeadlineMs = 5_000;
 
 export class LeaderElector {
   readonly #options: LeaderElectorOptions;
@@ -84,9 +84,7 @@ export class LeaderElector {
         await this.#pause(signal);
         continue;
       }
-      if (await this.#hold(heldFromMs, signal, lead)) {
-        return;
-      }
+      if (await this.#hold(heldFromMs, signal, lead)) return;
     }
   }
 
@@ -95,23 +93,17 @@ export class LeaderElector {
     const term = new AbortController();
     const end = (): void => term.abort();
     signal.addEventListener('abort', end, { once: true });
-    if (signal.aborted) {
-      end();
-    }
+    if (signal.aborted) end();
     this.#leading = !signal.aborted;
     const renewing = this.#renewUntil(heldFromMs, term);
     try {
-      if (this.#leading) {
-        await lead(term.signal);
-      }
+      if (this.#leading) await lead(term.signal);
       return !term.signal.aborted;
     } finally {
       end();
       signal.removeEventListener('abort', end);
       this.#leading = false;
-      if (await renewing) {
-        await this.#release();
-      }
+      if (await renewing) await this.#release();
     }
   }
 
@@ -129,9 +121,7 @@ export class LeaderElector {
     try {
       for (;;) {
         await sleep(this.#clock, this.#retryPeriodMs, term.signal);
-        if (term.signal.aborted) {
-          return this.#isOurs();
-        }
+        if (term.signal.aborted) return this.#isOurs();
         const atMs = await this.#acquire();
         if (atMs !== undefined) {
           renewedAtMs = atMs;
@@ -152,9 +142,7 @@ export class LeaderElector {
   async #acquire(): Promise<number | undefined> {
     try {
       const current = this.#isOurs() ? this.#lease : await this.#read();
-      if (current !== undefined && !this.#isFree(current)) {
-        return undefined;
-      }
+      if (current !== undefined && !this.#isFree(current)) return undefined;
       const askedAtMs = this.#clock.monotonicMs();
       await this.#write(current);
       return askedAtMs;
@@ -174,15 +162,11 @@ export class LeaderElector {
   }
 
   async #read(): Promise<Lease | undefined> {
-    try {
-      return this.#observe(await this.#options.leases.get(this.#options.lease, { deadlineMs: CALL_DEADLINE_MS }));
-    } catch (error) {
-      if (isNotFound(error)) {
-        this.#lease = undefined;
-        return undefined;
-      }
-      throw error;
-    }
+    const { leases, lease } = this.#options;
+    const found = await unlessNotFound(leases.get(lease, { deadlineMs: callDeadlineMs }));
+    if (found !== undefined) return this.#observe(found);
+    this.#lease = undefined;
+    return undefined;
   }
 
   async #write(current: Lease | undefined): Promise<void> {
@@ -197,7 +181,7 @@ export class LeaderElector {
       renewTime: now,
       leaseTransitions: (before?.leaseTransitions ?? 0) + (renewing || current === undefined ? 0 : 1),
     };
-    const options = { deadlineMs: CALL_DEADLINE_MS };
+    const options = { deadlineMs: callDeadlineMs };
     this.#observe(
       current === undefined
         ? await leases.create({ metadata: lease, spec }, options)
@@ -208,18 +192,14 @@ export class LeaderElector {
   /** `leaseDurationSeconds: 0` is refused, so a released Lease says 1; without a holder it is free at once. */
   async #release(): Promise<void> {
     const current = this.#lease;
-    if (current === undefined) {
-      return;
-    }
+    if (current === undefined) return;
     const now = formatMicroTime(this.#clock.now());
     const spec: LeaseSpec = { ...current.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: now };
     try {
-      this.#observe(await this.#options.leases.replace({ ...current, spec }, { deadlineMs: CALL_DEADLINE_MS }));
+      this.#observe(await this.#options.leases.replace({ ...current, spec }, { deadlineMs: callDeadlineMs }));
     } catch (error) {
       this.#lease = undefined;
-      if (!isConflict(error) && !isNotFound(error)) {
-        this.#options.onError?.(error);
-      }
+      if (!isConflict(error) && !isNotFound(error)) this.#options.onError?.(error);
     }
   }
 
@@ -237,9 +217,7 @@ export class LeaderElector {
 
   #isFree({ spec }: Lease): boolean {
     const holder = spec?.holderIdentity ?? '';
-    if (holder === '' || holder === this.#options.identity) {
-      return true;
-    }
+    if (holder === '' || holder === this.#options.identity) return true;
     const durationMs = (spec?.leaseDurationSeconds ?? this.#durationSeconds) * 1000;
     return this.#clock.monotonicMs() - this.#observedAtMs >= durationMs;
   }

@@ -28,3 +28,18 @@ export interface KubeList<T extends KubeObject> {
 export interface ConfigMap extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
 }
+
+export interface Secret extends KubeObject {
+  readonly type?: string;
+  /** Values in base64. */
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+export interface APIService extends KubeObject {
+  readonly spec?: {
+    readonly group?: string;
+    readonly version?: string;
+    /** Whoever answers for the group; none where the API server does itself. */
+    readonly service?: { readonly namespace?: string; readonly name?: string } | null;
+  };
+}

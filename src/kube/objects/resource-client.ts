@@ -56,9 +56,9 @@ export interface WatchOptions extends Selection, CallOptions {
   readonly timeoutSeconds: number;
 }
 
-const MERGE_PATCH = 'application/merge-patch+json';
+const mergePatch = 'application/merge-patch+json';
 /** JSON is YAML; the API server knows no other content type for server-side apply in JSON. */
-const APPLY_PATCH = 'application/apply-patch+yaml';
+const applyPatch = 'application/apply-patch+yaml';
 
 export class ResourceClient<T extends KubeObject> {
   readonly resource: Resource;
@@ -150,7 +150,7 @@ export class ResourceClient<T extends KubeObject> {
   /** JSON merge patch (RFC 7396): `null` removes a field. Conditional when the patch has `metadata.resourceVersion`. */
   async mergePatch(key: ObjectKey, patch: object, options: WriteOptions = {}): Promise<T> {
     const path = objectPath(this.resource, key);
-    return this.#call('patch', key, { method: 'PATCH', path, body: patch, contentType: MERGE_PATCH }, options);
+    return this.#call('patch', key, { method: 'PATCH', path, body: patch, contentType: mergePatch }, options);
   }
 
   /** Server-side apply: creates the object, or makes the manager's fields what they are here. */
@@ -164,7 +164,7 @@ export class ResourceClient<T extends KubeObject> {
         path: objectPath(this.resource, key),
         query: { force: options.force },
         body: this.#typed(object),
-        contentType: APPLY_PATCH,
+        contentType: applyPatch,
       },
       options,
     );

@@ -46,8 +46,7 @@ export function objectPath(resource: Resource, key: ObjectKey, subresource?: str
 
 /** A name is one path segment: a name such as `..` would ask for another path than the one meant. */
 function segment(name: string): string {
-  if (name === '' || name === '.' || name === '..') {
+  if (name === '' || name === '.' || name === '..')
     throw new RangeError(`${JSON.stringify(name)} is not an object name`);
-  }
   return encodeURIComponent(name);
 }

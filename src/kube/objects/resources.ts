@@ -4,41 +4,41 @@
 
 import type { Resource } from './resource.ts';
 
-const CORE = { group: '', version: 'v1' } as const;
-const RBAC = { group: 'rbac.authorization.k8s.io', version: 'v1' } as const;
-const ADMISSION = { group: 'admissionregistration.k8s.io', version: 'v1' } as const;
-export const namespaces = cluster(CORE, 'namespaces', 'Namespace');
-export const secrets = namespaced(CORE, 'secrets', 'Secret');
-export const configMaps = namespaced(CORE, 'configmaps', 'ConfigMap');
-export const pods = namespaced(CORE, 'pods', 'Pod');
-export const serviceAccounts = namespaced(CORE, 'serviceaccounts', 'ServiceAccount');
+const core = { group: '', version: 'v1' } as const;
+const rbac = { group: 'rbac.authorization.k8s.io', version: 'v1' } as const;
+const admission = { group: 'admissionregistration.k8s.io', version: 'v1' } as const;
+export const namespaces = cluster(core, 'namespaces', 'Namespace');
+export const secrets = namespaced(core, 'secrets', 'Secret');
+export const configMaps = namespaced(core, 'configmaps', 'ConfigMap');
+export const pods = namespaced(core, 'pods', 'Pod');
+export const serviceAccounts = namespaced(core, 'serviceaccounts', 'ServiceAccount');
 export const leases = namespaced({ group: 'coordination.k8s.io', version: 'v1' }, 'leases', 'Lease');
 export const events = namespaced({ group: 'events.k8s.io', version: 'v1' }, 'events', 'Event');
 
-export const clusterRoles = cluster(RBAC, 'clusterroles', 'ClusterRole');
-export const roles = namespaced(RBAC, 'roles', 'Role');
-export const clusterRoleBindings = cluster(RBAC, 'clusterrolebindings', 'ClusterRoleBinding');
-export const roleBindings = namespaced(RBAC, 'rolebindings', 'RoleBinding');
+export const clusterRoles = cluster(rbac, 'clusterroles', 'ClusterRole');
+export const roles = namespaced(rbac, 'roles', 'Role');
+export const clusterRoleBindings = cluster(rbac, 'clusterrolebindings', 'ClusterRoleBinding');
+export const roleBindings = namespaced(rbac, 'rolebindings', 'RoleBinding');
 
 export const validatingWebhookConfigurations = cluster(
-  ADMISSION,
+  admission,
   'validatingwebhookconfigurations',
   'ValidatingWebhookConfiguration',
 );
 export const mutatingWebhookConfigurations = cluster(
-  ADMISSION,
+  admission,
   'mutatingwebhookconfigurations',
   'MutatingWebhookConfiguration',
 );
 /** In the newest version; older API servers serve v1beta1 or v1alpha1. */
-export const mutatingAdmissionPolicies = cluster(ADMISSION, 'mutatingadmissionpolicies', 'MutatingAdmissionPolicy');
+export const mutatingAdmissionPolicies = cluster(admission, 'mutatingadmissionpolicies', 'MutatingAdmissionPolicy');
 export const validatingAdmissionPolicies = cluster(
-  ADMISSION,
+  admission,
   'validatingadmissionpolicies',
   'ValidatingAdmissionPolicy',
 );
 export const validatingAdmissionPolicyBindings = cluster(
-  ADMISSION,
+  admission,
   'validatingadmissionpolicybindings',
   'ValidatingAdmissionPolicyBinding',
 );

@@ -15,7 +15,7 @@ export interface Clock {
 }
 
 /** `setTimeout` fires at once when the delay does not fit 32 bits, which 30 days of retention do not. */
-export const MAX_TIMER_MS = 2 ** 31 - 1;
+export const mostTimerMs = 2 ** 31 - 1;
 
 /** The clock of the machine. */
 export const systemClock: Clock = {
@@ -23,16 +23,14 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   random: () => Math.random(),
   after(delayMs, run) {
-    const timer = setTimeout(run, Math.min(Math.max(delayMs, 0), MAX_TIMER_MS));
+    const timer = setTimeout(run, Math.min(Math.max(delayMs, 0), mostTimerMs));
     return () => clearTimeout(timer);
   },
 };
 
 /** Waits `delayMs`, or less when the signal aborts; never rejects, so that loops look at the signal in one place. */
 export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) {
-    return Promise.resolve();
-  }
+  if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const wake = (): void => {
       cancel();

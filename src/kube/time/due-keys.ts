@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys that become due at an instant, each once, on one timer: tens of thousands of approvals wait for their expiry.
 
-import { type Clock, MAX_TIMER_MS } from './clock.ts';
+import { type Clock, mostTimerMs } from './clock.ts';
 
-interface Entry {
+interface DueKey {
   readonly key: string;
   readonly dueAtMs: number;
 }
@@ -15,7 +15,7 @@ export class DueKeys {
   /** The instant each key waits for; an entry of the heap that does not agree with it has been replaced. */
   readonly #dueAtMs = new Map<string, number>();
   /** A binary heap, the earliest first. */
-  readonly #heap: Entry[] = [];
+  readonly #heap: DueKey[] = [];
   #timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
 
   constructor(clock: Clock, onDue: (key: string) => void) {
@@ -30,9 +30,7 @@ export class DueKeys {
   /** Takes a monotonic instant. When the key already waits for an earlier one, nothing changes. */
   add(key: string, dueAtMs: number): void {
     const known = this.#dueAtMs.get(key);
-    if (known !== undefined && known <= dueAtMs) {
-      return;
-    }
+    if (known !== undefined && known <= dueAtMs) return;
     this.#dueAtMs.set(key, dueAtMs);
     this.#push({ key, dueAtMs });
     this.#arm();
@@ -46,13 +44,11 @@ export class DueKeys {
 
   #arm(): void {
     const first = this.#heap[0];
-    if (first !== undefined && first.dueAtMs === this.#timer?.atMs) {
-      return;
-    }
+    if (first !== undefined && first.dueAtMs === this.#timer?.atMs) return;
     this.#timer?.cancel();
     this.#timer = undefined;
     if (first !== undefined) {
-      const delayMs = Math.min(first.dueAtMs - this.#clock.monotonicMs(), MAX_TIMER_MS);
+      const delayMs = Math.min(first.dueAtMs - this.#clock.monotonicMs(), mostTimerMs);
       this.#timer = { atMs: first.dueAtMs, cancel: this.#clock.after(delayMs, () => this.#fire()) };
     }
   }
@@ -70,14 +66,12 @@ export class DueKeys {
     this.#arm();
   }
 
-  #push(entry: Entry): void {
+  #push(entry: DueKey): void {
     const heap = this.#heap;
     let index = heap.push(entry) - 1;
     while (index > 0) {
       const parent = (index - 1) >> 1;
-      if (heap[parent]!.dueAtMs <= entry.dueAtMs) {
-        break;
-      }
+      if (heap[parent]!.dueAtMs <= entry.dueAtMs) break;
       heap[index] = heap[parent]!;
       index = parent;
     }
@@ -88,20 +82,14 @@ export class DueKeys {
   #pop(): void {
     const heap = this.#heap;
     const last = heap.pop();
-    if (last === undefined || heap.length === 0) {
-      return;
-    }
+    if (last === undefined || heap.length === 0) return;
     let index = 0;
     for (;;) {
       const left = 2 * index + 1;
       const right = left + 1;
-      if (left >= heap.length) {
-        break;
-      }
+      if (left >= heap.length) break;
       const child = right < heap.length && heap[right]!.dueAtMs < heap[left]!.dueAtMs ? right : left;
-      if (heap[child]!.dueAtMs >= last.dueAtMs) {
-        break;
-      }
+      if (heap[child]!.dueAtMs >= last.dueAtMs) break;
       heap[index] = heap[child]!;
       index = child;
     }

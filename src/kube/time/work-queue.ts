@@ -18,7 +18,7 @@ export interface WorkQueueOptions {
   readonly clock?: Clock;
 }
 
-const BACKOFF: Backoff = { baseMs: 500, capMs: 60_000 };
+const defaultBackoff: Backoff = { baseMs: 500, capMs: 60_000 };
 
 export class WorkQueue {
   readonly #options: WorkQueueOptions;
@@ -125,29 +125,23 @@ export class WorkQueue {
     }
     const again = this.#active.get(key) === true;
     this.#active.delete(key);
-    if (again) {
-      this.#ready.add(key);
-    }
+    if (again) this.#ready.add(key);
     this.#pump();
     this.#stopWhenIdle();
   }
 
   #retry(key: string, error: unknown, signal: AbortSignal): void {
-    if (signal.aborted) {
-      return;
-    }
+    if (signal.aborted) return;
     const failures = (this.#failures.get(key) ?? 0) + 1;
     this.#failures.set(key, failures);
     this.#options.onError?.(key, error, failures);
     this.addAfter(
       key,
-      backoffMs(this.#options.backoff ?? BACKOFF, failures, () => this.#clock.random()),
+      backoffMs(this.#options.backoff ?? defaultBackoff, failures, () => this.#clock.random()),
     );
   }
 
   #stopWhenIdle(): void {
-    if (this.#running?.aborted && this.#active.size === 0) {
-      this.#idle?.();
-    }
+    if (this.#running?.aborted && this.#active.size === 0) this.#idle?.();
   }
 }

@@ -59,11 +59,8 @@ export class ObjectStore<T extends KubeObject, Index extends string = never> imp
     for (const { keysOf, entries } of this.#indexes) {
       for (const key of keysOf(object)) {
         const bucket = entries.get(key);
-        if (bucket === undefined) {
-          entries.set(key, new Map([[id, object]]));
-        } else {
-          bucket.set(id, object);
-        }
+        if (bucket === undefined) entries.set(key, new Map([[id, object]]));
+        else bucket.set(id, object);
       }
     }
     return previous;
@@ -73,17 +70,13 @@ export class ObjectStore<T extends KubeObject, Index extends string = never> imp
   delete(key: ObjectKey): T | undefined {
     const id = keyOf(key);
     const previous = this.#objects.get(id);
-    if (previous === undefined) {
-      return undefined;
-    }
+    if (previous === undefined) return undefined;
     this.#objects.delete(id);
     for (const { keysOf, entries } of this.#indexes) {
       for (const indexKey of keysOf(previous)) {
         const bucket = entries.get(indexKey);
         bucket?.delete(id);
-        if (bucket?.size === 0) {
-          entries.delete(indexKey);
-        }
+        if (bucket?.size === 0) entries.delete(indexKey);
       }
     }
     return previous;

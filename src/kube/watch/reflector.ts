@@ -22,7 +22,7 @@ export interface ListWatch<T extends KubeObject> {
  * server then sends DELETED with the OLD object (the last one that matched) under the new resourceVersion, so neither
  * existence nor the present content can be read from `object`. After a relist `object` is the last one seen.
  */
-export interface Change<T extends KubeObject> {
+export interface ObjectChange<T extends KubeObject> {
   readonly type: 'set' | 'delete';
   readonly object: T;
   /** What the copy held before. */
@@ -36,7 +36,7 @@ export interface ReflectorObserver {
   listed?(objects: number): void;
   watchOpened?(): void;
   watchClosed?(end: WatchEnd): void;
-  changed?(type: Change<KubeObject>['type']): void;
+  changed?(type: ObjectChange<KubeObject>['type']): void;
 }
 
 export interface ReflectorOptions<T extends KubeObject, Index extends string = never> extends Selection {
@@ -52,12 +52,12 @@ export interface ReflectorOptions<T extends KubeObject, Index extends string = n
   readonly silenceMs?: number;
 }
 
-const PAGE_SIZE = 500;
-const RETRY: Backoff = { baseMs: 100, capMs: 5_000 };
+const pageSize = 500;
+const retry: Backoff = { baseMs: 100, capMs: 5_000 };
 /** A watch that lived shorter counts as a failure, so that a server that closes at once is not asked in a tight loop. */
-const SHORT_WATCH_MS = 5_000;
+const shortWatchMs = 5_000;
 /** The API server sends a bookmark every 60 to 75 s (`bookmarkFrequency`, jittered). */
-const SILENCE_MS = 90_000;
+const defaultSilenceMs = 90_000;
 
 export class Reflector<T extends KubeObject, Index extends string = never> {
   /** Resolves after the first list, when its handlers have been called; rejects when stopped before. */
@@ -65,7 +65,7 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
   readonly #options: ReflectorOptions<T, Index>;
   readonly #clock: Clock;
   readonly #store: ObjectStore<T, Index>;
-  readonly #handlers: ((change: Change<T>) => void)[] = [];
+  readonly #handlers: ((change: ObjectChange<T>) => void)[] = [];
   readonly #sync = Promise.withResolvers<void>();
   #hasSynced = false;
   #lastActivityAtMs: number;
@@ -107,7 +107,7 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
   }
 
   /** Handlers enqueue and return; call before `run`. */
-  onChange(handler: (change: Change<T>) => void): void {
+  onChange(handler: (change: ObjectChange<T>) => void): void {
     this.#handlers.push(handler);
   }
 
@@ -116,10 +116,8 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
     while (!signal.aborted) {
       const startedAtMs = this.#clock.monotonicMs();
       const error = await this.#listAndWatch(signal);
-      if (signal.aborted) {
-        break;
-      }
-      const short = this.#clock.monotonicMs() - startedAtMs < SHORT_WATCH_MS;
+      if (signal.aborted) break;
+      const short = this.#clock.monotonicMs() - startedAtMs < shortWatchMs;
       this.#failures = short ? this.#failures : 0;
       if (short || error !== undefined) {
         this.#failures += 1;
@@ -136,20 +134,16 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
       await this.#watch(this.#resourceVersion, signal);
       return undefined;
     } catch (error) {
-      if (isGone(error)) {
-        this.#resourceVersion = undefined;
-      }
-      if (!signal.aborted) {
-        this.#options.onError?.(error);
-      }
+      if (isGone(error)) this.#resourceVersion = undefined;
+      if (!signal.aborted) this.#options.onError?.(error);
       return error;
     }
   }
 
   #retryDelayMs(error: unknown): number {
     const askedSeconds = error instanceof ApiError ? (error.retryAfterSeconds ?? 0) : 0;
-    const delayMs = backoffMs(RETRY, this.#failures, () => this.#clock.random());
-    return Math.min(Math.max(askedSeconds * 1000, delayMs), RETRY.capMs);
+    const delayMs = backoffMs(retry, this.#failures, () => this.#clock.random());
+    return Math.min(Math.max(askedSeconds * 1000, delayMs), retry.capMs);
   }
 
   /** Lists everything, then applies it as one step: the copy is never half of two states. */
@@ -159,22 +153,14 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
     let page: KubeList<T> | undefined;
     do {
       const token: string | undefined = page?.metadata.continue;
-      page = await source.page({ ...this.#selection(), limit: PAGE_SIZE, signal, ...(token && { continue: token }) });
-      for (const object of page.items) {
-        listed.set(keyOf(object.metadata), this.#strip(object));
-      }
+      page = await source.page({ ...this.#selection(), limit: pageSize, signal, ...(token && { continue: token }) });
+      for (const object of page.items) listed.set(keyOf(object.metadata), this.#strip(object));
     } while (page.metadata.continue);
     this.#active();
     // A list shows a state between its request and its end: what happened in between may not be in it.
     this.#unbrokenSinceMs = this.#lastActivityAtMs;
-    for (const known of [...this.#store.values()]) {
-      if (!listed.has(keyOf(known.metadata))) {
-        this.#delete(known);
-      }
-    }
-    for (const object of listed.values()) {
-      this.#set(object);
-    }
+    for (const known of [...this.#store.values()]) if (!listed.has(keyOf(known.metadata))) this.#delete(known);
+    for (const object of listed.values()) this.#set(object);
     this.#options.observer?.listed?.(listed.size);
     this.#hasSynced = true;
     this.#sync.resolve();
@@ -182,7 +168,7 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
   }
 
   async #watch(resourceVersion: string, signal: AbortSignal): Promise<void> {
-    const { source, observer, silenceMs = SILENCE_MS } = this.#options;
+    const { source, observer, silenceMs = defaultSilenceMs } = this.#options;
     const watchdog = new Watchdog(this.#clock, silenceMs);
     const timeoutSeconds = Math.round(300 + 300 * this.#clock.random());
     let end: WatchEnd = 'failed';
@@ -216,15 +202,11 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
    */
   #afterSilence(): void {
     this.#silences += 1;
-    if (this.#silences >= 2) {
-      this.#resourceVersion = undefined;
-    }
+    if (this.#silences >= 2) this.#resourceVersion = undefined;
   }
 
   #apply(event: WatchEvent): void {
-    if (event.type === 'ERROR') {
-      throw statusError('watch', 0, event.object);
-    }
+    if (event.type === 'ERROR') throw statusError('watch', 0, event.object);
     const object = event.object as T;
     switch (event.type) {
       case 'ADDED':
@@ -256,7 +238,7 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
     this.#emit({ type: 'delete', object, previous: this.#store.delete(object.metadata) });
   }
 
-  #emit(change: Change<T>): void {
+  #emit(change: ObjectChange<T>): void {
     this.#options.observer?.changed?.(change.type);
     for (const handler of this.#handlers) {
       try {

@@ -10,8 +10,8 @@ export interface WatchEvent {
 }
 
 /** An object is stored with at most 1.5 MiB in etcd; conversion and managed fields may add to that. */
-const MAX_LINE_BYTES = 8 * 1024 * 1024;
-const NEWLINE = 0x0a;
+const mostLineBytes = 8 * 1024 * 1024;
+const newline = 0x0a;
 
 /**
  * Yields the events of a watch in order. A line is decoded only when it is whole, so characters split between two
@@ -20,13 +20,13 @@ const NEWLINE = 0x0a;
  */
 export async function* watchEvents(
   chunks: AsyncIterable<Uint8Array>,
-  maxLineBytes = MAX_LINE_BYTES,
+  maxLineBytes = mostLineBytes,
 ): AsyncGenerator<WatchEvent> {
   let parts: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of chunks) {
     let start = 0;
-    for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, start)) {
+    for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, start)) {
       parts.push(chunk.subarray(start, end));
       size += end - start;
       checkSize(size, maxLineBytes);
@@ -34,9 +34,7 @@ export async function* watchEvents(
       const line = Buffer.concat(parts, size).toString('utf8');
       parts = [];
       size = 0;
-      if (line.trim() !== '') {
-        yield parseEvent(line);
-      }
+      if (line.trim() !== '') yield parseEvent(line);
     }
     if (start < chunk.length) {
       parts.push(chunk.subarray(start));
@@ -47,9 +45,7 @@ export async function* watchEvents(
 }
 
 function checkSize(size: number, maxLineBytes: number): void {
-  if (size > maxLineBytes) {
-    throw new Error(`a watch event is larger than ${maxLineBytes} bytes`);
-  }
+  if (size > maxLineBytes) throw new Error(`a watch event is larger than ${maxLineBytes} bytes`);
 }
 
 function parseEvent(line: string): WatchEvent {

@@ -4,27 +4,20 @@
 
 import type { KubeObject } from '../objects/objects.ts';
 import type { ObjectView } from './object-store.ts';
-import type { Change } from './reflector.ts';
+import type { ObjectChange } from './reflector.ts';
 
 /** A reflector, also one that has been running for a while: handlers added later see later changes. */
 export interface Watched<T extends KubeObject> {
   readonly objects: Pick<ObjectView<T>, 'get' | 'values' | 'size'>;
   readonly synced: Promise<void>;
-  onChange(handler: (change: Change<T>) => void): void;
-}
-
-/** What a work queue offers to those who fill it. */
-export interface Keys {
-  add(key: string): void;
-  addAfter(key: string, delayMs: number): void;
-  addAt(key: string, instant: Date): void;
+  onChange(handler: (change: ObjectChange<T>) => void): void;
 }
 
 /** Adds the keys of all objects there are, and of each that changes from now on. */
 export function enqueueChanges<T extends KubeObject>(
   watched: Watched<T>,
   signal: AbortSignal,
-  enqueue: (object: T, change?: Change<T>) => void,
+  enqueue: (object: T, change?: ObjectChange<T>) => void,
 ): void {
   watched.onChange((change) => {
     // A reflector that outlives the leader's term keeps its handlers.

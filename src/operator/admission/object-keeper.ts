@@ -2,18 +2,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Installs and restores admission configuration. A dry run tests each change before it replaces what works.
 import { ApiError, isAlreadyExists, isConflict, isInvalid, isNotFound } from '../../kube/http/api-error.ts';
+import type { ObjectReference } from '../../kube/objects/events.ts';
 import type { KubeObject, NewObject } from '../../kube/objects/objects.ts';
+import { apiVersionOf } from '../../kube/objects/resource.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Watched } from '../../kube/watch/watched.ts';
+import type { TamperingReporter } from './tampering-reporter.ts';
 
-export type Put =
-  | { readonly kind: 'InPlace' }
-  | { readonly kind: 'Written' }
-  /** It was in place before, and somebody else had changed or deleted it. */
-  | { readonly kind: 'Restored'; readonly what: 'deleted' | 'edited' }
-  | { readonly kind: 'Refused'; readonly message: string }
-  /** Our copy is behind; look again in a moment. */
-  | { readonly kind: 'Stale' };
+/**
+ * - `InPlace`: it was in place, or it was before, and somebody else's change of it was put back and reported
+ * - `Written`: it is in place now, for the first time
+ * - `Stale`: our copy is behind; look again in a moment
+ */
+export type Kept = 'InPlace' | 'Written' | 'Stale';
+
+/** The API server does not take the object. */
+export interface Refused {
+  readonly refused: string;
+}
 
 /** An object that is to be in place, under its name. */
 export type Wanted<T extends KubeObject> = NewObject<T> & { readonly metadata: { readonly name: string } };
@@ -24,44 +30,54 @@ export interface Form<T extends KubeObject> {
   broughtBack(stored: T, wanted: Wanted<T>): T;
 }
 
-export interface ConfigurationKeeperOptions<T extends KubeObject> {
-  readonly client: Pick<ResourceClient<T>, 'create' | 'replace' | 'delete'>;
+export interface ObjectKeeperOptions<T extends KubeObject> {
+  readonly client: Pick<ResourceClient<T>, 'resource' | 'create' | 'replace' | 'delete'>;
   readonly stored: Watched<T>;
   readonly form: Form<T>;
+  readonly tampering: Pick<TamperingReporter, 'notice'>;
 }
 
-export class ConfigurationKeeper<T extends KubeObject> {
-  readonly #options: ConfigurationKeeperOptions<T>;
+export class ObjectKeeper<T extends KubeObject> {
+  readonly #options: ObjectKeeperOptions<T>;
   /** What the API server has accepted from us, by name, as JSON. */
   readonly #accepted = new Map<string, string>();
 
-  constructor(options: ConfigurationKeeperOptions<T>) {
+  constructor(options: ObjectKeeperOptions<T>) {
     this.#options = options;
   }
 
-  async put(wanted: Wanted<T>): Promise<Put> {
+  /** Puts it in place, or back in place. An event about tampering regards the object itself, unless said otherwise. */
+  async keep(wanted: Wanted<T>, regarding?: ObjectReference): Promise<Kept> {
+    const kept = await this.keepIfValid(wanted, regarding);
+    if (typeof kept === 'string') return kept;
+    throw new Error(`write ${this.#options.client.resource.kind} ${wanted.metadata.name}: ${kept.refused}`);
+  }
+
+  /** The same for an object that the API server may refuse: what is stored then stays. */
+  async keepIfValid(wanted: Wanted<T>, regarding?: ObjectReference): Promise<Kept | Refused> {
     const { name } = wanted.metadata;
     const text = JSON.stringify(wanted);
     const stored = this.#options.stored.objects.get({ name });
     if (stored !== undefined && this.#options.form.isInPlace(stored, wanted)) {
       this.#accepted.set(name, text);
-      return { kind: 'InPlace' };
+      return 'InPlace';
     }
     const wasInPlace = this.#accepted.get(name) === text;
     try {
       if (!wasInPlace) await this.#write(stored, wanted, { dryRun: true });
       await this.#write(stored, wanted, {});
     } catch (error) {
-      if (isConflict(error) || isAlreadyExists(error) || isNotFound(error)) return { kind: 'Stale' };
-      if (isInvalid(error)) return { kind: 'Refused', message: sentenceOf(error) };
+      if (isConflict(error) || isAlreadyExists(error) || isNotFound(error)) return 'Stale';
+      if (isInvalid(error)) return { refused: sentenceOf(error) };
       throw error;
     }
     this.#accepted.set(name, text);
-    if (!wasInPlace) return { kind: 'Written' };
-    return { kind: 'Restored', what: stored === undefined ? 'deleted' : 'edited' };
+    if (!wasInPlace) return 'Written';
+    this.#notice(name, stored === undefined ? 'deleted' : 'edited', regarding);
+    return 'InPlace';
   }
 
-  /** Resolves when no configuration of the name is stored any more. */
+  /** Resolves when no object of the name is stored any more. */
   async remove(name: string): Promise<void> {
     this.#accepted.delete(name);
     const stored = this.#options.stored.objects.get({ name });
@@ -73,13 +89,17 @@ export class ConfigurationKeeper<T extends KubeObject> {
     }
   }
 
+  #notice(name: string, what: 'deleted' | 'edited', regarding?: ObjectReference): void {
+    const { resource } = this.#options.client;
+    const { kind } = resource;
+    const itself = { apiVersion: apiVersionOf(resource), kind, name };
+    this.#options.tampering.notice({ kind, name, what, regarding: regarding ?? itself });
+  }
+
   async #write(stored: T | undefined, wanted: Wanted<T>, options: { readonly dryRun?: boolean }): Promise<void> {
     const { client, form } = this.#options;
-    if (stored === undefined) {
-      await client.create(wanted, options);
-      return;
-    }
-    await client.replace(form.broughtBack(stored, wanted), options);
+    if (stored === undefined) await client.create(wanted, options);
+    else await client.replace(form.broughtBack(stored, wanted), options);
   }
 }
 

@@ -7,7 +7,7 @@ import type { Clock } from '../../kube/time/clock.ts';
 import type { Log } from '../../observe/log.ts';
 import type { OperatorMetrics } from '../../observe/operator-metrics.ts';
 
-export interface TamperingOptions {
+export interface TamperingReporterOptions {
   /** A policy has something new to say. */
   readonly onNoticed: () => void;
   readonly events: Pick<EventRecorder, 'emit'>;
@@ -28,10 +28,10 @@ export interface Noticed {
 }
 
 export class TamperingReporter {
-  readonly #options: TamperingOptions;
+  readonly #options: TamperingReporterOptions;
   #latest: Tampering | undefined;
 
-  constructor(options: TamperingOptions) {
+  constructor(options: TamperingReporterOptions) {
     this.#options = options;
   }
 

@@ -4,14 +4,14 @@
 
 import { configurationPrefix, managedLabel } from '../../domain/model/labels.ts';
 import type { KubeObject, NewObject } from '../../kube/objects/objects.ts';
-import { sameJson } from '../../lib/json.ts';
+import { isSameAsSent } from '../../lib/json.ts';
 import type { Form } from './object-keeper.ts';
 
 export interface WebhookConfiguration extends KubeObject {
-  readonly webhooks?: readonly Webhook[];
+  readonly webhooks?: readonly WebhookEntry[];
 }
 
-export interface Webhook {
+export interface WebhookEntry {
   readonly name: string;
   readonly admissionReviewVersions: readonly string[];
   readonly clientConfig: {
@@ -76,7 +76,7 @@ export function isManaged(configuration: KubeObject): boolean {
 }
 
 /** True for entries that ask about requests of others; the watchdog's asks about its own only. */
-export function isGateEntry({ clientConfig }: Webhook): boolean {
+export function isGateEntry({ clientConfig }: WebhookEntry): boolean {
   return clientConfig.service?.path.startsWith(watchdogPath) !== true;
 }
 
@@ -93,7 +93,7 @@ export function onlyOurs({ apiVersion, kind, metadata, webhooks = [] }: WebhookC
 export function isInPlace(stored: WebhookConfiguration, wanted: NewObject<WebhookConfiguration>): boolean {
   const { labels = {} } = wanted.metadata;
   return (
-    same(stored.webhooks ?? [], wanted.webhooks ?? []) &&
+    isSameAsSent(stored.webhooks ?? [], wanted.webhooks ?? []) &&
     Object.entries(labels).every(([key, value]) => stored.metadata.labels?.[key] === value) &&
     (stored.metadata.ownerReferences ?? []).length === 0
   );
@@ -115,7 +115,7 @@ export function broughtBack(
 export const webhookForm: Form<WebhookConfiguration> = { isInPlace, broughtBack };
 
 /** The configuration with another bundle of authorities and nothing else changed. */
-export function withBundle<T extends { readonly webhooks?: readonly Webhook[] }>(
+export function withBundle<T extends { readonly webhooks?: readonly WebhookEntry[] }>(
   configuration: T,
   caBundle: string,
 ): T {
@@ -124,8 +124,4 @@ export function withBundle<T extends { readonly webhooks?: readonly Webhook[] }>
     clientConfig: { ...webhook.clientConfig, caBundle },
   }));
   return { ...configuration, webhooks };
-}
-
-function same(a: unknown, b: unknown): boolean {
-  return sameJson(JSON.parse(JSON.stringify(a)), JSON.parse(JSON.stringify(b)));
 }

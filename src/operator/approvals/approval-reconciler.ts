@@ -15,7 +15,7 @@ import type { Seen } from '../../domain/model/seen.ts';
 import { withSealedReleases } from '../../domain/seals/seal.ts';
 import { keptFrom } from '../../domain/votes/break-glass.ts';
 import { isVotedByCreation } from '../../domain/votes/creation-vote.ts';
-import { isConflict, isNotFound } from '../../kube/http/api-error.ts';
+import { isConflict, isNotFound, unlessNotFound } from '../../kube/http/api-error.ts';
 import type { EventRecorder } from '../../kube/objects/events.ts';
 import type { ObjectKey } from '../../kube/objects/resource.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
@@ -84,7 +84,7 @@ export class ApprovalReconciler {
       if (change?.type === 'delete') {
         // Ended, mostly by our own write, which has seen to its removal.
         this.#options.targets.forget(approval.metadata.uid);
-        // A word that came while a copy of the live one was still here has told nobody that it was over.
+        // A vote that came while the copy still had the live approval has not been handled as one on an ended approval.
         if (this.#isBreakGlass(approval)) this.enqueue(approval.metadata);
         return;
       }
@@ -135,14 +135,9 @@ export class ApprovalReconciler {
     const seen = this.#options.targets.see(this.#read(approval));
     // Nobody has looked yet: without a look, time alone would settle it.
     if (seen === undefined) return;
-    const planned = this.#planFor(approval, seen, await this.#originalsOf(approval));
-    if (isAtRest(approval, planned)) {
-      if (planned.nextAt !== undefined) this.#queue.addAt(key, planned.nextAt);
-      return;
-    }
-    const isGivenUp = planned.status?.phase === 'Expired' && openUseOf(this.#read(approval)) !== undefined;
-    if (!isGivenUp || seen.kind === 'Nothing') {
-      await this.#perform(approval, planned, seen);
+    const first = this.#planFor(approval, seen, await this.#originalsOf(approval));
+    if (!first.isToBeConfirmed) {
+      await this.#perform(approval, first, seen);
       return;
     }
     const confirmed = await this.#options.targets.confirm(this.#read(approval));
@@ -165,12 +160,7 @@ export class ApprovalReconciler {
 
   /** Not among the live ones: ended, or gone. */
   async #fetch(key: ObjectKey): Promise<StepUpApproval | undefined> {
-    try {
-      return await this.#options.client.get(key);
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    return unlessNotFound(this.#options.client.get(key));
   }
 
   #read(approval: StepUpApproval): Approval {
@@ -193,14 +183,14 @@ export class ApprovalReconciler {
     });
   }
 
-  async #perform(approval: StepUpApproval, planned: Plan, seen?: Seen): Promise<void> {
-    if (planned.isToBeRemoved) return this.#delete(approval);
+  async #perform(approval: StepUpApproval, todo: Plan, seen?: Seen): Promise<void> {
+    const { status, nextAt, isToBeRemoved } = todo;
+    if (isToBeRemoved) return this.#delete(approval);
     const key = keyOf(approval.metadata);
-    if (planned.status !== undefined && !(await this.#write(approval, planned, seen))) {
+    if (!(await this.#write(approval, todo, seen))) {
       this.#queue.addAfter(key, staleMs);
       return;
     }
-    const { status, nextAt } = planned;
     if (status?.endedAt !== undefined) {
       this.#options.targets.forget(approval.metadata.uid);
       this.#removeLater(key, after(keptFrom({ ...approval, status }), this.#options.retentionSeconds));
@@ -216,7 +206,7 @@ export class ApprovalReconciler {
     if (removeAt <= after(clock.now(), scanSeconds)) this.#queue.addAt(key, removeAt);
   }
 
-  /** Compare-and-swap; false when the copy was old. */
+  /** Compare-and-swap, where there is a status to write; false when the copy was old. */
   async #write(approval: StepUpApproval, { status, events, voters }: Plan, seen: Seen | undefined): Promise<boolean> {
     const { client, metrics, sealing } = this.#options;
     if (status === undefined) return true;
@@ -263,15 +253,4 @@ export class ApprovalReconciler {
       if (!isNotFound(error) && !isConflict(error)) throw error;
     }
   }
-}
-
-/** A reservation says all that matters by its phase: a write about nothing but its conditions is left to the next one. */
-export function isAtRest(approval: Pick<StepUpApproval, 'status'>, { status }: Plan): boolean {
-  const before = approval.status;
-  const countOf = (decisions: readonly unknown[] = []) => decisions.length;
-  return (
-    before?.phase === 'Reserved' &&
-    status?.phase === 'Reserved' &&
-    countOf(before.decisions) === countOf(status.decisions)
-  );
 }

@@ -13,7 +13,7 @@ import { Watchdog } from '../../kube/time/watchdog.ts';
 import { watchEvents } from '../../kube/watch/watch-stream.ts';
 import type { JsonObject } from '../../lib/json.ts';
 
-export interface FollowOptions {
+export interface FollowTargetOptions {
   readonly client: Pick<ResourceClient<KubeObject>, 'page' | 'watch'>;
   readonly target: ObjectKey;
   /** The first state offered is the one after it; without it, the present one. */
@@ -30,7 +30,7 @@ const mostFailures = 5;
 const backoff = { baseMs: 200, capMs: 5_000 };
 
 /** Resolves when an offer was taken or the signal aborts; rejects when the object cannot be followed. */
-export async function followTarget(options: FollowOptions, signal: AbortSignal): Promise<void> {
+export async function followTarget(options: FollowTargetOptions, signal: AbortSignal): Promise<void> {
   const { after, offer, clock } = options;
   let from = after;
   let isNext = after !== undefined;
@@ -40,7 +40,7 @@ export async function followTarget(options: FollowOptions, signal: AbortSignal):
       if (from === undefined) {
         const { resourceVersion, seen } = await lookAt(options, signal);
         // The state that was reserved on: what follows it is the next one.
-        isNext = seen.kind === 'State' && after !== undefined && versionOf(seen.object) === after;
+        isNext = seen.kind === 'State' && after !== undefined && resourceVersionOf(seen.object) === after;
         if (offer(seen)) return;
         from = resourceVersion;
       }
@@ -68,7 +68,7 @@ export async function followTarget(options: FollowOptions, signal: AbortSignal):
 
 /** The present state, by a list of one name, which also says from where to watch. */
 export async function lookAt(
-  { client, target }: Pick<FollowOptions, 'client' | 'target'>,
+  { client, target }: Pick<FollowTargetOptions, 'client' | 'target'>,
   signal: AbortSignal,
 ): Promise<{ readonly resourceVersion: string; readonly seen: Seen }> {
   const { metadata, items } = await client.page({ ...selectionOf(target), limit: 1, signal });
@@ -79,7 +79,12 @@ export async function lookAt(
   };
 }
 
-async function* changesAfter(options: FollowOptions, resourceVersion: string, isNext: boolean, signal: AbortSignal) {
+async function* changesAfter(
+  options: FollowTargetOptions,
+  resourceVersion: string,
+  isNext: boolean,
+  signal: AbortSignal,
+) {
   const { client, target, deletedAs, clock } = options;
   const watchdog = new Watchdog(clock, silenceMs);
   try {
@@ -118,6 +123,6 @@ function stateOf(object: KubeObject, isNext: boolean): Seen {
   return { kind: 'State', object: object as unknown as JsonObject, isNext };
 }
 
-function versionOf(object: JsonObject): unknown {
+function resourceVersionOf(object: JsonObject): unknown {
   return (object as unknown as KubeObject).metadata.resourceVersion;
 }

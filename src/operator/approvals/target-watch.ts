@@ -3,7 +3,7 @@
 // Watches the targets of reserved approvals until it is known whether each admitted write happened.
 
 import { openUseOf } from '../../domain/lifecycle/reservation.ts';
-import { isConclusive, type Settlement, settle } from '../../domain/lifecycle/settle.ts';
+import { isConclusive, settle } from '../../domain/lifecycle/settle.ts';
 import type { Approval, ApprovalAction, Use } from '../../domain/model/approval.ts';
 import type { Seen } from '../../domain/model/seen.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
@@ -78,7 +78,7 @@ export class TargetWatch {
     const followed = this.#followed.get(approval.metadata.uid);
     if (open === undefined || client === undefined || followed === undefined) return nothing;
     const { seen } = await lookAt({ client, target: targetOf(approval) }, this.#signal);
-    if (settlementOf(open.use, seen) !== 'Stands') {
+    if (settle(open.use, seen) !== 'Stands') {
       // The watch tells more, if it is only behind: give it a moment.
       await sleep(this.#options.clock, graceMs, this.#signal);
       this.#offer(approval, open.use, followed, seen);
@@ -151,7 +151,7 @@ export class TargetWatch {
   ): Promise<void> {
     try {
       const { seen } = await lookAt({ client, target: targetOf(approval) }, signal);
-      if (settlementOf(use, seen) === 'Stands') this.#offer(approval, use, followed, seen);
+      if (settle(use, seen) === 'Stands') this.#offer(approval, use, followed, seen);
     } catch {
       // The watch asks the same of the same server, and reports.
     }
@@ -159,18 +159,14 @@ export class TargetWatch {
 
   /** Keeps the first that concludes, else the newest. */
   #offer(approval: Approval, use: Use, followed: Followed, seen: Seen): boolean {
-    if (followed.seen !== undefined && isConclusive(settlementOf(use, followed.seen))) return true;
+    if (followed.seen !== undefined && isConclusive(settle(use, followed.seen))) return true;
     const isFirst = followed.seen === undefined;
-    const settlement = settlementOf(use, seen);
+    const settlement = settle(use, seen);
     followed.seen = settlement === 'Lost' && isRounded(seen) ? { kind: 'Absent' } : seen;
     const concludes = isConclusive(settlement);
     if (isFirst || concludes) this.#options.onSeen(approval.metadata);
     return concludes;
   }
-}
-
-function settlementOf(use: Use, seen: Seen): Settlement {
-  return settle(use, seen);
 }
 
 /**

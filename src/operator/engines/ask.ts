@@ -11,7 +11,7 @@ import { readBody, TooLargeError } from '../../kube/http/http-exchange.ts';
 import { parseStrictJson } from '../../lib/parse-strict-json.ts';
 import type { Engine } from './engine-settings.ts';
 
-/** What came of asking, as the metric counts it. */
+/** The result of a request, as the metric counts it. */
 export type EngineResult =
   | ReadAnswer['result']
   | 'BadStatus'
@@ -21,7 +21,7 @@ export type EngineResult =
   | 'TLS'
   | 'Unreachable';
 
-export interface Asked {
+export interface AskResult {
   readonly answer: ReadAnswer['answer'];
   readonly result: EngineResult;
 }
@@ -30,14 +30,14 @@ export interface Asked {
 const mostBytes = 64 * 1024;
 
 /** Rejects only when the signal aborts; whatever else goes wrong is an abstention that says what. */
-export async function ask(engine: Engine, review: EngineReview, signal: AbortSignal): Promise<Asked> {
+export async function ask(engine: Engine, review: EngineReview, signal: AbortSignal): Promise<AskResult> {
   const body = Buffer.from(JSON.stringify(askOf(review, engine.format)));
   const limit = { attempt: `ask engine ${engine.name}`, deadlineMs: engine.timeoutSeconds * 1000, signal };
   try {
     return await withinLimit(limit, async (within) => {
       const answer = await post(engine, body, within);
       try {
-        return await read(answer, engine);
+        return await readAnswer(answer, engine);
       } finally {
         answer.destroy();
       }
@@ -67,7 +67,7 @@ function post({ url, caBundle }: Engine, body: Buffer, signal: AbortSignal): Pro
       url.protocol === 'https:'
         ? tlsRequest(url, {
             ...options,
-            // Said, so that no variable of the environment can switch it off.
+            // Set explicitly, so that no environment variable can disable it.
             rejectUnauthorized: true,
             ...(caBundle === undefined ? {} : { ca: caBundle }),
           })
@@ -78,7 +78,7 @@ function post({ url, caBundle }: Engine, body: Buffer, signal: AbortSignal): Pro
   });
 }
 
-async function read(answer: IncomingMessage, { format }: Engine): Promise<Asked> {
+async function readAnswer(answer: IncomingMessage, { format }: Engine): Promise<AskResult> {
   const { statusCode = 0, headers } = answer;
   if (statusCode >= 300 && statusCode < 400) {
     return { result: 'Redirect', answer: abstain(`it answered ${statusCode}, and redirects are not followed`) };
@@ -93,7 +93,7 @@ async function read(answer: IncomingMessage, { format }: Engine): Promise<Asked>
   return answerOf(parsed.value, format);
 }
 
-function failed(error: unknown, { timeoutSeconds }: Engine): Asked {
+function failed(error: unknown, { timeoutSeconds }: Engine): AskResult {
   if (error instanceof ApiError && error.kind === 'deadline') {
     return { result: 'Timeout', answer: abstain(`no answer within ${timeoutSeconds} s`) };
   }

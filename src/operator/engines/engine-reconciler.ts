@@ -26,13 +26,13 @@ import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { OperatorMetrics } from '../../observe/operator-metrics.ts';
 import type { TargetWatch } from '../approvals/target-watch.ts';
-import type { Asked } from './ask.ts';
+import type { AskResult } from './ask.ts';
 import type { Engine } from './engine-settings.ts';
 
 export interface EngineReconcilerOptions {
   readonly engines: () => ReadonlyMap<string, Engine>;
   /** Asks one engine once; rejects only when the signal aborts. */
-  readonly ask: (engine: Engine, review: EngineReview, signal: AbortSignal) => Promise<Asked>;
+  readonly ask: (engine: Engine, review: EngineReview, signal: AbortSignal) => Promise<AskResult>;
   readonly approvalClient: Pick<ResourceClient<StepUpApproval>, 'list'>;
   /** Looks at the target of an approval once; rejects where it could not be read. */
   readonly targets: Pick<TargetWatch, 'look'>;
@@ -51,7 +51,7 @@ export interface EngineReconcilerOptions {
   readonly clock: Clock;
 }
 
-/** Between two questions about one approval: nobody loses patience with an engine that is down for an hour. */
+/** Between two questions about one approval: an engine that is down for an hour is still asked again. */
 const backoff = { baseMs: 1_000, capMs: 60_000 };
 /** An engine that decided is asked again only when its decision has not become visible, or was taken away. */
 const decidedMs = 60_000;
@@ -186,7 +186,7 @@ export class EngineReconciler {
     };
   }
 
-  /** A target that cannot be read keeps nobody waiting: the engine is told that it is not known. */
+  /** A target that cannot be read delays nothing: the engine gets it as unknown. */
   async #lookAt(approval: Approval, signal: AbortSignal): Promise<Seen> {
     try {
       return await this.#options.targets.look(approval);

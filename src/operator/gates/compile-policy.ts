@@ -14,7 +14,7 @@ import {
   kindUidLabel,
   type NewConfiguration,
   type Rule,
-  type Webhook,
+  type WebhookEntry,
   type WebhookService,
   watchdogPath,
 } from '../admission/webhook-configuration.ts';
@@ -41,14 +41,14 @@ export interface Compiled {
   readonly problems: readonly Problem[];
 }
 
-/** The API server's bound on matchConditions of one entry. */
+/** The API server's limit on matchConditions of one webhook. */
 const mostConditions = 64;
 
 export function compilePolicy(policy: Policy, context: CompileContext): Compiled {
   const blocking = blockingProblems(policy, context.engineExists);
   if (blocking.length > 0) return { configuration: undefined, problems: blocking };
   const problems: Problem[] = [...warnings(policy, context.ownUsername)];
-  const entries = new Map<string, Entry>();
+  const entries = new Map<string, CompiledEntry>();
   let governs = false;
   for (const row of usefulRows(policy)) {
     const rules = rulesOf(row, policy, context.discovery, problems);
@@ -69,7 +69,7 @@ export function compilePolicy(policy: Policy, context: CompileContext): Compiled
 /** A hundred entries on one kind cost 5 ms per write (ADR 0002). */
 const mostEntries = 25;
 
-function crowdedKinds(entries: readonly Entry[], { entriesOn }: CompileContext): readonly Problem[] {
+function crowdedKinds(entries: readonly CompiledEntry[], { entriesOn }: CompileContext): readonly Problem[] {
   const own = new Map<string, { group: string; resource: string; entries: number }>();
   for (const { rules } of entries) {
     const kinds = rules.flatMap(({ apiGroups: [group = ''], resources }) => resources.map((name) => ({ group, name })));
@@ -128,7 +128,7 @@ function firstOnly(): (row: CoverageRow, resource: string) => boolean {
   };
 }
 
-interface Entry {
+interface CompiledEntry {
   readonly name: string;
   readonly reach: CoverageRow['reach'];
   readonly change: string | undefined;
@@ -155,7 +155,7 @@ const nameOf: Record<CoverageRow['shape'], string> = {
 
 /** Rows that share reach and conditions share an entry. The policy's own CEL speaks of the governed object only. */
 function addTo(
-  entries: Map<string, Entry>,
+  entries: Map<string, CompiledEntry>,
   row: CoverageRow,
   rules: readonly Rule[],
   { policy, ownNamespace }: { readonly policy: Policy; readonly ownNamespace: string },
@@ -226,12 +226,12 @@ function isSelective(reach: CoverageRow['reach']): boolean {
   return reach === 'Selected' || reach === 'SelectedNamespaces';
 }
 
-function configurationOf(policy: Policy, entries: readonly Entry[], context: CompileContext): NewConfiguration {
+function configurationOf(policy: Policy, entries: readonly CompiledEntry[], context: CompileContext): NewConfiguration {
   const { name } = policy.metadata;
   const { service, caBundle } = context;
   const own = ownConditions(policy);
   const counts = new Map<string, number>();
-  const webhooks = entries.map((entry): Webhook => {
+  const webhooks = entries.map((entry): WebhookEntry => {
     const count = (counts.get(entry.name) ?? 0) + 1;
     counts.set(entry.name, count);
     const gated = gatedCondition(policy, context.ownUsername, entry.change);
@@ -241,7 +241,7 @@ function configurationOf(policy: Policy, entries: readonly Entry[], context: Com
       name: `${entry.name}${count === 1 ? '' : `-${count}`}.${name}.gate.stepup.dev`,
       admissionReviewVersions: ['v1'],
       clientConfig: { service: { ...service, path: `/${isEnforced(policy) ? 'gate' : 'observe'}/${name}` }, caBundle },
-      // Who only looks on must not stand in the way either.
+      // A policy in mode Observe must not block either.
       failurePolicy: isEnforced(policy) ? (policy.spec.failurePolicy ?? 'Fail') : 'Ignore',
       matchConditions,
       matchPolicy: 'Equivalent',
@@ -265,7 +265,7 @@ function configurationOf(policy: Policy, entries: readonly Entry[], context: Com
  * Asks about the watchdog's own question and nothing else (ADR 0014). Not about who sends it: ours comes from ourselves. Where
  * nobody answers it passes.
  */
-function watchdogEntry(policy: string, { service, caBundle }: CompileContext): Webhook {
+function watchdogEntry(policy: string, { service, caBundle }: CompileContext): WebhookEntry {
   return {
     name: `watchdog.${policy}.gate.stepup.dev`,
     admissionReviewVersions: ['v1'],

@@ -4,7 +4,7 @@
 // deleted, the API server deletes its objects without calling webhooks, and a watch cannot tell the difference: webhook
 // configurations would be removed.
 import type { StepUpPolicy } from '../../api/kinds.ts';
-import { isNotFound } from '../../kube/http/api-error.ts';
+import { unlessNotFound } from '../../kube/http/api-error.ts';
 import type { KubeObject } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 
@@ -33,7 +33,7 @@ export class PolicyKind {
     if (known !== undefined) return known;
     const definition = await this.#uid();
     if (definition === undefined) return undefined;
-    const live = await this.#options.policies.get({ name }).catch(undefinedIfGone);
+    const live = await unlessNotFound(this.#options.policies.get({ name }));
     if (live?.metadata.uid !== uid) return undefined;
     this.#known.set(uid, definition);
     return definition;
@@ -51,12 +51,7 @@ export class PolicyKind {
 
   /** Undefined when there is no definition, or when it is being deleted, objects first. */
   async #uid(): Promise<string | undefined> {
-    const definition = await this.#options.definitions.get({ name: definitionName }).catch(undefinedIfGone);
+    const definition = await unlessNotFound(this.#options.definitions.get({ name: definitionName }));
     return definition?.metadata.deletionTimestamp === undefined ? definition?.metadata.uid : undefined;
   }
-}
-
-function undefinedIfGone(error: unknown): undefined {
-  if (isNotFound(error)) return undefined;
-  throw error;
 }

@@ -37,7 +37,7 @@ export function blockingProblems({ spec }: Policy, engineExists: (name: string) 
   return [...problems, ...impossibleRequirements(spec), ...engineProblems(spec, engineExists), ...contradictions(spec)];
 }
 
-/** An engine has one word: it fills one seat. */
+/** An engine has one vote, which fills one seat. */
 function engineProblems(spec: Policy['spec'], engineExists: (name: string) => boolean): readonly Problem[] {
   const { require = [] } = spec.approval;
   return enginesOf(spec).flatMap((engine): Problem[] => {
@@ -45,7 +45,7 @@ function engineProblems(spec: Policy['spec'], engineExists: (name: string) => bo
       const message = `spec.approval.require names engine ${engine}, which is not configured; add it to the chart value engines, or correct the name`;
       return [{ reason: 'EngineNotConfigured', message }];
     }
-    const seats = seatsOf(require.filter((requirement) => requirement.engine === engine));
+    const seats = votesNeededBy(require.filter((requirement) => requirement.engine === engine));
     if (seats === 1) return [];
     const message = `spec.approval.require requires ${seats} approvals by engine ${engine}, which has one vote; name it once, without a count`;
     return [{ reason: 'ImpossibleRequirement', message }];
@@ -57,24 +57,24 @@ function impossibleRequirements({ approval, subjects }: Policy['spec']): readonl
   const named = (approval.require ?? []).filter(
     ({ approvers, engine }) => engine === undefined && (approvers?.groups ?? []).length === 0,
   );
-  const alone = named.filter((one) => seatsOf([one]) > votersOf([one], subjects).size);
+  const alone = named.filter((one) => votesNeededBy([one]) > votersOf([one], subjects).size);
   const sets = alone.length > 0 ? alone.map((one) => [one]) : [named];
   return sets
-    .filter((set) => seatsOf(set) > votersOf(set, subjects).size)
+    .filter((set) => votesNeededBy(set) > votersOf(set, subjects).size)
     .map((set) => {
       const names = set.map(({ name }) => name).join(' and ');
       const voters = votersOf(set, subjects).size;
-      const seats = seatsOf(set);
+      const votes = votesNeededBy(set);
       const who =
         voters === 0
           ? 'none of the named approvers can vote (subjects of the policy cannot)'
           : `only ${voters} of the named approvers can vote (each has one vote, and subjects of the policy have none)`;
-      const message = `${set.length === 1 ? 'requirement' : 'requirements'} ${names} can never be met: that takes ${seats} ${seats === 1 ? 'vote' : 'votes'}, and ${who}; name more users, or a group`;
+      const message = `${set.length === 1 ? 'requirement' : 'requirements'} ${names} can never be met: that takes ${votes} ${votes === 1 ? 'vote' : 'votes'}, and ${who}; name more users, or a group`;
       return { reason: 'ImpossibleRequirement', message };
     });
 }
 
-function seatsOf(requirements: readonly Requirement[]): number {
+function votesNeededBy(requirements: readonly Requirement[]): number {
   return requirements.reduce((sum, { count = 1 }) => sum + count, 0);
 }
 
@@ -100,7 +100,7 @@ function contradictions({ namespaceSelector, subjects }: Policy['spec']): readon
       message: `spec.namespaceSelector requires label ${key}=${value} and also excludes it, so no namespace matches; remove one of the two`,
     }));
   const { include = [], exclude = [] } = subjects ?? {};
-  const isExcluded = (subject: Subject) => exclude.some((other) => keyOf(other) === keyOf(subject));
+  const isExcluded = (subject: Subject) => exclude.some((other) => subjectKeyOf(other) === subjectKeyOf(subject));
   if (include.length > 0 && include.every(isExcluded)) {
     const message =
       'spec.subjects.exclude has every subject of include, so the policy gates nobody; remove some from exclude';
@@ -109,16 +109,16 @@ function contradictions({ namespaceSelector, subjects }: Policy['spec']): readon
   return problems;
 }
 
-function keyOf({ kind, namespace = '*', name }: Subject): string {
+function subjectKeyOf({ kind, namespace = '*', name }: Subject): string {
   return JSON.stringify([kind, kind === 'ServiceAccount' ? namespace : '', name]);
 }
 
-/** What works, but not as whoever wrote the policy may think. */
+/** What works, but perhaps not as its author expects. */
 export function warnings(policy: Policy, ownUsername: string): readonly Problem[] {
   return [...subjectProblems(policy, ownUsername), ...conditionProblems(policy), ...reviewProblems(policy)];
 }
 
-/** A review is an approver's word: neither an engine nor the policy itself gives one. */
+/** Only approvers can review: neither an engine nor the policy itself does. */
 function reviewProblems({ spec }: Policy): readonly Problem[] {
   const isReviewed = (spec.approval.require ?? []).some(({ engine }) => engine === undefined);
   if (spec.bypass?.enabled !== true || isReviewed) return [];

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the webhook configuration of each policy installed, and reports it in the policy's status.
 import { policyOf, type StepUpPolicy } from '../../api/kinds.ts';
-import { tamperedCondition } from '../../domain/integrity/policy-tampering.ts';
+import { policyTamperedCondition } from '../../domain/integrity/policy-tampering.ts';
 import { isConflict, isNotFound } from '../../kube/http/api-error.ts';
 import type { ObjectReference } from '../../kube/objects/events.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
@@ -10,7 +10,7 @@ import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
-import type { ConfigurationKeeper, Put } from '../admission/object-keeper.ts';
+import type { Kept, ObjectKeeper, Refused } from '../admission/object-keeper.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
 import {
   gatePrefix,
@@ -31,13 +31,13 @@ export interface PolicyReconcilerOptions {
   readonly client: Pick<ResourceClient<StepUpPolicy>, 'replaceStatus'>;
   readonly kind: Pick<PolicyKind, 'uidOf' | 'isThere' | 'forget'>;
   readonly configurations: Watched<WebhookConfiguration>;
-  readonly keeper: ConfigurationKeeper<WebhookConfiguration>;
+  readonly keeper: ObjectKeeper<WebhookConfiguration>;
   /** What has governed evictions name their pod. */
   readonly pins: Watched<WebhookConfiguration>;
-  readonly pinKeeper: ConfigurationKeeper<WebhookConfiguration>;
+  readonly pinKeeper: ObjectKeeper<WebhookConfiguration>;
   /** Undefined until gates may be written: certificates, our own kinds' entry and this replica's webhook come first. */
   readonly context: () => Omit<CompileContext, 'policyExists' | 'entriesOn' | 'kindUid'> | undefined;
-  readonly tampering: Pick<TamperingReporter, 'notice' | 'latest'>;
+  readonly tampering: Pick<TamperingReporter, 'latest'>;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -127,7 +127,7 @@ export class PolicyReconciler {
       configuration === undefined
         ? notReadyFor(problems)
         : this.#readinessOf(
-            await this.#put(name, configuration, referenceTo(policy)),
+            await this.#keep(name, configuration, referenceTo(policy)),
             readyWith(configuration, problems),
           );
     if (readiness === undefined) {
@@ -149,38 +149,26 @@ export class PolicyReconciler {
       .length;
   }
 
-  #readinessOf(put: Put, ready: Readiness): Readiness | undefined {
-    if (put.kind === 'Stale') return undefined;
-    return put.kind === 'Refused' ? { status: 'False', reason: 'InvalidByAPIServer', message: put.message } : ready;
+  #readinessOf(kept: Kept | Refused, ready: Readiness): Readiness | undefined {
+    if (kept === 'Stale') return undefined;
+    return typeof kept === 'string' ? ready : { status: 'False', reason: 'InvalidByAPIServer', message: kept.refused };
   }
 
-  async #put(name: string, configuration: NewConfiguration, regarding?: ObjectReference): Promise<Put> {
-    const put = await this.#options.keeper.put(configuration);
-    if (put.kind === 'Stale' || put.kind === 'Refused') return put;
-    this.#lastGood.set(name, configuration);
-    if (put.kind === 'Written') this.#options.log.info({ policy: name }, 'webhook configuration installed');
-    if (put.kind === 'Restored')
-      this.#noticeRestored('ValidatingWebhookConfiguration', configuration, put.what, regarding);
+  async #keep(name: string, gate: NewConfiguration, regarding?: ObjectReference): Promise<Kept | Refused> {
+    const kept = await this.#options.keeper.keepIfValid(gate, regarding);
+    if (kept === 'Stale' || typeof kept !== 'string') return kept;
+    this.#lastGood.set(name, gate);
+    if (kept === 'Written') this.#options.log.info({ policy: name }, 'webhook configuration installed');
     // Only what is in force has a pin: one for a gate that is refused would be put back with the last good gate, for ever.
-    return (await this.#pin(name, configuration, regarding)) === 'Stale' ? { kind: 'Stale' } : put;
+    return this.#pin(name, gate, regarding);
   }
 
   /** Keeps what has the evictions that this gate is asked about name their pod. */
-  async #pin(name: string, gate: NewConfiguration, regarding: ObjectReference | undefined): Promise<Put['kind']> {
+  async #pin(name: string, gate: NewConfiguration, regarding: ObjectReference | undefined): Promise<Kept> {
     const wanted = pinConfiguration(name, gate);
-    if (wanted === undefined) {
-      await this.#unpin(name);
-      return 'InPlace';
-    }
-    const put = await this.#options.pinKeeper.put(wanted);
-    if (put.kind === 'Refused') throw new Error(`write ${wanted.metadata.name}: ${put.message}`);
-    if (put.kind === 'Restored') this.#noticeRestored('MutatingWebhookConfiguration', wanted, put.what, regarding);
-    return put.kind;
-  }
-
-  #noticeRestored(kind: string, { metadata: { name } }: NewConfiguration, what: string, of?: ObjectReference): void {
-    const regarding = of ?? { apiVersion: 'admissionregistration.k8s.io/v1', kind, name };
-    this.#options.tampering.notice({ kind, name, what, regarding });
+    if (wanted !== undefined) return this.#options.pinKeeper.keep(wanted, regarding);
+    await this.#unpin(name);
+    return 'InPlace';
   }
 
   async #unpin(policy: string): Promise<void> {
@@ -198,7 +186,7 @@ export class PolicyReconciler {
       ...lastGood,
       metadata: { ...metadata, labels: { ...metadata.labels, [kindUidLabel]: kindUid } },
     };
-    await this.#put(name, withBundle(ofItsKind, caBundle), referenceTo(policy));
+    await this.#keep(name, withBundle(ofItsKind, caBundle), referenceTo(policy));
   }
 
   #lastGoodOf(name: string): NewConfiguration | undefined {
@@ -220,10 +208,10 @@ export class PolicyReconciler {
       this.#queue.addAfter(name, waitMs);
       return;
     }
-    const put = await this.#put(name, withBundle(gate, context.caBundle));
+    const kept = await this.#keep(name, withBundle(gate, context.caBundle));
     // One that an earlier leader is said to have written gets the bundle, and is not defended: anybody may have made it up.
     if (known === undefined) this.#lastGood.delete(name);
-    if (put.kind === 'Stale') this.#queue.addAfter(name, staleMs);
+    if (kept === 'Stale') this.#queue.addAfter(name, staleMs);
   }
 
   async #remove(name: string): Promise<void> {
@@ -238,7 +226,7 @@ export class PolicyReconciler {
   async #report(policy: StepUpPolicy, readiness: Readiness): Promise<void> {
     const { client, clock, log, tampering } = this.#options;
     const now = clock.now();
-    const status = statusWith(policy, readiness, tamperedCondition(policy, tampering.latest, now), now);
+    const status = statusWith(policy, readiness, policyTamperedCondition(policy, tampering.latest, now), now);
     if (status === undefined) return;
     const { name: policyName } = policy.metadata;
     try {

@@ -12,8 +12,8 @@ export interface Readiness {
   readonly message: string;
 }
 
-type Status = NonNullable<StepUpPolicy['status']>;
-type Condition = NonNullable<Status['conditions']>[number];
+type PolicyStatus = NonNullable<StepUpPolicy['status']>;
+type PolicyCondition = NonNullable<PolicyStatus['conditions']>[number];
 
 export function readyWith(configuration: NewConfiguration, problems: readonly Problem[]): Readiness {
   const [first] = problems;
@@ -34,7 +34,7 @@ export function statusWith(
   readiness: Readiness,
   tampered: TamperedCondition | undefined,
   now: Date,
-): Status | undefined {
+): PolicyStatus | undefined {
   const { generation } = policy.metadata;
   const { conditions = [] } = policy.status ?? {};
   const before = conditions.find(({ type }) => type === 'Ready');
@@ -46,7 +46,7 @@ export function statusWith(
   const tamperedBefore = conditions.find(({ type }) => type === 'Tampered');
   const isTamperedSame = tamperedBefore?.status === tampered?.status && tamperedBefore?.message === tampered?.message;
   if (isSame && isTamperedSame && policy.status?.observedGeneration === generation) return undefined;
-  const ready: Condition = {
+  const ready: PolicyCondition = {
     type: 'Ready',
     ...readiness,
     observedGeneration: generation,

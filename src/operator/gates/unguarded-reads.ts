@@ -32,14 +32,14 @@ export function unguardedIn(expression: string, operations: readonly Operation[]
   const guards = guardsIn(plain);
   const keys = reads.flatMap((read) => {
     const place = read.keys.join('/');
-    const isGuarded = always.has(place) || guards.some((guard) => isSame(guard, read.root, place));
+    const isGuarded = always.has(place) || guards.some((guard) => isGuardOf(guard, read.root, place));
     const text = `${read.root}.${read.keys.join('.')}`;
     return isGuarded ? [] : [`reads ${text}, which may be absent; guard it with ${guardFor(read.root, read.keys)}`];
   });
   return [...new Set([...missing, ...keys])];
 }
 
-interface Guard {
+interface ReadGuard {
   readonly root: string;
   readonly place: string;
   /** has(a.b.c) speaks of a.b too; 'c' in a.b reads a.b itself. */
@@ -47,7 +47,7 @@ interface Guard {
 }
 
 /** What has(…) and '…' in … ask for. */
-function guardsIn(plain: string): readonly Guard[] {
+function guardsIn(plain: string): readonly ReadGuard[] {
   const asked = [...plain.matchAll(/\bhas\( ?((?:object|oldObject|request\.userInfo\.extra)[^()]*?) ?\)/g)].map(
     ([, text = '']) => text,
   );
@@ -65,7 +65,7 @@ function guardsIn(plain: string): readonly Guard[] {
 }
 
 /** A guard of the same place, or of something inside of it. */
-function isSame(guard: Guard, root: string, place: string): boolean {
+function isGuardOf(guard: ReadGuard, root: string, place: string): boolean {
   return guard.root === root && (guard.place === place || (guard.isDeep && guard.place.startsWith(`${place}/`)));
 }
 

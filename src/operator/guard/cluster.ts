@@ -10,7 +10,7 @@ import {
   type GuardPart,
   notOurs,
   ofRelease,
-  reachesUs,
+  reachesUsCel,
   rule,
   type Validation,
   type Variable,
@@ -86,5 +86,5 @@ function authorOf(field: 'createdBy' | 'decidedBy' | 'decidedVia'): string {
 }
 
 function webhookReachesUs(root: 'object' | 'oldObject'): string {
-  return `${root}.?webhooks.orValue([]).exists(w, w.?rules.orValue([]).exists(r, ${reachesUs('r')}))`;
+  return `${root}.?webhooks.orValue([]).exists(w, w.?rules.orValue([]).exists(r, ${reachesUsCel('r')}))`;
 }

@@ -3,7 +3,7 @@
 // The guard as files for API servers that read admission policies from disk: no API call can delete them, and they also
 // cover admission policies (KEP-5793, on by default from Kubernetes 1.37).
 import { type GuardObject, guardParts, guardWith } from './guard.ts';
-import { type GuardContext, type GuardPart, reachesUs, rule, type Validation, write } from './parts.ts';
+import { type GuardContext, type GuardPart, reachesUsCel, rule, type Validation, write } from './parts.ts';
 
 /** The API server takes no other names from files, and none of these from its API. */
 const suffix = '.static.k8s.io';
@@ -34,7 +34,7 @@ function withPolicies(part: GuardPart): GuardPart {
       ...part.variables,
       {
         name: 'mutatesUs',
-        expression: `variables.resource == 'mutatingadmissionpolicies' && object != null && object.?spec.matchConstraints.resourceRules.orValue([]).exists(r, ${reachesUs('r')})`,
+        expression: `variables.resource == 'mutatingadmissionpolicies' && object != null && object.?spec.matchConstraints.resourceRules.orValue([]).exists(r, ${reachesUsCel('r')})`,
       },
     ],
     validations: [...part.validations, noMutatingPolicy],

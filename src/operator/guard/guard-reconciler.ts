@@ -8,24 +8,21 @@ import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
-import type { ConfigurationKeeper } from '../admission/object-keeper.ts';
-import type { TamperingReporter } from '../admission/tampering-reporter.ts';
+import type { ObjectKeeper } from '../admission/object-keeper.ts';
 import { type Guard, type GuardObject, guardNames } from './guard.ts';
 
 export interface GuardReconcilerOptions {
   /** None where the guard is switched off: then what there is of it goes. */
   readonly guards: readonly Guard[];
   readonly policies: Watched<GuardObject>;
-  readonly policyKeeper: ConfigurationKeeper<GuardObject>;
+  readonly policyKeeper: ObjectKeeper<GuardObject>;
   readonly bindings: Watched<GuardObject>;
-  readonly bindingKeeper: ConfigurationKeeper<GuardObject>;
-  readonly tampering: Pick<TamperingReporter, 'notice'>;
+  readonly bindingKeeper: ObjectKeeper<GuardObject>;
   readonly log: Log;
   readonly clock: Clock;
 }
 
 const againMs = 20;
-const apiVersion = 'admissionregistration.k8s.io/v1';
 
 export class GuardReconciler {
   readonly #options: GuardReconcilerOptions;
@@ -55,36 +52,22 @@ export class GuardReconciler {
     const { guards, policies, policyKeeper, bindings, bindingKeeper } = this.#options;
     const wanted = guards.find(({ policy }) => policy.metadata.name === name);
     if (wanted === undefined) {
-      if (isOurs(bindings, name)) await bindingKeeper.remove(name);
-      if (isOurs(policies, name)) await policyKeeper.remove(name);
+      if (isOwnGuard(bindings, name)) await bindingKeeper.remove(name);
+      if (isOwnGuard(policies, name)) await policyKeeper.remove(name);
       return;
     }
-    await this.#put('ValidatingAdmissionPolicy', policyKeeper, wanted.policy);
-    await this.#put('ValidatingAdmissionPolicyBinding', bindingKeeper, wanted.binding);
+    await this.#keep('ValidatingAdmissionPolicy', policyKeeper, wanted.policy);
+    await this.#keep('ValidatingAdmissionPolicyBinding', bindingKeeper, wanted.binding);
   }
 
-  async #put(kind: string, keeper: ConfigurationKeeper<GuardObject>, wanted: Guard['policy']): Promise<void> {
-    const { tampering, log } = this.#options;
+  async #keep(kind: string, keeper: ObjectKeeper<GuardObject>, wanted: Guard['policy']): Promise<void> {
     const { name } = wanted.metadata;
-    const put = await keeper.put(wanted);
-    switch (put.kind) {
-      case 'InPlace':
-        return;
-      case 'Written':
-        log.info({ kind, name }, 'guard installed');
-        return;
-      case 'Restored':
-        tampering.notice({ kind, name, what: put.what, regarding: { apiVersion, kind, name } });
-        return;
-      case 'Refused':
-        throw new Error(`write ${kind} ${name}: ${put.message}`);
-      case 'Stale':
-        this.#queue.addAfter(name, againMs);
-        return;
-    }
+    const kept = await keeper.keep(wanted);
+    if (kept === 'Written') this.#options.log.info({ kind, name }, 'guard installed');
+    if (kept === 'Stale') this.#queue.addAfter(name, againMs);
   }
 }
 
-function isOurs(watched: Watched<GuardObject>, name: string): boolean {
+function isOwnGuard(watched: Watched<GuardObject>, name: string): boolean {
   return watched.objects.get({ name })?.metadata.labels?.[managedLabel] === 'true';
 }

@@ -7,7 +7,7 @@
 import { managedLabel } from '../../domain/model/labels.ts';
 import { kubernetesControllers, serviceAccountPrefix } from '../../domain/model/subject.ts';
 import type { KubeObject } from '../../kube/objects/objects.ts';
-import { sameJson } from '../../lib/json.ts';
+import { isSameAsSent } from '../../lib/json.ts';
 import { celText, celTexts } from '../admission/cel.ts';
 import type { Form, Wanted } from '../admission/object-keeper.ts';
 import { accountGuard } from './accounts.ts';
@@ -30,7 +30,7 @@ export const guardNames: readonly string[] = ['stepup-guard', 'stepup-guard-acco
 /** How the two kinds are compared and mended. */
 export const guardForm: Form<GuardObject> = {
   isInPlace: (stored, wanted) =>
-    sameJson(plain(stored.spec), plain(wanted.spec)) && stored.metadata.labels?.[managedLabel] === 'true',
+    isSameAsSent(stored.spec, wanted.spec) && stored.metadata.labels?.[managedLabel] === 'true',
   broughtBack: (stored, wanted) => ({
     ...stored,
     metadata: { ...stored.metadata, labels: { ...stored.metadata.labels, ...wanted.metadata.labels } },
@@ -77,8 +77,4 @@ function isGuardedAgainst({ ownUsername, exempt }: GuardContext): string {
     `(${username}.startsWith(${celText(serviceAccountPrefix)}) || ${username} == 'system:anonymous')` +
     ` && !(${username} in ${celTexts(others)}) && !(${username} in ${celTexts(kubernetesControllers)})`
   );
-}
-
-function plain(value: object) {
-  return JSON.parse(JSON.stringify(value));
 }

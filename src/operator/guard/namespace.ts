@@ -8,7 +8,7 @@ import {
   choose,
   type GuardContext,
   type GuardPart,
-  namespaced,
+  namespacedRule,
   notOurs,
   ofRelease,
   rule,
@@ -29,7 +29,7 @@ export function namespaceGuard(context: GuardContext): GuardPart {
 
 const namespaceRules: readonly Rule[] = [
   rule('', 'v1', ['DELETE'], ['namespaces']),
-  namespaced('', [
+  namespacedRule('', [
     'configmaps',
     'endpoints',
     'pods',
@@ -42,7 +42,7 @@ const namespaceRules: readonly Rule[] = [
     'services',
   ]),
   rule('', 'v1', ['CONNECT'], ['pods/attach', 'pods/exec', 'pods/portforward', 'pods/proxy'], 'Namespaced'),
-  namespaced('apps', [
+  namespacedRule('apps', [
     'daemonsets',
     'deployments',
     'deployments/scale',
@@ -51,14 +51,14 @@ const namespaceRules: readonly Rule[] = [
     'statefulsets',
     'statefulsets/scale',
   ]),
-  namespaced('batch', ['cronjobs', 'jobs']),
+  namespacedRule('batch', ['cronjobs', 'jobs']),
   // What vouches for the certificate where cert-manager keeps it. Status is left alone: issuers and approvers of others write it.
-  namespaced('cert-manager.io', ['certificaterequests', 'certificates', 'issuers']),
-  namespaced('coordination.k8s.io', ['leases']),
+  namespacedRule('cert-manager.io', ['certificaterequests', 'certificates', 'issuers']),
+  namespacedRule('coordination.k8s.io', ['leases']),
   // Where the Service leads, and who may speak to the webhook: policies add up, so any of them may let more in.
-  namespaced('discovery.k8s.io', ['endpointslices']),
-  namespaced('networking.k8s.io', ['networkpolicies']),
-  namespaced('rbac.authorization.k8s.io', ['rolebindings', 'roles']),
+  namespacedRule('discovery.k8s.io', ['endpointslices']),
+  namespacedRule('networking.k8s.io', ['networkpolicies']),
+  namespacedRule('rbac.authorization.k8s.io', ['rolebindings', 'roles']),
 ];
 
 /** Which objects of our namespace the gate stands on; others there are nobody's concern. */
@@ -87,7 +87,7 @@ function namespaceVariables({ release }: GuardContext): readonly Variable[] {
           "variables.resource == 'secrets'",
           `${ofRelease(release)} || ${type} in ${celTexts(['kubernetes.io/service-account-token', 'helm.sh/release.v1'])}`,
         ],
-        // Marks on a pod start nothing, and network plugins write them.
+        // Labels and annotations of a pod start nothing, and network plugins write them.
         [
           "variables.resource == 'pods' && variables.subresource == '' && request.operation == 'UPDATE'",
           'object.spec != oldObject.spec',

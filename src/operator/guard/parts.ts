@@ -68,7 +68,7 @@ export function choose(cases: readonly (readonly [when: string, then: string])[]
   return rest.length === 0 ? `(${then})` : `${when} ? (${then}) : ${choose(rest)}`;
 }
 
-export function namespaced(group: string, resources: readonly string[]): Rule {
+export function namespacedRule(group: string, resources: readonly string[]): Rule {
   return rule(group, 'v1', write, resources, 'Namespaced');
 }
 
@@ -83,7 +83,7 @@ export function rule(
 }
 
 /** True of a rule that lets a webhook or policy see approvals or decisions. */
-export function reachesUs(rule: string): string {
+export function reachesUsCel(rule: string): string {
   const isUs = (list: string, prefix: string) =>
     `${rule}.?${list}.orValue([]).exists(one, one.startsWith('*') || one.startsWith('${prefix}'))`;
   return `${isUs('apiGroups', 'stepup.dev')} && ${isUs('resources', 'stepup')}`;

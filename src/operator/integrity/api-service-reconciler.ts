@@ -5,17 +5,13 @@
 
 import { ownApiServiceName } from '../../domain/model/labels.ts';
 import { isConflict, isNotFound } from '../../kube/http/api-error.ts';
-import type { KubeObject } from '../../kube/objects/objects.ts';
+import type { APIService } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
-import { WorkQueue } from '../../kube/time/work-queue.ts';
-import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
+import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
+import type { Watched } from '../../kube/watch/watched.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
-
-export interface APIService extends KubeObject {
-  readonly spec: { readonly service?: { readonly name?: string; readonly namespace?: string } | null };
-}
 
 export interface APIServiceReconcilerOptions {
   readonly apiServices: Watched<APIService>;
@@ -27,32 +23,31 @@ export interface APIServiceReconcilerOptions {
 
 export class APIServiceReconciler {
   readonly #options: APIServiceReconcilerOptions;
-  readonly #queue: WorkQueue;
+  readonly #task: RepeatedTask;
 
   constructor(options: APIServiceReconcilerOptions) {
     this.#options = options;
-    this.#queue = new WorkQueue({
+    this.#task = new RepeatedTask({
       process: () => this.#process(),
+      onError: (error) => options.log.warn(errorFields(error), 'removing a foreign APIService failed'),
       clock: options.clock,
-      onError: (_, error) => options.log.warn(errorFields(error), 'removing a foreign APIService failed'),
     });
   }
 
-  async run(signal: AbortSignal): Promise<void> {
-    enqueueChanges(this.#options.apiServices, signal, () => this.#queue.add(ownApiServiceName));
-    await this.#queue.run(signal);
+  run(signal: AbortSignal): Promise<void> {
+    return this.#task.run(signal, [this.#options.apiServices]);
   }
 
   async #process(): Promise<void> {
     const { apiServices, client, tampering } = this.#options;
     const stored = apiServices.objects.get({ name: ownApiServiceName });
-    const service = stored?.spec.service;
+    const service = stored?.spec?.service;
     if (stored === undefined || service === undefined || service === null) return;
     const { name, uid, resourceVersion } = stored.metadata;
     try {
       await client.delete({ name }, { preconditions: { uid, resourceVersion } });
     } catch (error) {
-      // Changed or gone meanwhile: the watch tells of it.
+      // Changed or deleted meanwhile: the watch reports it.
       if (isConflict(error) || isNotFound(error)) return;
       throw error;
     }

@@ -3,14 +3,14 @@
 // Restores the CustomResourceDefinitions of stepup's kinds to those of the release: their schemas and rules protect the
 // objects.
 import { definitions, kindsDigest } from '../../api/generated/definitions.ts';
-import { isAlreadyExists, isConflict, isInvalid, isNotFound } from '../../kube/http/api-error.ts';
+import { isAlreadyExists, isConflict, isInvalid, isNotFound, unlessNotFound } from '../../kube/http/api-error.ts';
 import type { KubeObject } from '../../kube/objects/objects.ts';
 import type { ObjectKey } from '../../kube/objects/resource.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
-import { type Json, sameJson } from '../../lib/json.ts';
+import { isSameAsSent } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
 
@@ -45,7 +45,7 @@ export class DefinitionReconciler {
   readonly #queue: WorkQueue;
   /** The metadata of each as it was last: labels and annotations are those of Helm, or of whoever installs. */
   readonly #lastSeen = new Map<string, KubeObject['metadata']>();
-  /** What was reported and cannot be put back now, by UID, and by UID and generation. */
+  /** What was reported and cannot be restored now, by UID, and by UID and generation. */
   readonly #reported = new Set<string>();
 
   constructor(options: DefinitionReconcilerOptions) {
@@ -93,7 +93,7 @@ export class DefinitionReconciler {
     try {
       // With the defaults of this API server in it.
       const tried = await client.replace(wanted, { dryRun: true });
-      if (same(tried.spec, stored.spec)) {
+      if (isSameAsSent(tried.spec, stored.spec)) {
         await this.#letGo(stored);
         return;
       }
@@ -142,7 +142,7 @@ export class DefinitionReconciler {
       const { uid } = made.metadata;
       this.#options.tampering.notice({ kind, name, what: 'deleted', regarding: { apiVersion, kind, name, uid } });
     } catch (error) {
-      // Somebody else was faster: what they made is looked at when the watch tells of it.
+      // Somebody else was faster: their definition is checked when the watch reports it.
       if (!isAlreadyExists(error)) throw error;
     }
   }
@@ -155,26 +155,13 @@ export class DefinitionReconciler {
   }
 
   async #stored(name: string): Promise<Definition | undefined> {
-    return this.#options.client.get({ name }).catch(undefinedIfGone);
+    return unlessNotFound(this.#options.client.get({ name }));
   }
 
   /** Never from a copy: while another release is being installed its definitions must be left alone. */
   async #isOfThisRelease(): Promise<boolean> {
     const { configMaps, configMap } = this.#options;
-    const stored = await configMaps.get(configMap).catch(undefinedIfGone);
+    const stored = await unlessNotFound(configMaps.get(configMap));
     return stored?.metadata.annotations?.[kindsAnnotation] === kindsDigest;
   }
-}
-
-function undefinedIfGone(error: unknown): undefined {
-  if (isNotFound(error)) return undefined;
-  throw error;
-}
-
-function same(a: object, b: object): boolean {
-  return sameJson(plain(a), plain(b));
-}
-
-function plain(value: object): Json {
-  return JSON.parse(JSON.stringify(value)) as Json;
 }

@@ -8,7 +8,7 @@ import { stepUpPolicies } from '../../api/own-resources.ts';
 import { ownApiServiceName } from '../../domain/model/labels.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import type { EventRecorder } from '../../kube/objects/events.ts';
-import type { KubeObject } from '../../kube/objects/objects.ts';
+import type { APIService, KubeObject } from '../../kube/objects/objects.ts';
 import type { Resource } from '../../kube/objects/resource.ts';
 import { ResourceClient } from '../../kube/objects/resource-client.ts';
 import * as resources from '../../kube/objects/resources.ts';
@@ -17,13 +17,13 @@ import type { Reflector, ReflectorOptions } from '../../kube/watch/reflector.ts'
 import type { Watched } from '../../kube/watch/watched.ts';
 import type { Log } from '../../observe/log.ts';
 import type { OperatorMetrics } from '../../observe/operator-metrics.ts';
-import { ConfigurationKeeper } from '../admission/object-keeper.ts';
+import { ObjectKeeper } from '../admission/object-keeper.ts';
 import { TamperingReporter } from '../admission/tampering-reporter.ts';
 import type { WebhookConfiguration } from '../admission/webhook-configuration.ts';
 import { PolicyKind } from '../gates/policy-kind.ts';
 import { type GuardObject, guardForm, guardNames, guards } from '../guard/guard.ts';
 import { GuardReconciler } from '../guard/guard-reconciler.ts';
-import { type APIService, APIServiceReconciler } from './api-service-reconciler.ts';
+import { APIServiceReconciler } from './api-service-reconciler.ts';
 import { type Definition, DefinitionReconciler, ownDefinitions } from './definition-reconciler.ts';
 import { createGateWatchdog } from './gate-watchdog.ts';
 
@@ -34,7 +34,7 @@ export interface GuardSettings {
   readonly exempt: readonly string[];
 }
 
-export interface GuardingDependencies {
+export interface IntegrityDependencies {
   readonly rest: RestClient;
   readonly own: { readonly username: string; readonly namespace: string };
   readonly service: { readonly name: string };
@@ -54,19 +54,18 @@ export interface GuardingDependencies {
   readonly metrics: OperatorMetrics;
   readonly log: Log;
   readonly clock: Clock;
-  readonly signal: AbortSignal;
 }
 
-export interface Guarding {
+export interface Integrity {
   readonly tampering: TamperingReporter;
   readonly policyKind: PolicyKind;
   /** Must be whole before `run`. */
   readonly copies: readonly Watched<KubeObject>[];
-  run(): Promise<void>;
+  run(signal: AbortSignal): Promise<void>;
 }
 
-export function createGuarding(dependencies: GuardingDependencies): Guarding {
-  const { rest, own, service, guard: settings, reflect, log, clock, signal } = dependencies;
+export function createIntegrity(dependencies: IntegrityDependencies): Integrity {
+  const { rest, own, service, guard: settings, reflect, log, clock } = dependencies;
   const named = (name: string) => ({ fieldSelector: `metadata.name=${name}` });
   const policies = reflect<GuardObject>(resources.validatingAdmissionPolicies, { transform: onlyGuards });
   const bindings = reflect<GuardObject>(resources.validatingAdmissionPolicyBindings, { transform: onlyGuards });
@@ -83,14 +82,13 @@ export function createGuarding(dependencies: GuardingDependencies): Guarding {
     release: service.name,
   };
   const keeper = (resource: Resource, stored: Watched<GuardObject>) =>
-    new ConfigurationKeeper({ client: new ResourceClient<GuardObject>(rest, resource), stored, form: guardForm });
+    new ObjectKeeper({ client: new ResourceClient<GuardObject>(rest, resource), stored, form: guardForm, tampering });
   const guard = new GuardReconciler({
     guards: settings.isOn ? guards(context) : [],
     policies,
     policyKeeper: keeper(resources.validatingAdmissionPolicies, policies),
     bindings,
     bindingKeeper: keeper(resources.validatingAdmissionPolicyBindings, bindings),
-    tampering,
     log,
     clock,
   });
@@ -111,7 +109,7 @@ export function createGuarding(dependencies: GuardingDependencies): Guarding {
     tampering,
     policyKind: new PolicyKind({ definitions, policies: new ResourceClient(rest, stepUpPolicies) }),
     copies: [policies, bindings, ...watched],
-    run: async () => {
+    run: async (signal) => {
       await Promise.all([guard.run(signal), apiService.run(signal), definition.run(signal), watchdog.run(signal)]);
     },
   };

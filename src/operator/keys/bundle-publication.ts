@@ -3,7 +3,7 @@
 // For how long a bundle has been in all of stepup's webhook configurations, as this leader has seen it.
 import type { Clock } from '../../kube/time/clock.ts';
 
-export class Publication {
+export class BundlePublication {
   readonly #isPublished: (caBundle: string) => boolean;
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   #seen: { readonly caBundle: string; readonly sinceMs: number } | undefined;

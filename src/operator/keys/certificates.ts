@@ -1,15 +1,17 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The part of the operator that has the API server trust the serving certificate, whoever issues it.
+import type { Secret } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import type { Watched } from '../../kube/watch/watched.ts';
 import type { Log } from '../../observe/log.ts';
 import { isManaged, stampName, type WebhookConfiguration } from '../admission/webhook-configuration.ts';
+import type { CertificateSource } from './certificate-source.ts';
 import type { StoredCertificates } from './certificate-step.ts';
-import { GivenCertificates } from './external-certificates.ts';
+import { ExternalCertificates } from './external-certificates.ts';
 import { serviceNames } from './issue.ts';
-import { CertificateKeeper, type CertificateLives, type Certificates, type Secret } from './own-certificates.ts';
+import { type CertificateLives, OwnCertificates } from './own-certificates.ts';
 
 export interface CertificateSettings {
   /** Who keeps the Secret: this operator, or somebody else such as cert-manager. */
@@ -26,18 +28,18 @@ export interface CertificateParts {
   readonly tlsSecret: string;
   readonly client: Pick<ResourceClient<Secret>, 'create' | 'replace'>;
   readonly secrets: Watched<Secret>;
-  readonly gates: Watched<WebhookConfiguration>;
-  readonly stamps: Watched<WebhookConfiguration>;
+  readonly validating: Watched<WebhookConfiguration>;
+  readonly mutating: Watched<WebhookConfiguration>;
   /** The bundle changed: configurations must follow. */
   readonly onBundle: () => void;
   readonly log: Log;
   readonly clock: Clock;
 }
 
-export function createCertificates(parts: CertificateParts): Certificates {
-  const { certificates, own, service, tlsSecret, client, secrets, gates, stamps, onBundle, log, clock } = parts;
+export function createCertificates(parts: CertificateParts): CertificateSource {
+  const { certificates, own, service, tlsSecret, client, secrets, validating, mutating, onBundle, log, clock } = parts;
   const { issuer, lives, inUse } = certificates;
-  const ours = () => [gates, stamps].flatMap(({ objects }) => [...objects.values()].filter(isOurs));
+  const ours = () => [validating, mutating].flatMap(({ objects }) => [...objects.values()].filter(isOwnConfiguration));
   const common = {
     secrets,
     secret: { namespace: own.namespace, name: tlsSecret },
@@ -46,14 +48,14 @@ export function createCertificates(parts: CertificateParts): Certificates {
     log,
     clock,
   };
-  const made: Certificates =
+  const made: CertificateSource =
     issuer === 'external'
-      ? new GivenCertificates({
+      ? new ExternalCertificates({
           ...common,
           spreadMs: lives.spreadMs,
           registered: () => new Set(ours().flatMap(bundlesOf)),
         })
-      : new CertificateKeeper({
+      : new OwnCertificates({
           ...common,
           client,
           names: serviceNames(service.name, own.namespace),
@@ -61,12 +63,12 @@ export function createCertificates(parts: CertificateParts): Certificates {
           inUse,
         });
   // A rotation goes on as soon as the last configuration carries the new authority.
-  gates.onChange(() => made.check());
-  stamps.onChange(() => made.check());
+  validating.onChange(() => made.check());
+  mutating.onChange(() => made.check());
   return made;
 }
 
-function isOurs(configuration: WebhookConfiguration): boolean {
+function isOwnConfiguration(configuration: WebhookConfiguration): boolean {
   return configuration.metadata.name === stampName || isManaged(configuration);
 }
 

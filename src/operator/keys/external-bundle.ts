@@ -4,7 +4,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { certificatesIn } from '../../lib/certificate-chain.ts';
 
-export interface GivenState {
+export interface ExternalBundleState {
   /** The authorities that come with the certificate, as PEM. */
   readonly given: string;
   /** Those that were told so far, as PEM. */
@@ -15,7 +15,7 @@ export interface GivenState {
   readonly spreadMs: number;
 }
 
-export interface GivenStep {
+export interface ExternalBundleStep {
   /** As PEM, the given ones first; '' when there is none at all. */
   readonly authorities: string;
   /** Look again after so long, if nothing changes before. */
@@ -30,22 +30,25 @@ const mostKept = 3;
  * The new certificate comes with its authority, so there is no telling the API server beforehand. Replicas serve the one they
  * have until the new authority is registered and known; so the ones before stay for that time, and as long again.
  */
-export function nextGivenBundle({ given, known, publishedForMs, spreadMs }: GivenState, now: Date): GivenStep {
+export function nextExternalBundle(
+  { given, known, publishedForMs, spreadMs }: ExternalBundleState,
+  now: Date,
+): ExternalBundleStep {
   const first = certificatesIn(given);
   const others = certificatesIn(known).filter((one) => now < one.validToDate && !isAmong(first, one));
   const before = others.filter((one, index) => !isAmong(others.slice(0, index), one)).slice(0, mostKept);
-  if (first.length === 0) return { authorities: textOf(before) };
+  if (first.length === 0) return { authorities: pemOf(before) };
   const isNew = first.some((one) => !isAmong(certificatesIn(known), one));
   const isOver = !isNew && publishedForMs !== undefined && publishedForMs >= 2 * spreadMs;
-  if (before.length === 0 || isOver) return { authorities: textOf(first) };
+  if (before.length === 0 || isOver) return { authorities: pemOf(first) };
   const restMs = isNew || publishedForMs === undefined ? lookAgainMs : 2 * spreadMs - publishedForMs;
-  return { authorities: textOf([...first, ...before]), againInMs: restMs };
+  return { authorities: pemOf([...first, ...before]), againInMs: restMs };
 }
 
 function isAmong(all: readonly X509Certificate[], one: X509Certificate): boolean {
   return all.some(({ raw }) => raw.equals(one.raw));
 }
 
-function textOf(certificates: readonly X509Certificate[]): string {
+function pemOf(certificates: readonly X509Certificate[]): string {
   return certificates.map((one) => `${one.toString().trim()}\n`).join('');
 }

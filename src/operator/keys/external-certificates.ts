@@ -2,16 +2,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the authorities to trust from a Secret that somebody else writes, such as cert-manager.
 
+import type { Secret } from '../../kube/objects/objects.ts';
 import type { Clock } from '../../kube/time/clock.ts';
-import { WorkQueue } from '../../kube/time/work-queue.ts';
-import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
+import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
+import type { Watched } from '../../kube/watch/watched.ts';
+import { decodeBase64, encodeBase64 } from '../../lib/base64.ts';
 import { certificatesIn } from '../../lib/certificate-chain.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
-import { Publication } from './bundle-publication.ts';
-import { nextGivenBundle } from './external-bundle.ts';
-import type { Certificates, Secret } from './own-certificates.ts';
+import { BundlePublication } from './bundle-publication.ts';
+import type { CertificateSource } from './certificate-source.ts';
+import { nextExternalBundle } from './external-bundle.ts';
 
-export interface GivenCertificatesOptions {
+export interface ExternalCertificatesOptions {
   readonly secrets: Watched<Secret>;
   readonly secret: { readonly namespace: string; readonly name: string };
   readonly spreadMs: number;
@@ -25,23 +27,21 @@ export interface GivenCertificatesOptions {
   readonly clock: Clock;
 }
 
-const key = 'certificates';
-
-export class GivenCertificates implements Certificates {
-  readonly #options: GivenCertificatesOptions;
-  readonly #queue: WorkQueue;
-  readonly #publication: Publication;
+export class ExternalCertificates implements CertificateSource {
+  readonly #options: ExternalCertificatesOptions;
+  readonly #task: RepeatedTask;
+  readonly #publication: BundlePublication;
   /** As PEM. Undefined until the registered ones have been read, which happens once: what others write there later is not ours. */
   #authorities: string | undefined;
   #caBundle: string | undefined;
 
-  constructor(options: GivenCertificatesOptions) {
+  constructor(options: ExternalCertificatesOptions) {
     this.#options = options;
-    this.#publication = new Publication(options.isPublished, options.clock);
-    this.#queue = new WorkQueue({
+    this.#publication = new BundlePublication(options.isPublished, options.clock);
+    this.#task = new RepeatedTask({
       process: async () => this.#process(),
+      onError: (error) => options.log.warn(errorFields(error), 'reading the certificates failed'),
       clock: options.clock,
-      onError: (_, error) => options.log.warn(errorFields(error), 'reading the certificates failed'),
     });
   }
 
@@ -50,32 +50,30 @@ export class GivenCertificates implements Certificates {
   }
 
   check(): void {
-    this.#queue.add(key);
+    this.#task.check();
   }
 
-  async run(signal: AbortSignal): Promise<void> {
-    enqueueChanges(this.#options.secrets, signal, () => this.#queue.add(key));
-    this.#queue.add(key);
-    await this.#queue.run(signal);
+  run(signal: AbortSignal): Promise<void> {
+    return this.#task.run(signal, [this.#options.secrets]);
   }
 
   #process(): void {
     const { secrets, secret, registered, spreadMs, clock, log, onBundle } = this.#options;
-    const given = Buffer.from(secrets.objects.get(secret)?.data?.['ca.crt'] ?? '', 'base64').toString();
+    const given = decodeBase64(secrets.objects.get(secret)?.data?.['ca.crt']);
     // The replicas of the leader before may serve what only those vouch for.
-    const known = this.#authorities ?? [...registered()].map((one) => Buffer.from(one, 'base64').toString()).join('\n');
+    const known = this.#authorities ?? [...registered()].map(decodeBase64).join('\n');
     const publishedForMs = this.#caBundle === undefined ? undefined : this.#publication.forMs(this.#caBundle);
-    const step = nextGivenBundle({ given, known, publishedForMs, spreadMs }, clock.now());
+    const step = nextExternalBundle({ given, known, publishedForMs, spreadMs }, clock.now());
     if (certificatesIn(given).length === 0) {
       log.warn(
         { secret: secret.name },
         'ca.crt is missing in the Secret of the certificate, so the webhook configurations keep their authorities',
       );
     }
-    if (step.againInMs !== undefined) this.#queue.addAfter(key, step.againInMs);
+    if (step.againInMs !== undefined) this.#task.checkAfter(step.againInMs);
     if (step.authorities === '') return;
     this.#authorities = step.authorities;
-    const caBundle = Buffer.from(step.authorities).toString('base64');
+    const caBundle = encodeBase64(step.authorities);
     if (this.#caBundle === caBundle) return;
     this.#caBundle = caBundle;
     log.info({ authorities: certificatesIn(step.authorities).length }, 'new bundle of authorities');

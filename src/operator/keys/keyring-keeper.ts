@@ -5,17 +5,18 @@ import { generateKeyPairSync } from 'node:crypto';
 import { after } from '../../domain/model/deadlines.ts';
 import { type KeptKey, Keyring } from '../../domain/seals/keyring.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '../../kube/http/api-error.ts';
+import type { Secret } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
-import { WorkQueue } from '../../kube/time/work-queue.ts';
-import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
-import { type Json, sameJson } from '../../lib/json.ts';
+import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
+import type { Watched } from '../../kube/watch/watched.ts';
+import { isSameAsSent } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
-import { type KeyringSecret, keyringSecretType, readKeyring, writeKeyring } from '../../replica/keyring-secret.ts';
+import { keyringSecretType, readKeyring, writeKeyring } from '../../replica/keyring-secret.ts';
 
 export interface KeyringKeeperOptions {
-  readonly client: Pick<ResourceClient<KeyringSecret>, 'create' | 'replace'>;
-  readonly secrets: Watched<KeyringSecret>;
+  readonly client: Pick<ResourceClient<Secret>, 'create' | 'replace'>;
+  readonly secrets: Watched<Secret>;
   readonly secret: { readonly namespace: string; readonly name: string };
   /** Told when a keyring that was there had to be put back. */
   readonly onRestored: () => void;
@@ -23,7 +24,6 @@ export interface KeyringKeeperOptions {
   readonly clock: Clock;
 }
 
-const queueKey = 'keyring';
 /** A key seals for so long. */
 const rotationSeconds = 90 * 86_400;
 /** Votes of so many keys count: an approval lives for days, never for half a year. */
@@ -33,23 +33,21 @@ const longestMs = 3_600_000;
 
 export class KeyringKeeper {
   readonly #options: KeyringKeeperOptions;
-  readonly #queue: WorkQueue;
+  readonly #task: RepeatedTask;
   /** What was stored last: other keys would make every vote so far worthless. */
   #known: readonly KeptKey[] | undefined;
 
   constructor(options: KeyringKeeperOptions) {
     this.#options = options;
-    this.#queue = new WorkQueue({
+    this.#task = new RepeatedTask({
       process: () => this.#process(),
+      onError: (error) => options.log.warn(errorFields(error), 'keeping the keyring failed'),
       clock: options.clock,
-      onError: (_, error) => options.log.warn(errorFields(error), 'keeping the keyring failed'),
     });
   }
 
-  async run(signal: AbortSignal): Promise<void> {
-    enqueueChanges(this.#options.secrets, signal, () => this.#queue.add(queueKey));
-    this.#queue.add(queueKey);
-    await this.#queue.run(signal);
+  run(signal: AbortSignal): Promise<void> {
+    return this.#task.run(signal, [this.#options.secrets]);
   }
 
   async #process(): Promise<void> {
@@ -58,7 +56,7 @@ export class KeyringKeeper {
     const now = clock.now();
     const stored = secret === undefined ? 'it does not exist' : usable(readKeyring(secret));
     // Only the leader adds keys: whoever could write another one there would vote as anybody.
-    const isForeign = this.#known !== undefined && !sameJson(stored as Json, this.#known as unknown as Json);
+    const isForeign = this.#known !== undefined && !isSameAsSent(stored, this.#known);
     if (this.#known !== undefined && isForeign) {
       const problem = typeof stored === 'string' ? stored : 'it has other keys';
       log.warn({ secret: id.name, problem }, 'restoring the keyring');
@@ -77,14 +75,14 @@ export class KeyringKeeper {
     const newest = Math.max(...stored.map(({ createdAt }) => Date.parse(createdAt)));
     const rotateAt = after(new Date(newest), rotationSeconds);
     if (now < rotateAt) {
-      this.#queue.addAfter(queueKey, Math.min(Math.max(rotateAt.getTime() - now.getTime(), 1000), longestMs));
+      this.#task.checkAfter(Math.min(Math.max(rotateAt.getTime() - now.getTime(), 1000), longestMs));
       return;
     }
     log.info({ secret: id.name }, 'added a key to the keyring');
     await this.#store(secret, [...stored, newKey(now)].slice(-mostKeys));
   }
 
-  async #store(secret: KeyringSecret | undefined, keys: readonly KeptKey[]): Promise<void> {
+  async #store(secret: Secret | undefined, keys: readonly KeptKey[]): Promise<void> {
     const { client, secret: id } = this.#options;
     const data = writeKeyring(keys);
     try {
@@ -93,7 +91,7 @@ export class KeyringKeeper {
       this.#known = keys;
     } catch (error) {
       if (!isConflict(error) && !isAlreadyExists(error) && !isNotFound(error)) throw error;
-      this.#queue.addAfter(queueKey, againMs);
+      this.#task.checkAfter(againMs);
     }
   }
 }

@@ -3,23 +3,20 @@
 // Keeps the webhook's certificates in one Secret, and performs the steps of a rotation in order.
 import { createPrivateKey } from 'node:crypto';
 import { isAlreadyExists, isConflict, isNotFound } from '../../kube/http/api-error.ts';
-import type { KubeObject } from '../../kube/objects/objects.ts';
+import type { Secret } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
-import { WorkQueue } from '../../kube/time/work-queue.ts';
-import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
+import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
+import type { Watched } from '../../kube/watch/watched.ts';
+import { decodeBase64, encodeBase64 } from '../../lib/base64.ts';
 import { certificatesIn } from '../../lib/certificate-chain.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
-import { Publication } from './bundle-publication.ts';
+import { BundlePublication } from './bundle-publication.ts';
+import type { CertificateSource } from './certificate-source.ts';
 import { nextCertificateStep, type StoredCertificates } from './certificate-step.ts';
 import { issueLeaf, makeAuthority } from './issue.ts';
 
-export interface Secret extends KubeObject {
-  readonly type?: string;
-  readonly data?: Readonly<Record<string, string>>;
-}
-
-export interface CertificateKeeperOptions {
+export interface OwnCertificatesOptions {
   readonly client: Pick<ResourceClient<Secret>, 'create' | 'replace'>;
   readonly secrets: Watched<Secret>;
   readonly secret: { readonly namespace: string; readonly name: string };
@@ -42,36 +39,26 @@ export interface CertificateLives {
   readonly spreadMs: number;
 }
 
-/** What the operator has of whoever provides the certificates. */
-export interface Certificates {
-  /** What the API server is to trust, in base64; undefined until there is a certificate to serve. */
-  readonly caBundle: string | undefined;
-  /** Looks again, because configurations may carry the bundle now. */
-  check(): void;
-  run(signal: AbortSignal): Promise<void>;
-}
-
 const nothing: StoredCertificates = { authorities: '', authorityKey: '', leaf: '', leafKey: '' };
-const key = 'certificates';
 const againMs = 50;
 const soonestMs = 1_000;
 const longestMs = 3_600_000;
 
-export class CertificateKeeper implements Certificates {
-  readonly #options: CertificateKeeperOptions;
-  readonly #queue: WorkQueue;
-  readonly #publication: Publication;
+export class OwnCertificates implements CertificateSource {
+  readonly #options: OwnCertificatesOptions;
+  readonly #task: RepeatedTask;
+  readonly #publication: BundlePublication;
   /** What was stored last: where the Secret is deleted, replicas still serve the leaf that was in it. */
   #known: StoredCertificates | undefined;
   #caBundle: string | undefined;
 
-  constructor(options: CertificateKeeperOptions) {
+  constructor(options: OwnCertificatesOptions) {
     this.#options = options;
-    this.#publication = new Publication(options.isPublished, options.clock);
-    this.#queue = new WorkQueue({
+    this.#publication = new BundlePublication(options.isPublished, options.clock);
+    this.#task = new RepeatedTask({
       process: () => this.#process(),
+      onError: (error) => options.log.warn(errorFields(error), 'keeping the certificates failed'),
       clock: options.clock,
-      onError: (_, error) => options.log.warn(errorFields(error), 'keeping the certificates failed'),
     });
   }
 
@@ -80,13 +67,11 @@ export class CertificateKeeper implements Certificates {
   }
 
   check(): void {
-    this.#queue.add(key);
+    this.#task.check();
   }
 
-  async run(signal: AbortSignal): Promise<void> {
-    enqueueChanges(this.#options.secrets, signal, () => this.#queue.add(key));
-    this.#queue.add(key);
-    await this.#queue.run(signal);
+  run(signal: AbortSignal): Promise<void> {
+    return this.#task.run(signal, [this.#options.secrets]);
   }
 
   async #process(): Promise<void> {
@@ -96,22 +81,22 @@ export class CertificateKeeper implements Certificates {
     const last = this.#known ?? inUse() ?? nothing;
     const stored = secret === undefined ? { ...last, authorityKey: '' } : readSecret(secret);
     const now = clock.now();
-    const publishedForMs = this.#publication.forMs(encode(stored.authorities));
+    const publishedForMs = this.#publication.forMs(encodeBase64(stored.authorities));
     const step = nextCertificateStep({ stored, names, publishedForMs, spreadMs: lives.spreadMs }, now);
     switch (step.kind) {
       case 'Keep':
         this.#publish(stored);
-        this.#queue.addAfter(key, Math.min(Math.max(step.until.getTime() - now.getTime(), soonestMs), longestMs));
+        this.#task.checkAfter(Math.min(Math.max(step.until.getTime() - now.getTime(), soonestMs), longestMs));
         return;
       case 'AwaitBundle':
         this.#publish(stored);
-        this.#queue.addAfter(key, step.forMs);
+        this.#task.checkAfter(step.forMs);
         return;
       case 'MakeAuthority': {
         const authority = await makeAuthority(now, lives.authorityMs);
         const made = {
           ...stored,
-          authorities: [authority.cert, ...step.keep].map(line).join(''),
+          authorities: [authority.cert, ...step.keep].map(pemLine).join(''),
           authorityKey: authority.key,
         };
         const leaf = step.keep.length > 0 ? {} : await this.#leafBy(made, now);
@@ -122,7 +107,7 @@ export class CertificateKeeper implements Certificates {
         log.info({ secret: this.#options.secret.name }, 'issued a serving certificate');
         return this.#store(secret, { ...stored, ...(await this.#leafBy(stored, now)) });
       case 'DropOldAuthorities':
-        return this.#store(secret, { ...stored, authorities: step.keep.map(line).join('') });
+        return this.#store(secret, { ...stored, authorities: step.keep.map(pemLine).join('') });
     }
   }
 
@@ -139,7 +124,7 @@ export class CertificateKeeper implements Certificates {
   /** What is stored is what counts: after a write the Secret's own event comes back here. */
   #publish(stored: StoredCertificates): void {
     this.#known = stored;
-    const caBundle = encode(stored.authorities);
+    const caBundle = encodeBase64(stored.authorities);
     if (this.#caBundle === caBundle) return;
     this.#caBundle = caBundle;
     this.#options.onBundle();
@@ -153,37 +138,29 @@ export class CertificateKeeper implements Certificates {
       else await client.replace({ ...secret, data: { ...secret.data, ...data } });
     } catch (error) {
       if (!isConflict(error) && !isAlreadyExists(error) && !isNotFound(error)) throw error;
-      this.#queue.addAfter(key, againMs);
+      this.#task.checkAfter(againMs);
     }
   }
 }
 
 function readSecret({ data = {} }: Secret): StoredCertificates {
   return {
-    authorities: decode(data['ca.crt']),
-    authorityKey: decode(data['ca.key']),
-    leaf: decode(data['tls.crt']),
-    leafKey: decode(data['tls.key']),
+    authorities: decodeBase64(data['ca.crt']),
+    authorityKey: decodeBase64(data['ca.key']),
+    leaf: decodeBase64(data['tls.crt']),
+    leafKey: decodeBase64(data['tls.key']),
   };
 }
 
 function writeData({ authorities, authorityKey, leaf, leafKey }: StoredCertificates): Record<string, string> {
   return {
-    'ca.crt': encode(authorities),
-    'ca.key': encode(authorityKey),
-    'tls.crt': encode(leaf),
-    'tls.key': encode(leafKey),
+    'ca.crt': encodeBase64(authorities),
+    'ca.key': encodeBase64(authorityKey),
+    'tls.crt': encodeBase64(leaf),
+    'tls.key': encodeBase64(leafKey),
   };
 }
 
-function encode(text: string): string {
-  return Buffer.from(text).toString('base64');
-}
-
-function decode(base64 = ''): string {
-  return Buffer.from(base64, 'base64').toString();
-}
-
-function line(pem: string): string {
+function pemLine(pem: string): string {
   return `${pem.trim()}\n`;
 }

@@ -7,12 +7,12 @@ import type { EventRecorder } from '../../kube/objects/events.ts';
 import type { ConfigMap, KubeObject } from '../../kube/objects/objects.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
-import { WorkQueue } from '../../kube/time/work-queue.ts';
+import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
-import { sameJson } from '../../lib/json.ts';
+import { isSameAsSent } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
-import { type Applied, type Pack, packChanges, packLabel, readPacks, textOf } from './pack.ts';
+import { type Applied, type Pack, packChanges, packLabel, packText, readPacks } from './pack.ts';
 
 export interface PackReconcilerOptions {
   readonly configMaps: Watched<ConfigMap>;
@@ -26,30 +26,29 @@ export interface PackReconcilerOptions {
 }
 
 const fieldManager = 'stepup-packs';
-const key = 'packs';
 const againMs = 50;
 const policyType = { apiVersion: 'stepup.dev/v1alpha1', kind: 'StepUpPolicy' };
 
 export class PackReconciler {
   readonly #options: PackReconcilerOptions;
-  readonly #queue: WorkQueue;
+  readonly #task: RepeatedTask;
   readonly #applied = new Map<string, Applied>();
 
   constructor(options: PackReconcilerOptions) {
     this.#options = options;
-    this.#queue = new WorkQueue({
+    this.#task = new RepeatedTask({
       process: () => this.#process(),
+      onError: (error) => options.log.warn(errorFields(error), 'applying the packs failed'),
       clock: options.clock,
-      onError: (_, error) => options.log.warn(errorFields(error), 'applying the packs failed'),
     });
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    enqueueChanges(this.#options.configMaps, signal, () => this.#queue.add(key));
-    enqueueChanges(this.#options.policies, signal, ({ metadata }) => {
-      if (metadata.labels?.[packLabel] !== undefined || this.#applied.has(metadata.name)) this.#queue.add(key);
+    const { configMaps, policies } = this.#options;
+    enqueueChanges(policies, signal, ({ metadata }) => {
+      if (metadata.labels?.[packLabel] !== undefined || this.#applied.has(metadata.name)) this.#task.check();
     });
-    await this.#queue.run(signal);
+    await this.#task.run(signal, [configMaps]);
   }
 
   async #process(): Promise<void> {
@@ -84,15 +83,15 @@ export class PackReconciler {
       const applied = await client.apply({ metadata, spec: pack.spec }, { fieldManager, force: true });
       const { metadata: result } = await this.#withoutAdditions(applied, pack);
       const before = this.#applied.get(pack.name);
-      this.#applied.set(pack.name, { text: textOf(pack), uid: result.uid, generation: result.generation });
+      this.#applied.set(pack.name, { text: packText(pack), uid: result.uid, generation: result.generation });
       log.info(
         { pack: pack.name, generation: result.generation },
         before === undefined ? 'pack applied' : 'pack restored',
       );
-      if (before?.text === textOf(pack)) this.#noticePutBack(result, before);
+      if (before?.text === packText(pack)) this.#noticePutBack(result, before);
     } catch (error) {
       if (isInvalid(error)) this.#complain(from, pack.name, error instanceof Error ? error.message : String(error));
-      else if (isConflict(error) || isNotFound(error)) this.#queue.addAfter(key, againMs);
+      else if (isConflict(error) || isNotFound(error)) this.#task.checkAfter(againMs);
       else throw error;
     }
   }
@@ -109,8 +108,8 @@ export class PackReconciler {
     const { client } = this.#options;
     const wanted = { ...applied, spec: pack.spec };
     const tried = await client.replace(wanted, { fieldManager, dryRun: true });
-    // Both come from the API server: plain JSON with its defaults in it.
-    if (sameJson(JSON.parse(JSON.stringify(tried.spec)), JSON.parse(JSON.stringify(applied.spec)))) return applied;
+    // Both come from the API server, with its defaults in them.
+    if (isSameAsSent(tried.spec, applied.spec)) return applied;
     return client.replace(wanted, { fieldManager });
   }
 

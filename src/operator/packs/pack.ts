@@ -3,6 +3,7 @@
 // Reads ready-made policies from the chart's ConfigMap: one manifest for each key.
 import { load } from 'js-yaml';
 import type { StepUpPolicy } from '../../api/kinds.ts';
+import { isRecord } from '../../lib/json.ts';
 
 export interface Pack {
   readonly name: string;
@@ -87,7 +88,7 @@ export interface Applied {
   readonly generation: number;
 }
 
-export function textOf(pack: Pack): string {
+export function packText(pack: Pack): string {
   return JSON.stringify(pack);
 }
 
@@ -95,14 +96,10 @@ function isApplied(pack: Pack, policy: StepUpPolicy | undefined, applied: Applie
   if (policy === undefined || applied === undefined) return false;
   const { uid, generation, labels = {} } = policy.metadata;
   return (
-    applied.text === textOf(pack) &&
+    applied.text === packText(pack) &&
     applied.uid === uid &&
     applied.generation === generation &&
     labels[packLabel] === pack.name &&
     Object.entries(pack.labels).every(([key, value]) => labels[key] === value)
   );
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

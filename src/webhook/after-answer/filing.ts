@@ -39,7 +39,7 @@ export interface Filing {
   readonly attempt: Attempt;
   readonly request: AdmissionRequest;
   readonly policy: Policy;
-  /** The approvals on its target, ended ones too, that it was refused on; absent where nobody has looked. */
+  /** The approvals on its target, ended ones too, on which it was denied; absent if they were not read. */
   readonly others?: readonly Approval[] | undefined;
 }
 
@@ -147,7 +147,7 @@ export class Filings {
     }
   }
 
-  /** Where they cannot be read it is filed without: whoever votes is held against the account itself. */
+  /** If they cannot be read it is filed without: the owners are read again when a vote is cast. */
   async #ownersOf({ requester }: Attempt): Promise<readonly string[]> {
     try {
       return await this.#dependencies.owners.of(requester.username, { deadlineMs: ownersDeadlineMs });
@@ -167,7 +167,7 @@ export class Filings {
   }
 }
 
-/** The whole spec of an approval that is filed for a request, with all that people are shown. */
+/** The whole spec of an approval that is filed for a request, with its preview. */
 export function specToFile(
   { attempt, request, policy, others }: Pick<Filing, 'attempt' | 'request' | 'policy' | 'others'>,
   { own, previewKey }: Pick<FilingDependencies, 'own' | 'previewKey'>,
@@ -180,7 +180,7 @@ export function specToFile(
   return draftOf(attempt, request, policy, preview, own.username, owners);
 }
 
-/** The namespace is terminating, or its quota is used up (the API server's words; both are Forbidden). */
+/** The namespace is terminating, or its quota is used up (as the API server reports it; both are Forbidden). */
 export function isNoRoom(error: unknown): boolean {
   if (!isForbidden(error) || !(error instanceof ApiError)) return false;
   const causes = error.details?.causes ?? [];

@@ -3,7 +3,7 @@
 // Reads the owners of the service account that sends a request.
 import { ownerAnnotation, ownersNamedBy } from '../../domain/model/owners.ts';
 import { serviceAccountOf } from '../../domain/model/subject.ts';
-import { isNotFound } from '../../kube/http/api-error.ts';
+import { unlessNotFound } from '../../kube/http/api-error.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import { objectPath } from '../../kube/objects/resource.ts';
 import { serviceAccounts } from '../../kube/objects/resources.ts';
@@ -21,15 +21,11 @@ export class AccountOwners {
   async of(username: string, limit: AccessLimit): Promise<readonly string[]> {
     const account = serviceAccountOf(username);
     if (account === undefined) return [];
-    try {
-      const found = await this.#rest.request({ method: 'GET', path: objectPath(serviceAccounts, account), ...limit });
-      // The API server's JSON, of which one annotation is read.
-      const annotations = valueAt(found as JsonObject, '/metadata/annotations');
-      const named = isObject(annotations) ? annotations[ownerAnnotation] : undefined;
-      return ownersNamedBy(typeof named === 'string' ? named : undefined);
-    } catch (error) {
-      if (isNotFound(error)) return [];
-      throw error;
-    }
+    const request = { method: 'GET', path: objectPath(serviceAccounts, account), ...limit } as const;
+    // The API server's JSON, of which one annotation is read.
+    const found = (await unlessNotFound(this.#rest.request(request))) as JsonObject | undefined;
+    const annotations = valueAt(found, '/metadata/annotations');
+    const named = isObject(annotations) ? annotations[ownerAnnotation] : undefined;
+    return ownersNamedBy(typeof named === 'string' ? named : undefined);
   }
 }

@@ -3,7 +3,7 @@
 // Finds policies by name: in the cache, or live if the policy is too new to be cached.
 import { policyOf, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Policy } from '../../domain/model/policy.ts';
-import { isNotFound } from '../../kube/http/api-error.ts';
+import { unlessNotFound } from '../../kube/http/api-error.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import type { ObjectView } from '../../kube/watch/object-store.ts';
@@ -49,11 +49,7 @@ export class Policies {
   }
 
   async #get(policyName: string): Promise<Policy | undefined> {
-    try {
-      return policyOf(await this.#client.get({ name: policyName }, { deadlineMs }));
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    const found = await unlessNotFound(this.#client.get({ name: policyName }, { deadlineMs }));
+    return found && policyOf(found);
   }
 }

@@ -17,7 +17,7 @@ import { type RightVerb, verbFor } from '../../domain/stamping/rbac-verb.ts';
 import { stampApproval } from '../../domain/stamping/stamp-approval.ts';
 import { type SubmittedDecision, stampDecision } from '../../domain/stamping/stamp-decision.ts';
 import type { Stamping } from '../../domain/stamping/stamping.ts';
-import { isNotFound } from '../../kube/http/api-error.ts';
+import { unlessNotFound } from '../../kube/http/api-error.ts';
 import { withinLimit } from '../../kube/http/call-limit.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
@@ -190,12 +190,8 @@ export class Stamper {
 
   async #stored(namespace: string, name: string, signal: AbortSignal): Promise<StepUpApproval | undefined> {
     if (name === '' || name === '.' || name === '..') return undefined;
-    try {
-      return await this.#dependencies.approvals.get({ namespace, name }, { signal, deadlineMs: innerDeadlineMs });
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    const { approvals } = this.#dependencies;
+    return unlessNotFound(approvals.get({ namespace, name }, { signal, deadlineMs: innerDeadlineMs }));
   }
 
   async #policies(name: string) {

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepUpApproval, StepUpPolicy } from '../../../src/api/kinds.ts';
 import { problemsOf } from '../../support/answers/contract.ts';
-import { commandsUnder, runDocumented } from '../../support/answers/document.ts';
+import { commandsUnder, runDocumented } from '../../support/answers/shown-commands.ts';
 import { eventually } from '../../support/eventually.ts';
 import { approvalNamedIn, approve, approveDenied, phaseOf } from '../../support/installation/approvals.ts';
+import { handWritten } from '../../support/installation/hand-written.ts';
 import {
   type Actor,
   apply,
@@ -157,25 +158,16 @@ describe('a dry run', () => {
 });
 
 describe('content that an approver claims', () => {
-  const approvalOf = (digest: string) => ({
-    apiVersion: 'stepup.dev/v1alpha1',
-    kind: 'StepUpApproval',
-    metadata: { name: 'ahead', namespace: 'prod' },
-    spec: {
-      policy: { name: 'production-deploys' },
-      requester: { username: 'system:serviceaccount:ci:deployer' },
-      action: {
-        operation: 'CREATE',
-        group: 'apps',
-        version: 'v1',
-        resource: 'deployments',
-        namespace: 'prod',
-        name: 'ahead',
+  const approvalOf = (digest: string) =>
+    handWritten(
+      { name: 'ahead' },
+      { operation: 'CREATE', group: 'apps', resource: 'deployments', name: 'ahead' },
+      {
+        policy: { name: 'production-deploys' },
+        change: { digest, preview: { diff: '# nothing to see here\n', truncated: false } },
+        reason: 'agreed on Monday',
       },
-      change: { digest, preview: { diff: '# nothing to see here\n', truncated: false } },
-      reason: 'agreed on Monday',
-    },
-  });
+    );
 
   test('is not verified until a request has shown it, and then is shown by the documented command', async () => {
     const manifest = fileIn(stepup.cluster, 'ahead.json', JSON.stringify(deployment('ahead', 'nginx:1')));

@@ -3,9 +3,10 @@
 // Every phase of an approval on the installed product: how it is reached, by whom, when, and that no end is left.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepUpApproval } from '../../../src/api/kinds.ts';
-import { commandsUnder, runDocumented } from '../../support/answers/document.ts';
+import { commandsUnder, runDocumented } from '../../support/answers/shown-commands.ts';
 import { eventually } from '../../support/eventually.ts';
 import { approvalNamedIn } from '../../support/installation/approvals.ts';
+import { handWritten } from '../../support/installation/hand-written.ts';
 import { type Actor, apply, type Installation, installStepup } from '../../support/installation/installation.ts';
 import { addPolicy } from '../../support/installation/test-policy.ts';
 import type { CommandResult } from '../../support/run-command.ts';
@@ -197,17 +198,7 @@ describe('an approval that was given', () => {
 
   test('by hand is taken back by who gave it, and by nobody else', async () => {
     const made = await stepup.kubectl('approver', ['create', '-f', '-', '-o', 'name'], {
-      stdin: JSON.stringify({
-        apiVersion: 'stepup.dev/v1alpha1',
-        kind: 'StepUpApproval',
-        metadata: { name: 'by-hand', namespace: 'prod' },
-        spec: {
-          policy: { name: 'secret-deletion' },
-          requester: { username: 'system:serviceaccount:ci:deployer' },
-          action: { operation: 'DELETE', version: 'v1', resource: 'secrets', namespace: 'prod', name: 'mine' },
-          reason: 'agreed',
-        },
-      }),
+      stdin: JSON.stringify(handWritten({ name: 'by-hand' }, { name: 'mine' }, { reason: 'agreed' })),
     });
     expect(made).toMatchObject({ code: 0 });
     const key = { namespace: 'prod', name: 'by-hand' };

@@ -19,7 +19,7 @@ import {
   stamp,
   webhook,
 } from './attacks.ts';
-import { documentedTable, tableOf } from './document.ts';
+import { documentedTable, tableOf } from './attacks-document.ts';
 import { isGated, isGuarded, refuserOf, type Stage, setStage } from './stage.ts';
 
 let stepup: Installation;

@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The attacks, one line each: who tries what, and what comes of it.
+
+import { handWritten } from '../../support/installation/hand-written.ts';
 import type { Attacker, Said } from './attacker.ts';
 
 /** Who refuses it: Kubernetes' RBAC, the guard, a policy's gate, the stamp of our own kinds, or the kind's own rules. */
@@ -104,17 +106,7 @@ const request = (csr: string) => ({
   metadata: { name: 'attack' },
   spec: { request: csr, signerName: 'kubernetes.io/kube-apiserver-client', usages: ['client auth'] },
 });
-const approval = (spec: object = {}) => ({
-  apiVersion: 'stepup.dev/v1alpha1',
-  kind: 'StepUpApproval',
-  metadata: { generateName: 'attack-', namespace: 'prod' },
-  spec: {
-    policy: { name: 'secret-deletion' },
-    requester: { username: 'system:serviceaccount:ci:deployer' },
-    action: { operation: 'DELETE', version: 'v1', resource: 'secrets', namespace: 'prod', name: 'attacked' },
-    ...spec,
-  },
-});
+const approval = (spec: object = {}) => handWritten({ generateName: 'attack-' }, { name: 'attacked' }, spec);
 
 /** With what the promise needs (docs/access.md): roles stepup-gated-admin and stepup-gated-admin-cluster. */
 export const byDeployer: readonly Row[] = [

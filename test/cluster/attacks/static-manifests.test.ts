@@ -10,7 +10,7 @@ import { type Installation, installStepup } from '../../support/installation/ins
 import { runCommand } from '../../support/run-command.ts';
 import { Attacker } from './attacker.ts';
 import { byRootBot, webhook } from './attacks.ts';
-import { documentedTable } from './document.ts';
+import { documentedTable } from './attacks-document.ts';
 import { refuserOf, type Stage, setStage } from './stage.ts';
 
 const binary = fileURLToPath(new URL('../../../src/cmd/stepup.ts', import.meta.url));

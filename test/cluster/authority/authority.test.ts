@@ -3,8 +3,9 @@
 // Whose word counts, on the real API server with the chart's roles: who is refused and why, what one of two approvals
 // looks like, delegates, owners, and a broken glass.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { commandsUnder, runDocumented } from '../../support/answers/document.ts';
+import { commandsUnder, runDocumented } from '../../support/answers/shown-commands.ts';
 import { eventually } from '../../support/eventually.ts';
+import { handWritten } from '../../support/installation/hand-written.ts';
 import { apply, type Installation, installStepup } from '../../support/installation/installation.ts';
 import { counted } from '../../support/installation/metrics.ts';
 import { addPolicy } from '../../support/installation/test-policy.ts';
@@ -165,16 +166,12 @@ describe('a vote is refused with the reason', () => {
 
   test('of who applies an approval without the verb', async () => {
     const apply = (who: Someone) =>
-      people.send(who, 'POST', '/apis/stepup.dev/v1alpha1/namespaces/prod/stepupapprovals?dryRun=All', {
-        apiVersion: 'stepup.dev/v1alpha1',
-        kind: 'StepUpApproval',
-        metadata: { generateName: 'by-hand-' },
-        spec: {
-          policy: { name: 'secret-deletion' },
-          requester: { username: rootBot.user },
-          action: { operation: 'DELETE', version: 'v1', resource: 'secrets', namespace: 'prod', name: 'db' },
-        },
-      });
+      people.send(
+        who,
+        'POST',
+        '/apis/stepup.dev/v1alpha1/namespaces/prod/stepupapprovals?dryRun=All',
+        handWritten({ generateName: 'by-hand-' }, { name: 'db' }, { requester: { username: rootBot.user } }),
+      );
     expect((await apply(ada)).code).toBe(201);
     const other = { user: 'someone', groups: ['approvers-to-be'] };
     await people.bind('stepup-requester', other);

@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a cluster-admin writes while stepup's webhooks are away opens nothing once they are back, and is told; and the
 // keys that seals are made with survive their Secret.
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepUpApproval, StepUpDecision } from '../../../src/api/kinds.ts';
 import { decisionStatement } from '../../../src/domain/seals/seal.ts';
-import { type KeyringSecret, readKeyring, writeKeyring } from '../../../src/replica/keyring-secret.ts';
+import type { Secret } from '../../../src/kube/objects/objects.ts';
+import { readKeyring, writeKeyring } from '../../../src/replica/keyring-secret.ts';
 import { eventually } from '../../support/eventually.ts';
 import {
   type Action,
@@ -188,7 +190,7 @@ describe('while the webhooks are away', () => {
 
 describe('the keyring', () => {
   const path = `/api/v1/namespaces/${systemNamespace}/secrets/stepup-keys`;
-  const stored = () => stepup.cluster.admin.get<KeyringSecret>(path);
+  const stored = () => stepup.cluster.admin.get<Secret>(path);
 
   test('is put back with the same keys when its Secret is deleted or emptied, and votes still count', async () => {
     const action = update('kept');

@@ -10,6 +10,7 @@ import type { KubeObject } from '../../support/control-plane/admin-client.ts';
 import { type ControlPlane, startControlPlane } from '../../support/control-plane/controlplane.ts';
 import { foreignCrds } from '../../support/control-plane/foreign-crds.ts';
 import { eventually } from '../../support/eventually.ts';
+import { handWritten } from '../../support/installation/hand-written.ts';
 import type { CommandResult } from '../../support/run-command.ts';
 
 let cluster: ControlPlane;
@@ -427,24 +428,16 @@ interface ApprovalOptions {
 /** Creates an approval, under a new name each time unless told otherwise. */
 function approvalNamed(name: string, options: ApprovalOptions = {}): Promise<KubeObject> {
   const { generate = true, policy = 'production-deploys', requester = 'system:serviceaccount:ci:deployer' } = options;
-  return cluster.admin.post(approvals, {
-    apiVersion: 'stepup.dev/v1alpha1',
-    kind: 'StepUpApproval',
-    metadata: generate ? { generateName: `${name}-` } : { name },
-    spec: {
+  const approval = handWritten(
+    generate ? { generateName: `${name}-` } : { name },
+    { operation: 'CREATE', group: 'apps', resource: 'deployments', name: 'web' },
+    {
       policy: { name: policy },
       requester: { username: requester },
-      action: {
-        operation: 'CREATE',
-        group: 'apps',
-        version: 'v1',
-        resource: 'deployments',
-        namespace: 'prod',
-        name: 'web',
-      },
       change: { digest: `sha256:${'0'.repeat(64)}` },
     },
-  });
+  );
+  return cluster.admin.post(approvals, approval);
 }
 
 function useAt(reservedAt: string) {

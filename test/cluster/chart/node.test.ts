@@ -13,7 +13,7 @@ let node: StandinNode;
 
 beforeAll(async () => {
   cluster = await startControlPlane();
-  const image = fileURLToPath(new URL('./fixtures/image.ts', import.meta.url));
+  const image = fileURLToPath(new URL('./fixtures/image-stub.ts', import.meta.url));
   node = await startStandinNode(cluster, { image: 'ghcr.io/stepup-dev/stepup', entrypoint: [process.execPath, image] });
 });
 

@@ -5,7 +5,7 @@
 import { type ApprovalObject, approve } from '../../support/installation/approvals.ts';
 import type { Installation } from '../../support/installation/installation.ts';
 import type { CommandResult } from '../../support/run-command.ts';
-import { auditOf, type SentRequest } from './audit.ts';
+import { auditOf, type SentRequest } from './audit-log.ts';
 
 export type Run = () => Promise<CommandResult>;
 

@@ -8,8 +8,8 @@ import { argoSync, fluxSync, gatedClient, type Sync } from '../../support/gitops
 import { phaseOf } from '../../support/installation/approvals.ts';
 import { apply, type Installation, installStepup } from '../../support/installation/installation.ts';
 import type { CommandResult } from '../../support/run-command.ts';
-import { writeChart } from './chart.ts';
-import { documented, plain, tableRow } from './document.ts';
+import { documented, plain, tableRow } from './clients-document.ts';
+import { writeChart } from './deployed-chart.ts';
 import { autoscaler, configMap, deployment } from './manifests.ts';
 import { approvals, approvalsNamedIn, approveAll, spentApprovals } from './ritual.ts';
 import { helm } from './ways.ts';

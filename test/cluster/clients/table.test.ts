@@ -4,8 +4,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { apply, type Installation, installStepup } from '../../support/installation/installation.ts';
 import type { CommandResult } from '../../support/run-command.ts';
-import { auditOf } from './audit.ts';
-import { documented, tableRow } from './document.ts';
+import { auditOf } from './audit-log.ts';
+import { documented, tableRow } from './clients-document.ts';
 import { mayDrain } from './drain.ts';
 import { pod } from './manifests.ts';
 import { clientGo, pythonClient } from './programs.ts';

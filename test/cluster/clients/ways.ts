@@ -5,7 +5,7 @@ import { basename } from 'node:path';
 import { commandEnv } from '../../support/control-plane/command-env.ts';
 import { apply, fileIn, type Installation } from '../../support/installation/installation.ts';
 import { type CommandOptions, type CommandResult, runCommand } from '../../support/run-command.ts';
-import { writeChart } from './chart.ts';
+import { writeChart } from './deployed-chart.ts';
 import { cronJob, deployment, pod, replicationController } from './manifests.ts';
 
 /** What a way needs to be run under a name of its own. */

@@ -6,6 +6,7 @@ import { basename } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { KubeObject } from '../../support/control-plane/admin-client.ts';
 import { eventually } from '../../support/eventually.ts';
+import { handWritten } from '../../support/installation/hand-written.ts';
 import {
   type Actor,
   apply,
@@ -232,16 +233,7 @@ describe('with every pack enabled, a policy on everybody, and no replica running
     const lease = `/apis/coordination.k8s.io/v1/namespaces/${systemNamespace}/leases/stepup`;
     const gate = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/stepup-everybody';
     const policy = '/apis/stepup.dev/v1alpha1/stepuppolicies/everybody';
-    const approval = {
-      apiVersion: 'stepup.dev/v1alpha1',
-      kind: 'StepUpApproval',
-      metadata: { name: 'by-stepup', namespace: 'prod' },
-      spec: {
-        policy: { name: 'secret-deletion' },
-        requester: { username: 'system:serviceaccount:ci:deployer' },
-        action: { operation: 'DELETE', version: 'v1', resource: 'secrets', namespace: 'prod', name: 'x' },
-      },
-    };
+    const approval = handWritten({ name: 'by-stepup' }, { name: 'x' });
     const said = [
       await own('PUT', lease, await admin.get(lease)),
       await own('PUT', gate, await admin.get(gate)),

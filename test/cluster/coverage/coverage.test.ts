@@ -171,7 +171,7 @@ function gatesOf(policy: Policy): ReadonlyMap<string, string> {
   });
   const gates = new Map<string, string>();
   for (const { name, rules } of (configuration?.webhooks ?? []).filter(isGateEntry)) {
-    const entry = (name.split('.')[0] ?? '').replace(/-\d+$/, '').replace(/^door$/, 'equivalent');
+    const entry = (name.split('.')[0] ?? '').replace(/-\d+$/, '');
     for (const { operations, resources, apiGroups } of rules) {
       for (const resource of resources) {
         for (const operation of operations) {

@@ -7,6 +7,7 @@ import { eventually } from '../../support/eventually.ts';
 import { Actors } from '../../support/installation/actors.ts';
 import { approve, getApproval } from '../../support/installation/approvals.ts';
 import { whileBlocked } from '../../support/installation/blocker.ts';
+import { handWritten } from '../../support/installation/hand-written.ts';
 import { apply, type Installation, installStepup } from '../../support/installation/installation.ts';
 import { addPolicy } from '../../support/installation/test-policy.ts';
 
@@ -107,16 +108,7 @@ async function undone(target: Target): Promise<Target> {
 /** An approver applies an approval by hand, which is the vote. */
 async function applied(policy: string, { operation, resource, name }: Target) {
   const key = { namespace: 'prod', name: `${policy}-${name}` };
-  const approval = {
-    apiVersion: 'stepup.dev/v1alpha1',
-    kind: 'StepUpApproval',
-    metadata: key,
-    spec: {
-      policy: { name: policy },
-      requester: { username: 'system:serviceaccount:ci:deployer' },
-      action: { operation, version: 'v1', resource, namespace: 'prod', name },
-    },
-  };
+  const approval = handWritten(key, { operation, resource, name }, { policy: { name: policy } });
   const made = await stepup.kubectl('approver', ['create', '-f', '-'], { stdin: JSON.stringify(approval) });
   expect(made.code, made.stderr).toBe(0);
   return key;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A hand-written approval works the first time: no sleep, two replicas, caches as stale as they come.
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { handWritten } from '../../support/installation/hand-written.ts';
 import { fileIn, type Installation, installStepup } from '../../support/installation/installation.ts';
 
 const rounds = 200;
@@ -14,17 +15,7 @@ beforeAll(async () => {
 afterAll(() => stepup?.stop());
 
 function approvalFor(secret: string): string {
-  return JSON.stringify({
-    apiVersion: 'stepup.dev/v1alpha1',
-    kind: 'StepUpApproval',
-    metadata: { name: `allow-${secret}`, namespace: 'prod' },
-    spec: {
-      policy: { name: 'secret-deletion' },
-      requester: { username: 'system:serviceaccount:ci:deployer' },
-      action: { operation: 'DELETE', version: 'v1', resource: 'secrets', namespace: 'prod', name: secret },
-      reason: 'rotated',
-    },
-  });
+  return JSON.stringify(handWritten({ name: `allow-${secret}` }, { name: secret }, { reason: 'rotated' }));
 }
 
 /** Approve, then delete at once; returns what went wrong, if anything. */

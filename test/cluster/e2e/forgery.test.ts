@@ -4,6 +4,7 @@
 import { request } from 'node:https';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { approvalNamedIn, approve, getApproval, phaseOf } from '../../support/installation/approvals.ts';
+import { handWritten } from '../../support/installation/hand-written.ts';
 import { type Actor, type Installation, installStepup } from '../../support/installation/installation.ts';
 import type { CommandResult } from '../../support/run-command.ts';
 
@@ -25,17 +26,7 @@ afterEach(() => {
 const create = (actor: Actor, object: object): Promise<CommandResult> =>
   stepup.kubectl(actor, ['create', '-f', '-'], { stdin: JSON.stringify(object) });
 
-const approval = (spec: object = {}) => ({
-  apiVersion: 'stepup.dev/v1alpha1',
-  kind: 'StepUpApproval',
-  metadata: { generateName: 'forged-', namespace: 'prod' },
-  spec: {
-    policy: { name: 'secret-deletion' },
-    requester: { username: 'system:serviceaccount:ci:deployer' },
-    action: { operation: 'DELETE', version: 'v1', resource: 'secrets', namespace: 'prod', name: 'forged' },
-    ...spec,
-  },
-});
+const approval = (spec: object = {}) => handWritten({ generateName: 'forged-' }, { name: 'forged' }, spec);
 
 const decision = (
   key: { readonly name: string; readonly uid: string; readonly digest?: string },

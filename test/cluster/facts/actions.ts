@@ -7,7 +7,7 @@ import { eventually } from '../../support/eventually.ts';
 import { apply } from '../../support/installation/installation.ts';
 import { about, type SideReview } from '../../support/side-webhook.ts';
 import { deployment, deployments, fieldOf, imagePatch, textAt } from '../../support/traffic.ts';
-import { byDeployer, codeAndMessage, type Lab } from './lab.ts';
+import { byDeployer, codeAndMessage, type Lab } from './facts-lab.ts';
 
 export const deploymentPath = (name: string, namespace = 'prod') => `${deployments(namespace)}/${name}`;
 export const core = (plural: string, name = '', namespace = 'prod') =>

@@ -7,7 +7,6 @@ import type { KubeObject } from '../../support/control-plane/admin-client.ts';
 import { eventually } from '../../support/eventually.ts';
 import { about, type SideReview } from '../../support/side-webhook.ts';
 import { core, patch, pod, secret } from './actions.ts';
-import { type History, startHistory, timesDeleted } from './history.ts';
 import {
   approvalOf,
   approvedBefore,
@@ -19,7 +18,8 @@ import {
   reached,
   standingOf,
   startLab,
-} from './lab.ts';
+} from './facts-lab.ts';
+import { type History, startHistory, timesDeleted } from './history.ts';
 
 let lab: Lab;
 let podHistory: History;

@@ -10,7 +10,6 @@ import { withoutOperator } from '../../support/installation/without-operator.ts'
 import { targetOf } from '../../support/side-webhook.ts';
 import { type ApprovalKey, deployment, deployments, imagePatch } from '../../support/traffic.ts';
 import { core, deploymentPath, givenUp, hasImage, patch, pod, setImage, standing, timedOut } from './actions.ts';
-import { type History, startHistory, timesDeleted, timesPersisted } from './history.ts';
 import {
   approvalIn,
   approvalOf,
@@ -24,7 +23,8 @@ import {
   standingOf,
   startHeldLab,
   whileHeld,
-} from './lab.ts';
+} from './facts-lab.ts';
+import { type History, startHistory, timesDeleted, timesPersisted } from './history.ts';
 import { expired, leftBehind, unconfirmed } from './left-behind.ts';
 
 let lab: HeldLab;

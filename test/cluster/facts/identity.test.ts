@@ -10,7 +10,6 @@ import { addPolicy } from '../../support/installation/test-policy.ts';
 import { targetOf } from '../../support/side-webhook.ts';
 import { deployment, deployments, imagePatch } from '../../support/traffic.ts';
 import { configMap, core, deploymentPath, hasImage, patch, pod, standing } from './actions.ts';
-import { type History, startHistory, timesDeleted, timesPersisted } from './history.ts';
 import {
   approvalIn,
   approvalOf,
@@ -23,7 +22,8 @@ import {
   observedOnce,
   reached,
   startLab,
-} from './lab.ts';
+} from './facts-lab.ts';
+import { type History, startHistory, timesDeleted, timesPersisted } from './history.ts';
 
 let lab: Lab;
 let rootBot: AdminClient;

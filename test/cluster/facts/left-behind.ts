@@ -9,7 +9,7 @@ import { apply } from '../../support/installation/installation.ts';
 import { targetOf } from '../../support/side-webhook.ts';
 import { deployment, deployments } from '../../support/traffic.ts';
 import { core, deploymentPath, pod, secret, setImage, standing } from './actions.ts';
-import { byDeployer, type Ended, type Lab, observedOnce } from './lab.ts';
+import { byDeployer, type Ended, type Lab, observedOnce } from './facts-lab.ts';
 
 type Attempt = () => Promise<Answer>;
 

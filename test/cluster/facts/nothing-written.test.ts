@@ -9,7 +9,6 @@ import { apply } from '../../support/installation/installation.ts';
 import { about } from '../../support/side-webhook.ts';
 import { deployment, deployments, imagePatch } from '../../support/traffic.ts';
 import { deploymentPath, givenUp, hasImage, imageOf, reviewsFromNow, setImage, standing, timedOut } from './actions.ts';
-import { type History, startHistory, timesPersisted } from './history.ts';
 import {
   anHourLater,
   approvalIn,
@@ -25,7 +24,8 @@ import {
   reached,
   standingOf,
   startHeldLab,
-} from './lab.ts';
+} from './facts-lab.ts';
+import { type History, startHistory, timesPersisted } from './history.ts';
 
 let lab: HeldLab;
 let rootBot: AdminClient;

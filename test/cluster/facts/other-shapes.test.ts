@@ -11,7 +11,6 @@ import { addPolicy } from '../../support/installation/test-policy.ts';
 import { about, targetOf } from '../../support/side-webhook.ts';
 import { deployment, fieldOf } from '../../support/traffic.ts';
 import { core, deploymentPath, hasImage, patch, pod, reviewsFromNow, setImage, standing } from './actions.ts';
-import { type History, startHistory, timesDeleted, timesPersisted } from './history.ts';
 import {
   approvalIn,
   approvalOf,
@@ -27,7 +26,8 @@ import {
   startLab,
   voteFor,
   whileHeld,
-} from './lab.ts';
+} from './facts-lab.ts';
+import { type History, startHistory, timesDeleted, timesPersisted } from './history.ts';
 
 let lab: Lab;
 let deploymentHistory: History;

@@ -20,7 +20,6 @@ import {
   setImage,
   standing,
 } from './actions.ts';
-import { type History, startHistory, timesDeleted, timesPersisted } from './history.ts';
 import {
   anHourLater,
   approvalIn,
@@ -36,7 +35,8 @@ import {
   standingOf,
   startHeldLab,
   whileHeld,
-} from './lab.ts';
+} from './facts-lab.ts';
+import { type History, startHistory, timesDeleted, timesPersisted } from './history.ts';
 
 let lab: HeldLab;
 let deploymentHistory: History;

@@ -11,7 +11,6 @@ import { leaderOf } from '../../support/recovery.ts';
 import { about, type Matches, targetOf } from '../../support/side-webhook.ts';
 import { type ApprovalKey, deployment, deployments } from '../../support/traffic.ts';
 import { core, deploymentPath, hasImage, imageOf, pod, setImage, standing } from './actions.ts';
-import { type History, startHistory, timesDeleted, timesPersisted } from './history.ts';
 import {
   anHourLater,
   approvalIn,
@@ -28,7 +27,8 @@ import {
   standingOf,
   startLab,
   whileHeld,
-} from './lab.ts';
+} from './facts-lab.ts';
+import { type History, startHistory, timesDeleted, timesPersisted } from './history.ts';
 
 let lab: Lab;
 let proxy: ApiProxy;

@@ -6,7 +6,7 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { load, loadAll } from 'js-yaml';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { commandsUnder, runDocumented } from '../../support/answers/document.ts';
+import { commandsUnder, runDocumented } from '../../support/answers/shown-commands.ts';
 import { packsOf, render, root } from '../../support/chart/chart.ts';
 import type { AdminClient } from '../../support/control-plane/admin-client.ts';
 import { foreignCrds } from '../../support/control-plane/foreign-crds.ts';

@@ -12,6 +12,7 @@ import { ResourceClient } from '../../../src/kube/objects/resource-client.ts';
 import { type ControlPlane, startControlPlane } from '../../support/control-plane/controlplane.ts';
 import { foreignCrds } from '../../support/control-plane/foreign-crds.ts';
 import { eventually } from '../../support/eventually.ts';
+import { handWritten } from '../../support/installation/hand-written.ts';
 import { type RunningOperator, startOperator } from '../../support/running-operator.ts';
 
 const robot = 'system:serviceaccount:ci:root-bot';
@@ -370,17 +371,11 @@ describe('the guard', () => {
   });
 
   test('lets who made an approval take it back, and nobody else', async () => {
-    const made = {
-      apiVersion: 'stepup.dev/v1alpha1',
-      kind: 'StepUpApproval',
-      metadata: { name: 'by-robot', namespace: 'prod' },
-      spec: {
-        policy: { name: 'kept' },
-        requester: { username: robot },
-        action: { operation: 'DELETE', version: 'v1', resource: 'configmaps', namespace: 'prod', name: 'a' },
-        createdBy: { username: robot },
-      },
-    };
+    const made = handWritten(
+      { name: 'by-robot' },
+      { resource: 'configmaps', name: 'a' },
+      { policy: { name: 'kept' }, requester: { username: robot }, createdBy: { username: robot } },
+    );
     // As our own account, which is not sent to the stamp: nothing answers there.
     const { code, body } = await plane.admin.send('POST', approvals, {
       headers: { 'impersonate-user': own, 'impersonate-group': 'system:masters' },

@@ -8,7 +8,7 @@ import { eventually } from '../../support/eventually.ts';
 import { getApproval, phaseOf } from '../../support/installation/approvals.ts';
 import { apply, type Installation, installStepup, policiesReady } from '../../support/installation/installation.ts';
 import { runCommand } from '../../support/run-command.ts';
-import { create, patch, Robot, type Try, words } from './actors.ts';
+import { create, patch, Robot, type Try, words } from './pack-actors.ts';
 
 const enabled = [
   ...['production-exec', 'rbac-escalation', 'token-release', 'credential-rotation', 'key-revocation', 'new-egress'],

@@ -18,7 +18,6 @@ import {
   approvalsIn,
   byHand,
   configMaps,
-  deployerName,
   effects,
   type Key,
   pathOf,
@@ -26,6 +25,7 @@ import {
   tried,
 } from '../../support/installation/actors.ts';
 import { approvalNamedIn } from '../../support/installation/approvals.ts';
+import { deployerName } from '../../support/installation/hand-written.ts';
 import { type Installation, installStepup, systemNamespace } from '../../support/installation/installation.ts';
 import { addPolicy } from '../../support/installation/test-policy.ts';
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every command of docs/emergency.md, run as it stands there, where it is needed; and what it is said to do.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { commandsUnder, runDocumented } from '../../support/answers/document.ts';
+import { commandsUnder, runDocumented } from '../../support/answers/shown-commands.ts';
 import { eventually } from '../../support/eventually.ts';
 import { approvalNamedIn, approveDenied, getApproval, phaseOf } from '../../support/installation/approvals.ts';
 import {

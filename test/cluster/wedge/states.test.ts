@@ -9,12 +9,12 @@
 // from a failed upgrade, a missing kind, or a missing keyring (see going back). The dead leader's Lease is waited for after
 // the restart of the cluster, and emergency.test.ts frees Helm of an upgrade that was killed.
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { commandsUnder, runDocumented } from '../../support/answers/document.ts';
+import { commandsUnder, runDocumented } from '../../support/answers/shown-commands.ts';
 import { eventually } from '../../support/eventually.ts';
 import { systemNamespace } from '../../support/installation/installation.ts';
 import { added, inventory } from './inventory.ts';
-import { type Lab, startLab } from './lab.ts';
 import { states } from './states.ts';
+import { type Lab, startLab } from './wedge-lab.ts';
 
 vi.setConfig({ testTimeout: 90_000 });
 let lab: Lab;

@@ -4,7 +4,7 @@
 import { issueLeaf, makeAuthority, serviceNames } from '../../../src/operator/keys/issue.ts';
 import { eventually } from '../../support/eventually.ts';
 import { systemNamespace, thisChart } from '../../support/installation/installation.ts';
-import { brokenTag, type Lab } from './lab.ts';
+import { brokenTag, type Lab } from './wedge-lab.ts';
 
 /** Brings an installation that works into the state, and proves that it is in it. */
 export type State = (lab: Lab) => Promise<void>;

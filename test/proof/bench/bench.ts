@@ -7,7 +7,7 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describeTool } from '../../support/control-plane/tools.ts';
-import { startLab } from './lab.ts';
+import { startLab } from './bench-lab.ts';
 import { findGenerator, installWrk } from './load.ts';
 import { describeMachine } from './machine.ts';
 import { documentOf, goalTable } from './report.ts';

@@ -5,7 +5,7 @@ import { type AdminClient, createAdminClient } from '../../support/control-plane
 import { eventually } from '../../support/eventually.ts';
 import { approvalNamedIn } from '../../support/installation/approvals.ts';
 import { endOfLog, eventsSince } from './audit.ts';
-import { type Lab, pause } from './lab.ts';
+import { type Lab, pause } from './bench-lab.ts';
 import { type Row, type RowResult, shown } from './row.ts';
 import { median, percentile } from './statistics.ts';
 import { systemNamespace } from './stepup-process.ts';

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Row 2b: reviews of a Deployment of the usual size, straight to the webhook.
 import type { Component } from '../../support/control-plane/component.ts';
-import type { Cell, Lab } from './lab.ts';
+import type { Cell, Lab } from './bench-lab.ts';
 import { ask, bodyFile, dryRun, type Review, unchanged } from './review.ts';
 import { type Row, type RowResult, shown } from './row.ts';
 import { counting, median, orderOf, ratioOf } from './statistics.ts';

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Row 2: governed requests that are answered from memory, through the API server, against always-allow webhooks.
 import type { Component } from '../../support/control-plane/component.ts';
-import { type Cell, type Engine, engines, type Lab } from './lab.ts';
+import { type Cell, type Engine, engines, type Lab } from './bench-lab.ts';
 import { bodyFile } from './review.ts';
 import { type Goal, type Row, type RowResult, shown, type Table } from './row.ts';
 import { counting, median, orderOf, ratioOf } from './statistics.ts';

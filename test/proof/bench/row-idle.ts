@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Row 8: what it costs to have it, when nobody does anything that it governs.
 import { endOfLog, eventsSince } from './audit.ts';
-import { type Lab, pause } from './lab.ts';
+import { type Lab, pause } from './bench-lab.ts';
 import { cpuSecondsOf, memoryOf } from './machine.ts';
 import { type Row, type RowResult, shown } from './row.ts';
 

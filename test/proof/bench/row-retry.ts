@@ -4,7 +4,7 @@
 import { createAdminClient } from '../../support/control-plane/admin-client.ts';
 import { eventually } from '../../support/eventually.ts';
 import { approvalNamedIn } from '../../support/installation/approvals.ts';
-import { type Lab, pause } from './lab.ts';
+import { type Lab, pause } from './bench-lab.ts';
 import { type Row, type RowResult, shown } from './row.ts';
 import { median, percentile } from './statistics.ts';
 

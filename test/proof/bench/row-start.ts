@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Row 2c: from nothing to the first correct denial, what was said before it, and memory.
-import type { Lab } from './lab.ts';
+import type { Lab } from './bench-lab.ts';
 import { memoryOf } from './machine.ts';
 import { ask, bodyFile, dryRun, type Said, withImage } from './review.ts';
 import { type Row, type RowResult, shown } from './row.ts';

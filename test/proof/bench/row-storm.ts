@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Row 4: one identity repeats one refused request as fast as a retry loop without backoff would.
 import { endOfLog, eventsSince, mostInOneSecond } from './audit.ts';
-import { type Lab, pause } from './lab.ts';
+import { type Lab, pause } from './bench-lab.ts';
 import { liveHeapMiB } from './live-heap.ts';
 import { memoryOf } from './machine.ts';
 import { ask, bodyFile, withImage } from './review.ts';

@@ -3,7 +3,7 @@
 // Row 1: what ungated writes cost where the product is installed and ten policies govern the written kind.
 import { apply, policiesReady } from '../../support/installation/installation.ts';
 import { engineLabel } from './baselines.ts';
-import { type Cell, type Lab, pause, policy } from './lab.ts';
+import { type Cell, type Lab, pause, policy } from './bench-lab.ts';
 import { bodyFile } from './review.ts';
 import { type Row, type RowResult, shown } from './row.ts';
 import { counting, median, ratioOf } from './statistics.ts';

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What a row of the benchmark is, and what it hands to the report.
-import type { Lab } from './lab.ts';
+import type { Lab } from './bench-lab.ts';
 
 export interface Goal {
   readonly what: string;

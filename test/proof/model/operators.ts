@@ -8,7 +8,6 @@ import { openUseOf } from '../../../src/domain/lifecycle/reservation.ts';
 import { isConclusive, settle } from '../../../src/domain/lifecycle/settle.ts';
 import { isEnded, type Use } from '../../../src/domain/model/approval.ts';
 import type { Seen } from '../../../src/domain/model/seen.ts';
-import { isAtRest } from '../../../src/operator/approvals/approval-reconciler.ts';
 import { at } from '../../support/builders/domain.ts';
 import { approvalOf, decisionOf } from '../../support/seals.ts';
 import { changesNothing, isStored, versions, writeStatus } from './approval-storage.ts';
@@ -125,7 +124,7 @@ export class Operators {
     const known = this.#plans.get(key);
     if (known !== undefined) return known;
     const policy = policyOf(this.#scenario.policy);
-    const planned = plan({
+    const { status } = plan({
       approval: approvalOf(approval),
       decisions: this.#scenario.words.slice(0, world.words).map(decisionOf),
       policy,
@@ -135,11 +134,10 @@ export class Operators {
       retentionSeconds: 30 * 86_400,
       now: at(seconds),
     });
-    const { status } = planned;
-    const isWritten = status !== undefined && !isAtRest(approval, planned);
-    const decided = isWritten
-      ? { written: versions.same({ ...approval, status: JSON.parse(JSON.stringify(status)) }) }
-      : {};
+    const decided =
+      status === undefined
+        ? {}
+        : { written: versions.same({ ...approval, status: JSON.parse(JSON.stringify(status)) }) };
     this.#plans.set(key, decided);
     return decided;
   }

@@ -3,8 +3,8 @@
 // make storm: many rounds, progress every few seconds, and a bad end when an approval had two effects, none or a wrong denial.
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { startLab } from './lab.ts';
 import { lineOf, runStorm, type Totals } from './storm.ts';
+import { startLab } from './storm-lab.ts';
 
 const help = `Usage: npm run storm -- [options]
 

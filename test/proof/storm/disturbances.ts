@@ -4,9 +4,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubeObject } from '../../support/control-plane/admin-client.ts';
 import type { Kind } from './kinds.ts';
-import { type Lab, leasePath } from './lab.ts';
 import type { Place } from './mix.ts';
 import type { Random } from './random.ts';
+import { type Lab, leasePath } from './storm-lab.ts';
 
 export const disturbanceNames = [
   'none',

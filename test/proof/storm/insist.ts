@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A client that does not give up: asks until its approved change has come about, or never will.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Lab } from './lab.ts';
 import type { Request } from './requests.ts';
+import type { Lab } from './storm-lab.ts';
 
 const longestMs = 60_000;
 

@@ -3,10 +3,10 @@
 // Makes ready what a round is about: its objects, and approvals in the way that every approval comes about.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createObject, type Kind, kinds } from './kinds.ts';
-import type { Lab } from './lab.ts';
 import type { Place } from './mix.ts';
 import { type Random, randomOf } from './random.ts';
 import type { Request } from './requests.ts';
+import type { Lab } from './storm-lab.ts';
 
 export interface RoundOptions {
   readonly seed: number;

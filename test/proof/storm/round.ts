@@ -5,10 +5,10 @@ import { type DisturbanceName, disturb, disturbanceOf } from './disturbances.ts'
 import { insist } from './insist.ts';
 import { judge, type Rules } from './judge.ts';
 import type { Kind } from './kinds.ts';
-import type { Lab } from './lab.ts';
 import type { Place } from './mix.ts';
 import type { Prepared } from './prepare.ts';
 import type { Request, Told } from './requests.ts';
+import type { Lab } from './storm-lab.ts';
 
 export interface Outcome {
   readonly round: number;

@@ -4,8 +4,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { disturbanceNames } from './disturbances.ts';
 import { kinds } from './kinds.ts';
-import { type Lab, startLab } from './lab.ts';
 import { lineOf, runStorm } from './storm.ts';
+import { type Lab, startLab } from './storm-lab.ts';
 
 const seed = 20_260_101;
 let lab: Lab;

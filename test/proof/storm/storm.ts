@@ -3,9 +3,9 @@
 // Round after round, counted; at the end all of them are judged once more, for what came late.
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { judge } from './judge.ts';
-import type { Lab } from './lab.ts';
 import { prepareRound, type RoundOptions } from './prepare.ts';
 import { type Outcome, runRound } from './round.ts';
+import type { Lab } from './storm-lab.ts';
 
 export interface StormOptions {
   readonly seed: number;

@@ -20,6 +20,21 @@ import { isObject, type Json, type JsonObject } from '../../../src/lib/json.ts';
 
 export const start = new Date('2026-01-01T12:00:00Z');
 
+// The instants of a test's approval, in seconds after it is filed. Written out, so that a test notices when a default
+// of the product changes.
+/** A vote is cast. */
+export const voteSeconds = 60;
+/** A request is decided, and an approval looked at. */
+export const decisionSeconds = 120;
+/** For so long an approval can be used after its vote. */
+export const useSeconds = 900;
+/** For so long an approval waits for votes. */
+export const pendingSeconds = 3600;
+/** For so long an ended approval is kept. */
+export const retentionSeconds = 3600;
+/** For so long a request that was admitted may still write. */
+export const requestCapSeconds = 34;
+
 /** So many seconds after an approval is filed. */
 export function at(seconds: number): Date {
   return new Date(start.getTime() + seconds * 1000);
@@ -158,17 +173,17 @@ export function byHand(username = 'alice', nonce = 'nonce-1', stampedAt = start)
   };
 }
 
-/** alice, of group approvers, approves 60 seconds later. */
+/** alice, of group approvers, approves. */
 export function word(on: Approval, spec: Partial<Decision['spec']> = {}, uid = 'uid-word-1'): Decision {
   const digest = on.spec.change?.digest;
   const { name, uid: of } = on.metadata;
   return {
-    metadata: { name: uid, namespace: on.metadata.namespace, uid, creationTimestamp: at(60).toISOString() },
+    metadata: { name: uid, namespace: on.metadata.namespace, uid, creationTimestamp: at(voteSeconds).toISOString() },
     spec: {
       approval: { name, uid: of, ...(digest === undefined ? {} : { digest }) },
       verdict: 'Approve',
       decidedBy: { username: 'alice', groups: ['approvers'] },
-      decidedAt: at(60).toISOString(),
+      decidedAt: at(voteSeconds).toISOString(),
       ...spec,
     },
     seal: 'Sealed',
@@ -192,7 +207,7 @@ export interface Case {
 
 export function question(given: Case = {}): Question {
   const { request: asked = request(), policy: under = policy(), context: of = context } = given;
-  const { approvals = [], words = [], seconds = 120, policies = [under], isLive = true } = given;
+  const { approvals = [], words = [], seconds = decisionSeconds, policies = [under], isLive = true } = given;
   const { namespaceLabels, refusedFor, watchedSince, autoOpen } = given;
   const view = { approvals, decisions: words, isLive, ...(watchedSince === undefined ? {} : { watchedSince }) };
   return {
@@ -237,8 +252,8 @@ export function situation(on: Approval, overrides: Partial<Situation> = {}): Sit
     policies: [under],
     siblings: [],
     seen: { kind: 'Nothing' },
-    retentionSeconds: 3600,
-    now: at(120),
+    retentionSeconds,
+    now: at(decisionSeconds),
     ...overrides,
   };
 }

@@ -4,7 +4,8 @@
 
 import type { Seals } from '../../../src/domain/model/seal-check.ts';
 import { Keyring } from '../../../src/domain/seals/keyring.ts';
-import { type KeyringSecret, readKeyring } from '../../../src/replica/keyring-secret.ts';
+import type { Secret } from '../../../src/kube/objects/objects.ts';
+import { readKeyring } from '../../../src/replica/keyring-secret.ts';
 import { eventually } from '../eventually.ts';
 import type { AdminClient } from './admin-client.ts';
 
@@ -16,7 +17,7 @@ export async function clusterKeyring(
 ): Promise<Seals> {
   let found: Keyring | undefined;
   await eventually('the keyring to be there', async () => {
-    const secret = await admin.get<KeyringSecret>(`/api/v1/namespaces/${namespace}/secrets/${name}`);
+    const secret = await admin.get<Secret>(`/api/v1/namespaces/${namespace}/secrets/${name}`);
     const kept = readKeyring(secret);
     const ring = typeof kept === 'string' ? kept : Keyring.of(kept, Date.now);
     if (typeof ring !== 'string') found = ring;

@@ -5,9 +5,8 @@ import type { StepUpApproval } from '../../../src/api/kinds.ts';
 import type { ObjectKey } from '../../../src/kube/objects/resource.ts';
 import type { Answer } from '../control-plane/admin-client.ts';
 import { eventually } from '../eventually.ts';
+import { deployerName, handWritten } from './hand-written.ts';
 import { type Installation, systemNamespace } from './installation.ts';
-
-export const deployerName = 'system:serviceaccount:ci:deployer';
 
 export type Who = 'admin' | 'ada' | 'grace' | 'deployer' | 'stepup';
 
@@ -107,17 +106,12 @@ export interface Action {
 }
 
 /** An approval of a change to a ConfigMap, as somebody writes it by hand. */
-export const byHand = (policy: string, { operation, namespace, name }: Action, spec: object = {}) => ({
-  apiVersion: 'stepup.dev/v1alpha1',
-  kind: 'StepUpApproval',
-  metadata: { generateName: `${policy}-${name}-`, namespace },
-  spec: {
-    policy: { name: policy },
-    requester: { username: deployerName },
-    action: { operation, version: 'v1', resource: 'configmaps', namespace, name },
-    ...spec,
-  },
-});
+export const byHand = (policy: string, { operation, namespace, name }: Action, spec: object = {}) =>
+  handWritten(
+    { generateName: `${policy}-${name}-` },
+    { operation, resource: 'configmaps', namespace, name },
+    { policy: { name: policy }, ...spec },
+  );
 
 export const configMaps = (namespace: string) => `/api/v1/namespaces/${namespace}/configmaps`;
 

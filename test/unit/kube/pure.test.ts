@@ -12,6 +12,7 @@ import {
   isNotFound,
   isTransient,
   statusError,
+  unlessNotFound,
 } from '../../../src/kube/http/api-error.ts';
 import { cutToBytes } from '../../../src/kube/objects/events.ts';
 import { formatMicroTime } from '../../../src/kube/objects/microtime.ts';
@@ -119,4 +120,20 @@ describe('notes of events', () => {
   ])('%s', (_name, text, maxBytes, want) => {
     expect(cutToBytes(text, maxBytes)).toBe(want);
   });
+});
+
+describe('unlessNotFound', () => {
+  test('has nothing where there is nothing', async () => {
+    expect(await unlessNotFound(Promise.reject(statusError('get', 404, {})))).toBeUndefined();
+  });
+  test('has what there is', async () => {
+    expect(await unlessNotFound(Promise.resolve('it'))).toBe('it');
+  });
+  test.each([401, 403, 409, 410, 500, 503])(
+    'rejects where the answer is %i: nobody knows what there is',
+    async (status) => {
+      const error = statusError('get', status, {});
+      await expect(unlessNotFound(Promise.reject(error))).rejects.toBe(error);
+    },
+  );
 });

@@ -28,7 +28,7 @@ test('a leaf is believed for the authority that signed it, wherever in the bundl
   expect(believed(leaf.cert, `${second.cert}\n${first.cert}`)).toBe(true);
 });
 
-test('and for no other, none, or one that cannot be read', () => {
+test('a leaf is believed for no other authority, for none, and for none that cannot be read', () => {
   expect(believed(leaf.cert, second.cert)).toBe(false);
   expect(believed(leaf.cert, '')).toBe(false);
   expect(believed(leaf.cert, 'rubbish')).toBe(false);

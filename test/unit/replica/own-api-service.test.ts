@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import type { KubeObject } from '../../../src/kube/objects/objects.ts';
 import { systemClock } from '../../../src/kube/time/clock.ts';
 import type { ListWatch } from '../../../src/kube/watch/reflector.ts';
-import { followOwnGroup } from '../../../src/replica/own-api-service.ts';
+import { followOwnApiService } from '../../../src/replica/own-api-service.ts';
 
 async function problemWith(items: readonly object[]): Promise<string | undefined> {
   const stop = new AbortController();
@@ -16,7 +16,7 @@ async function problemWith(items: readonly object[]): Promise<string | undefined
         await new Promise((resolve) => stop.signal.addEventListener('abort', resolve, { once: true }));
       })(),
   } as unknown as ListWatch<KubeObject>;
-  const group = followOwnGroup({ source, clock: systemClock, onError: () => undefined });
+  const group = followOwnApiService({ source, clock: systemClock, onError: () => undefined });
   expect(group.problem()).toBe('APIService v1alpha1.stepup.dev has not been read yet');
   const running = group.run(stop.signal);
   await expect.poll(() => group.problem() ?? '').not.toContain('has not been read yet');

@@ -1,13 +1,15 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Which certificate a replica serves, when it takes the next one, and what readiness says of it.
+
 import { Registry } from 'prom-client';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { statusError } from '../../../src/kube/http/api-error.ts';
+import type { Secret } from '../../../src/kube/objects/objects.ts';
 import { certificatesIn } from '../../../src/lib/certificate-chain.ts';
 import { issueLeaf, makeAuthority, type PemPair } from '../../../src/operator/keys/issue.ts';
 import { certificateMetrics } from '../../../src/replica/certificate-metrics.ts';
-import { loadPair, type TlsSecret } from '../../../src/replica/key-pair.ts';
+import { loadPair } from '../../../src/replica/key-pair.ts';
 import type { RegisteredBundle } from '../../../src/replica/registered-bundles.ts';
 import { ServingCertificate } from '../../../src/replica/serving-certificate.ts';
 import { fakeClock } from '../../support/fakes/fake-clock.ts';
@@ -35,7 +37,7 @@ beforeAll(async () => {
 
 let writes = 0;
 
-function secret(data: Readonly<Record<string, string>>): TlsSecret {
+function secret(data: Readonly<Record<string, string>>): Secret {
   writes += 1;
   return {
     apiVersion: 'v1',
@@ -64,7 +66,7 @@ function replica() {
   const clock = fakeClock(start);
   const used: string[] = [];
   const handlers: (() => void)[] = [];
-  let items: readonly TlsSecret[] = [];
+  let items: readonly Secret[] = [];
   let selector: string | undefined;
   const registered = { hasSynced: true, known: [] as readonly RegisteredBundle[], unchangedSinceMs: 0 };
   const certificate = new ServingCertificate({
@@ -110,7 +112,7 @@ function replica() {
     registered,
     selector: () => selector,
     /** What the Secret holds from now on; a list is tried again within 10 s. */
-    write: async (...secrets: readonly TlsSecret[]) => {
+    write: async (...secrets: readonly Secret[]) => {
       items = secrets;
       await clock.advance(10_000);
     },
@@ -162,7 +164,7 @@ test('it waits no longer than what is served is believed', async () => {
   expect(used).toEqual([old.cert, next.cert]);
 });
 
-test('nor than what is served is valid', async () => {
+test('it waits no longer than what is served is valid', async () => {
   const { used, write, register, clock } = replica();
   register(first.cert);
   await write(holding(old));

@@ -7,15 +7,8 @@ import { type DeniedReason, deniedReasons } from '../../../src/domain/model/reas
 import { namedReasons, problemsOf } from '../../support/answers/contract.ts';
 import { deletion, deployment, imageUpdate, ready, review } from '../../support/builders/reviews.ts';
 import { uncertain } from '../../support/fakes/fake-kinds.ts';
-import {
-  approved,
-  counted,
-  filed,
-  type Harness,
-  nameIn,
-  type Response,
-  startWebhook,
-} from '../../support/fakes/webhook-harness.ts';
+import { nameIn, type Response } from '../../support/fakes/webhook-client.ts';
+import { approved, counted, filed, type Harness, startWebhook } from '../../support/fakes/webhook-harness.ts';
 import { root, textOf } from '../../support/repository-files.ts';
 
 let webhook: Harness;
@@ -66,7 +59,7 @@ const cases: Readonly<Record<DeniedReason, Case>> = {
   WaitingForOthers: {
     names: true,
     async ask() {
-      webhook.namespaces.set({
+      webhook.caches.namespaces.set({
         apiVersion: 'v1',
         kind: 'Namespace',
         metadata: { name: 'prod', uid: 'n', resourceVersion: '1', labels: { environment: 'production' } },
@@ -128,7 +121,7 @@ const cases: Readonly<Record<DeniedReason, Case>> = {
   },
   NotReady: {
     ask() {
-      webhook.hasSynced = false;
+      webhook.caches.hasSynced = false;
       return webhook.ask(imageUpdate());
     },
   },
@@ -256,7 +249,7 @@ describe('a policy that observes', () => {
       allowed: true,
       auditAnnotations: { outcome: 'WouldDeny', reason: 'UnknownPolicy' },
     });
-    webhook.hasSynced = false;
+    webhook.caches.hasSynced = false;
     expect((await observe('deploys', imageUpdate())).allowed).toBe(true);
     expect((await webhook.ask(imageUpdate(), 'gone')).allowed).toBe(false);
   });
@@ -283,7 +276,7 @@ describe('a policy that observes', () => {
     webhook.policies.before = (verb) => {
       if (verb === 'replaceStatus' && writes++ === 0) webhook.policies.change(key, (policy) => ({ ...policy }));
     };
-    await webhook.webhook.close();
+    await webhook.server.close();
     const { observed } = webhook.policies.all[0]?.status ?? {};
     expect(observed).toMatchObject({ requests: 8, wouldHaveBlocked: 6, since: '2020-01-01T00:00:00Z' });
     expect(observed?.recent?.map(({ requester, action }) => `${requester} ${action}`)).toEqual([

@@ -8,14 +8,9 @@ import { SealedReader } from '../../../src/api/sealed-reader.ts';
 import { contentCondition, isSeenByUs } from '../../../src/domain/lifecycle/content-verified.ts';
 import { visibleLine, visibleLines } from '../../../src/lib/visible-text.ts';
 import { deletion, deployer, deployment, imageUpdate, review } from '../../support/builders/reviews.ts';
-import {
-  filed,
-  type Harness,
-  keyring,
-  nameIn,
-  sealedApproval,
-  startWebhook,
-} from '../../support/fakes/webhook-harness.ts';
+import { nameIn } from '../../support/fakes/webhook-client.ts';
+import { filed, type Harness, startWebhook } from '../../support/fakes/webhook-harness.ts';
+import { keyring, sealedApproval } from '../../support/fakes/webhook-seals.ts';
 
 let webhook: Harness;
 beforeEach(async () => {
@@ -46,7 +41,7 @@ describe('a preview', () => {
         'authentication.kubernetes.io/credential-id': ['JTI=1'],
       },
     };
-    webhook.targets.set('/api/v1/namespaces/ci/serviceaccounts/deployer', {
+    webhook.api.targets.set('/api/v1/namespaces/ci/serviceaccounts/deployer', {
       metadata: { annotations: { 'stepup.dev/owner': 'olive, oscar' } },
     });
     const at = { uid: 'object-web', generation: 4, resourceVersion: '904', annotations };

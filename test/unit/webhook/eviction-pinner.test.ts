@@ -12,8 +12,8 @@ beforeAll(async () => {
   webhook = await startWebhook();
 });
 beforeEach(() => {
-  webhook.targets.clear();
-  webhook.targets.set(path, { metadata: { uid: 'pod-uid', resourceVersion: '5', name: 'web-1' } });
+  webhook.api.targets.clear();
+  webhook.api.targets.set(path, { metadata: { uid: 'pod-uid', resourceVersion: '5', name: 'web-1' } });
 });
 afterAll(() => webhook.stop());
 
@@ -55,8 +55,8 @@ test.each<[string, Error | undefined]>([
   ['may not be read', status(403, 'Forbidden')],
   ['cannot be read', uncertain()],
 ])('one whose pod %s is left to the gate', async (_what, error) => {
-  webhook.targets.clear();
-  if (error !== undefined) webhook.targets.set(path, error);
+  webhook.api.targets.clear();
+  if (error !== undefined) webhook.api.targets.set(path, error);
   expect(await patchOf(eviction({}))).toBeUndefined();
 });
 

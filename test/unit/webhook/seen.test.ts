@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { probesFor } from '../../../src/domain/integrity/watchdog-probe.ts';
 import { imageUpdate, review } from '../../support/builders/reviews.ts';
 import { status, uncertain } from '../../support/fakes/fake-kinds.ts';
-import { approved, counted, type Harness, reasonIn, startWebhook } from '../../support/fakes/webhook-harness.ts';
+import { reasonIn } from '../../support/fakes/webhook-client.ts';
+import { approved, counted, type Harness, startWebhook } from '../../support/fakes/webhook-harness.ts';
 
 let webhook: Harness;
 beforeEach(async () => {

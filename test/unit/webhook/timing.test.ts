@@ -4,15 +4,8 @@
 import { describe, expect, test as plain } from 'vitest';
 import { deletion, deployment, imageUpdate, review } from '../../support/builders/reviews.ts';
 import { status } from '../../support/fakes/fake-kinds.ts';
-import {
-  approved,
-  counted,
-  filed,
-  type Harness,
-  nameIn,
-  reasonIn,
-  startWebhook,
-} from '../../support/fakes/webhook-harness.ts';
+import { nameIn, reasonIn } from '../../support/fakes/webhook-client.ts';
+import { approved, counted, filed, type Harness, startWebhook } from '../../support/fakes/webhook-harness.ts';
 
 /** A webhook for each test, so that waits run side by side. */
 const test = plain.extend<{ readonly webhook: Harness }>({
@@ -49,7 +42,10 @@ describe.concurrent('an approval', () => {
     expect(answers.filter(({ allowed }) => allowed).length).toBe(1);
   });
 
-  test('also an API server that does not answer, within the API server’s own time', async ({ webhook, expect }) => {
+  test('that cannot be read because the API server does not answer is a denial within the API server’s own time', async ({
+    webhook,
+    expect,
+  }) => {
     webhook.approvals.before = () => new Promise(() => undefined);
     const startedAt = performance.now();
     const answer = await webhook.ask(imageUpdate());
@@ -173,7 +169,7 @@ describe('filing', () => {
         : undefined;
     await webhook.ask(deletion());
     webhook.hangUp();
-    const closed = webhook.webhook.close();
+    const closed = webhook.server.close();
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(webhook.approvals.all).toEqual([]);
     create();

@@ -193,10 +193,13 @@ describe('an approval of the previous version', () => {
   });
 
   test.each([
-    ['but nothing else', { request: request({ object: deployment('web:3', 2) }) }],
-    ['and not under a version that is none of ours', { approvals: [renamed(before, 'v3')], words: [word(before)] }],
-    ['nor under ours', { approvals: [renamed(before, 'v2')], words: [word(before)] }],
-    ['nor under none', { approvals: [renamed(before, undefined)], words: [word(before)] }],
+    ['does not cover anything else', { request: request({ object: deployment('web:3', 2) }) }],
+    [
+      'does not cover it under a version that stepup does not know',
+      { approvals: [renamed(before, 'v3')], words: [word(before)] },
+    ],
+    ['does not cover it under the current version', { approvals: [renamed(before, 'v2')], words: [word(before)] }],
+    ['does not cover it under no version', { approvals: [renamed(before, undefined)], words: [word(before)] }],
   ] as const)('%s', (_, given) => {
     expect(decided({ ...approved, ...given }).outcome).toBe('NeedsApproval');
   });

@@ -51,7 +51,11 @@ test.each<[string, readonly Json[], readonly Json[]]>([
   ['a name that only begins like a drawn one', [], [container('debugger-wtdk7a')]],
   ['another target', [], [container('debugger-wtdk7', 'busybox:1', { targetContainerName: 'c' })]],
   ['two containers', [], [container('debugger-wtdk7'), container('debugger-m4vv6')]],
-  ['a second one', [container('debugger-wtdk7')], [container('debugger-wtdk7'), container('debugger-m4vv6')]],
+  [
+    'a second container of a drawn name',
+    [container('debugger-wtdk7')],
+    [container('debugger-wtdk7'), container('debugger-m4vv6')],
+  ],
 ])('%s is another change', (_, before, after) => {
   expect(debugged(before, after).digest).not.toBe(first.digest);
 });

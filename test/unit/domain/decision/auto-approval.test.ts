@@ -16,7 +16,9 @@ import {
   plan,
   policy,
   request,
+  requestCapSeconds,
   situation,
+  useSeconds,
   word,
   written,
 } from '../../../support/builders/domain.ts';
@@ -93,11 +95,27 @@ describe('what a policy has approved', () => {
   });
 
   test.each<[string, string, Case]>([
-    ['not on another state', 'NeedsApproval AlreadyUsed', { request: another(7) }],
-    ['not another change', 'NeedsApproval ApprovalRequired', { request: request({ object: deployment('web:3', 2) }) }],
-    ['not once its window is over', 'NeedsApproval AlreadyUsed', { seconds: 900 + 34 }],
-    ['not once the policy approves nothing by itself', 'NeedsApproval AlreadyUsed', { policy: policy() }],
-    ['not once it is denied', 'NeedsApproval ApprovalRequired', { words: [word(given(), { verdict: 'Deny' })] }],
+    ['does not admit the same change on another state', 'NeedsApproval AlreadyUsed', { request: another(7) }],
+    [
+      'does not admit another change',
+      'NeedsApproval ApprovalRequired',
+      { request: request({ object: deployment('web:3', 2) }) },
+    ],
+    [
+      'does not admit the same change again once its use window and the longest request are over',
+      'NeedsApproval AlreadyUsed',
+      { seconds: useSeconds + requestCapSeconds },
+    ],
+    [
+      'does not admit the same change again once the policy approves nothing by itself',
+      'NeedsApproval AlreadyUsed',
+      { policy: policy() },
+    ],
+    [
+      'does not admit the same change again once it is denied',
+      'NeedsApproval ApprovalRequired',
+      { words: [word(given(), { verdict: 'Deny' })] },
+    ],
   ])('%s', (_, want, asked) => {
     expect(answer({ policy: auto, approvals: [given()], ...asked })).toBe(want);
   });

@@ -16,18 +16,29 @@ import {
   context,
   creation,
   decided,
+  decisionSeconds,
   deletion,
   deployer,
   deployment,
   deploys,
+  pendingSeconds,
   policy,
   question,
   request,
+  requestCapSeconds,
   reserved,
   sealed,
   set,
+  useSeconds,
+  voteSeconds,
   word,
 } from '../../../support/builders/domain.ts';
+
+/** Of an approval that alice has approved by her vote. */
+const endOfUse = voteSeconds + useSeconds;
+const endOfReadmission = endOfUse + requestCapSeconds;
+const justBefore = (seconds: number) => seconds - 0.001;
+const justAfter = (seconds: number) => seconds + 0.001;
 
 const filed = approval();
 const approved: Case = { approvals: [filed], words: [word(filed)] };
@@ -44,28 +55,48 @@ const gone = set(deployment(), ['metadata', 'uid'], 'uid-other');
 describe('decide', () => {
   const rows: readonly (readonly [string, string, Case])[] = [
     ['an approval with its vote covers the request', 'Allowed Reserved', approved],
-    ['an approval without a vote does not', 'NeedsApproval ApprovalRequired', { approvals: [filed] }],
-    ['no approval, no request', 'NeedsApproval ApprovalRequired', {}],
-    ['the last instant of the use window allows', 'Allowed Reserved', { ...approved, seconds: 959.999 }],
-    ['an expired approval does not cover the request', 'NeedsApproval ApprovalRequired', { ...approved, seconds: 960 }],
+    ['an approval without a vote does not cover the request', 'NeedsApproval ApprovalRequired', { approvals: [filed] }],
+    ['a request without any approval is denied', 'NeedsApproval ApprovalRequired', {}],
     [
-      'a vote at the end of the pending time counts',
+      'an approval covers the request until the last instant of its use window',
       'Allowed Reserved',
-      { approvals: [filed], words: [word(filed, { decidedAt: at(3600).toISOString() })], seconds: 3601 },
+      { ...approved, seconds: justBefore(endOfUse) },
     ],
     [
-      'a vote after it does not',
+      'an approval does not cover the request once its use window is over',
       'NeedsApproval ApprovalRequired',
-      { approvals: [filed], words: [word(filed, { decidedAt: at(3600.001).toISOString() })], seconds: 3601 },
+      { ...approved, seconds: endOfUse },
     ],
     [
-      'another image is not covered',
+      'a vote at the last instant of the pending time counts',
+      'Allowed Reserved',
+      {
+        approvals: [filed],
+        words: [word(filed, { decidedAt: at(pendingSeconds).toISOString() })],
+        seconds: pendingSeconds + 1,
+      },
+    ],
+    [
+      'a vote after the pending time does not count',
+      'NeedsApproval ApprovalRequired',
+      {
+        approvals: [filed],
+        words: [word(filed, { decidedAt: at(justAfter(pendingSeconds)).toISOString() })],
+        seconds: pendingSeconds + 1,
+      },
+    ],
+    [
+      'an approval of one image does not cover another',
       'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ object: deployment('web:3', 2) }) },
     ],
-    ['replicas are not covered by an image', 'NeedsApproval ApprovalRequired', { ...approved, request: scaled }],
     [
-      'an autoscaler in between does not matter',
+      'an approval of an image does not cover other replicas',
+      'NeedsApproval ApprovalRequired',
+      { ...approved, request: scaled },
+    ],
+    [
+      'an approval covers its change also after an autoscaler has written replicas in between',
       'Allowed Reserved',
       {
         ...approved,
@@ -76,32 +107,32 @@ describe('decide', () => {
       },
     ],
     [
-      'another account is not covered',
+      'an approval does not cover the request of another account',
       'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ requester: { ...deployer, username: 'system:serviceaccount:ci:other' } }) },
     ],
     [
-      'the account made anew is not covered',
+      'an approval does not cover the request of the same account made anew',
       'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ requester: { ...deployer, uid: 'uid-new' } }) },
     ],
     [
-      'the object made anew is not covered',
+      'an approval does not cover the same object made anew',
       'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ oldObject: gone }) },
     ],
     [
-      'another namespace is not covered',
+      'an approval does not cover the same name in another namespace',
       'NeedsApproval ApprovalRequired',
       { ...approved, request: request({ namespace: 'dev' }) },
     ],
     [
-      'one vote of two does not suffice',
+      'one vote where two are required does not suffice',
       'NeedsApproval ApprovalRequired',
       { ...approved, policy: policy({ approval: two }) },
     ],
     [
-      'two votes of two suffice',
+      'two votes where two are required suffice',
       'Allowed Reserved',
       {
         approvals: [filed],
@@ -110,12 +141,12 @@ describe('decide', () => {
       },
     ],
     [
-      'a Deny stops an approved one',
+      'a Deny by an approver stops an approval that was approved',
       'NeedsApproval ApprovalRequired',
       { approvals: [filed], words: [word(filed), word(filed, { verdict: 'Deny' }, 'uid-word-2')] },
     ],
     [
-      'the Deny of somebody who may not approve does not',
+      'a Deny by somebody who may not approve does not stop an approval that was approved',
       'Allowed Reserved',
       {
         approvals: [filed],
@@ -123,12 +154,12 @@ describe('decide', () => {
       },
     ],
     [
-      'the same pod is covered where approvals bind to pods',
+      'an approval that binds to a pod covers the request of that pod',
       'Allowed Reserved',
       { policy: byPod, request: fromPod, approvals: [podFiled], words: [word(podFiled)] },
     ],
     [
-      'another pod is not',
+      'an approval that binds to a pod does not cover the request of another pod',
       'NeedsApproval ApprovalRequired',
       {
         policy: byPod,
@@ -138,17 +169,17 @@ describe('decide', () => {
       },
     ],
     [
-      'a request without a pod is not',
+      'an approval that binds to a pod does not cover a request without one',
       'NeedsApproval ApprovalRequired',
       { policy: byPod, approvals: [podFiled], words: [word(podFiled)] },
     ],
     [
-      'an approval bound to the target covers another image',
+      'an approval that binds to its target covers another image',
       'Allowed Reserved',
       { ...approved, policy: target, request: request({ object: deployment('web:3', 2) }) },
     ],
     [
-      'an approval bound to the target does not cover its deletion',
+      'an approval that binds to its target does not cover its deletion',
       'NeedsApproval ApprovalRequired',
       { ...approved, policy: target, request: deletion(deployment()) },
     ],
@@ -169,7 +200,7 @@ describe('decide', () => {
       },
     ],
     [
-      'a digest of another version covers nothing',
+      'an approval with a digest of an unknown version covers nothing',
       'NeedsApproval ApprovalRequired',
       {
         ...approved,
@@ -177,39 +208,47 @@ describe('decide', () => {
       },
     ],
     [
-      'the reserved attempt is admitted again on its base',
+      'a reserved attempt is admitted again on its base',
       'Allowed Readmitted',
       { ...held, request: request({ uid: 'review-2' }) },
     ],
     [
-      'also after a status write',
+      'a reserved attempt is admitted again on its base after a status write',
       'Allowed Readmitted',
       { ...held, request: request({ oldObject: set(deployment('web:1', 1), ['metadata', 'resourceVersion'], '999') }) },
     ],
-    ['also until 34 seconds after the window', 'Allowed Readmitted', { ...held, seconds: 993.999 }],
-    ['not later', 'NeedsApproval AlreadyUsed', { ...held, seconds: 994 }],
     [
-      'not once it is denied',
+      'a reserved attempt is admitted again until the longest request has ended after the use window',
+      'Allowed Readmitted',
+      { ...held, seconds: justBefore(endOfReadmission) },
+    ],
+    [
+      'a reserved attempt is not admitted again once the longest request has ended after the use window',
+      'NeedsApproval AlreadyUsed',
+      { ...held, seconds: endOfReadmission },
+    ],
+    [
+      'a reserved attempt is not admitted again once its approval is denied',
       'NeedsApproval ApprovalRequired',
       { ...held, words: [word(filed), word(filed, { verdict: 'Deny' }, 'uid-word-2')] },
     ],
     [
-      'not at another base',
+      'a reserved attempt is not admitted again on another base',
       'NeedsApproval AlreadyUsed',
       { ...held, request: request({ oldObject: deployment('web:1', 4), object: deployment('web:2', 5) }) },
     ],
     [
-      'the next generation without the change proves the loss',
+      'the next generation without the change proves that the reserved write lost',
       'Allowed Reserved',
       { ...held, request: request({ oldObject: deployment('web:9', 2), object: deployment('web:2', 3) }) },
     ],
     [
-      'the next generation with it does not',
+      'the next generation with the change does not prove that the reserved write lost',
       'NeedsApproval ApprovalRequired',
       { ...held, request: request({ oldObject: deployment('web:2', 2), object: deployment('web:3', 3) }) },
     ],
     [
-      'a spent approval covers nothing',
+      'a consumed approval covers nothing',
       'NeedsApproval ApprovalRequired',
       { ...held, approvals: [{ ...filed, status: { phase: 'Consumed' } }] },
     ],
@@ -222,8 +261,8 @@ describe('decide', () => {
     const { attemptKey, change } = attempt();
     expect(reserved(approved).status).toEqual({
       phase: 'Reserved',
-      approvedAt: at(60).toISOString(),
-      usableUntil: at(960).toISOString(),
+      approvedAt: at(voteSeconds).toISOString(),
+      usableUntil: at(endOfUse).toISOString(),
       uses: [
         {
           attemptKey,
@@ -231,7 +270,7 @@ describe('decide', () => {
           digestVersion: 'v2',
           base: { kind: 'Generation', uid: 'uid-web', generation: 1 },
           effect: change.effect,
-          reservedAt: at(120).toISOString(),
+          reservedAt: at(decisionSeconds).toISOString(),
           requestUID: 'review-1',
           objectUID: 'uid-web',
           oldResourceVersion: '101',
@@ -249,7 +288,7 @@ describe('decide', () => {
     expect(again.status?.releases).toEqual([
       {
         use: 0,
-        releasedAt: at(120).toISOString(),
+        releasedAt: at(decisionSeconds).toISOString(),
         why: 'the next generation of the target does not have the change, so the write lost to another one',
       },
     ]);
@@ -345,8 +384,12 @@ describe('a CREATE that a policy with CEL of its own may govern', () => {
   const onDenial = approval(made, first);
   const ofSecond = (status: ApprovalStatus) => approval(made, second, { name: 'second-1', uid: 'uid-2', status });
   const rows: readonly (readonly [string, string, Case])[] = [
-    ['is refused once where the approval was made by hand', 'NeedsApproval WaitingForOthers', { approvals: [applied] }],
-    ['passes after that', 'Allowed Reserved', { approvals: [applied], refusedFor: ['second'] }],
+    ['is denied once where the approval was made by hand', 'NeedsApproval WaitingForOthers', { approvals: [applied] }],
+    [
+      'passes after that one denial where the approval was made by hand',
+      'Allowed Reserved',
+      { approvals: [applied], refusedFor: ['second'] },
+    ],
     [
       'passes where the approval was filed by a denied try',
       'Allowed Reserved',
@@ -366,7 +409,7 @@ describe('a CREATE that a policy with CEL of its own may govern', () => {
       },
     ],
     [
-      'does not where it ended before',
+      'does not wait for the second where an approval of it ended before',
       'Allowed Reserved',
       {
         approvals: [onDenial, ofSecond({ phase: 'TimedOut', endedAt: at(-30).toISOString() })],
@@ -374,7 +417,7 @@ describe('a CREATE that a policy with CEL of its own may govern', () => {
       },
     ],
     [
-      'waits for the live approval of the second, also the second time',
+      'waits for the live approval of the second also after it was denied once',
       'NeedsApproval WaitingForOthers',
       { approvals: [applied, ofSecond({})], refusedFor: ['second'] },
     ],

@@ -14,6 +14,7 @@ import {
   decided,
   deployer,
   deployment,
+  pendingSeconds,
   plan,
   policy,
   request,
@@ -124,7 +125,7 @@ describe('the status', () => {
   });
 });
 
-describe('an engine is asked', () => {
+describe('an engine', () => {
   const considered = (over: Partial<Considered> = {}): Considered => ({
     approval: on,
     decisions: [],
@@ -137,13 +138,13 @@ describe('an engine is asked', () => {
   });
 
   test.each<[string, readonly string[], Partial<Considered>]>([
-    ['while the approval is pending', ['opa'], {}],
-    ['though the person has approved', ['opa'], { decisions: [word(on)] }],
-    ['not once it has decided', [], { decisions: [engineWord()] }],
-    ['not once somebody has denied', [], { decisions: [word(on, { verdict: 'Deny' })] }],
-    ['not when time is up', [], { now: at(3600) }],
-    ['not once it has ended', [], { approval: { ...on, status: { phase: 'Denied' } } }],
-    ['not where the policy requires none', [], { policy: needing(people) }],
+    ['is asked while the approval is pending', ['opa'], {}],
+    ['is asked though the person has approved', ['opa'], { decisions: [word(on)] }],
+    ['is not asked once it has decided', [], { decisions: [engineWord()] }],
+    ['is not asked once somebody has denied', [], { decisions: [word(on, { verdict: 'Deny' })] }],
+    ['is not asked once the pending time is over', [], { now: at(pendingSeconds) }],
+    ['is not asked once the approval has ended', [], { approval: { ...on, status: { phase: 'Denied' } } }],
+    ['is not asked where the policy requires none', [], { policy: needing(people) }],
   ])('%s', (_, want, over) => {
     expect(enginesToAsk(considered(over))).toEqual(want);
   });

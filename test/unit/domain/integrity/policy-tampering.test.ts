@@ -4,8 +4,8 @@
 import { describe, expect, test } from 'vitest';
 import {
   clearedAnnotation,
+  policyTamperedCondition,
   type TamperedCondition,
-  tamperedCondition,
   type Watchful,
 } from '../../../../src/domain/integrity/policy-tampering.ts';
 import { at, start } from '../../../support/builders/domain.ts';
@@ -26,11 +26,11 @@ function policy(cleared?: Date | string, stored?: TamperedCondition): Watchful {
   };
 }
 
-const reported = tamperedCondition(policy(), seen, at(100)) as TamperedCondition;
+const reported = policyTamperedCondition(policy(), seen, at(100)) as TamperedCondition;
 
 describe('Tampered', () => {
   test('is absent while nothing has happened', () => {
-    expect(tamperedCondition(policy(), undefined, at(100))).toBeUndefined();
+    expect(policyTamperedCondition(policy(), undefined, at(100))).toBeUndefined();
   });
 
   test('says what happened, when, and how to clear it', () => {
@@ -45,18 +45,18 @@ describe('Tampered', () => {
   });
 
   test('is no concern of a policy that was made later', () => {
-    expect(tamperedCondition(policy(), { ...seen, at: at(-1) }, at(100))).toBeUndefined();
+    expect(policyTamperedCondition(policy(), { ...seen, at: at(-1) }, at(100))).toBeUndefined();
   });
 
   test('outlives the process that saw it', () => {
-    expect(tamperedCondition(policy(undefined, reported), undefined, at(900))).toEqual(reported);
+    expect(policyTamperedCondition(policy(undefined, reported), undefined, at(900))).toEqual(reported);
   });
 
   test('stays as it is during a loop, and tells of a later one', () => {
     const soon = { ...seen, at: at(100.5) };
-    expect(tamperedCondition(policy(undefined, reported), soon, at(101))).toEqual(reported);
+    expect(policyTamperedCondition(policy(undefined, reported), soon, at(101))).toEqual(reported);
     const later = { at: at(200), what: 'APIService v1alpha1.stepup.dev was pointed elsewhere' };
-    expect(tamperedCondition(policy(undefined, reported), later, at(200))).toMatchObject({
+    expect(policyTamperedCondition(policy(undefined, reported), later, at(200))).toMatchObject({
       status: 'True',
       message: expect.stringContaining('APIService v1alpha1.stepup.dev'),
       lastTransitionTime: at(200).toISOString(),
@@ -68,11 +68,11 @@ describe('Tampered', () => {
     ['an instant that is yet to come', at(5000)],
     ['no instant', 'yes'],
   ])('is not cleared by %s', (_, cleared) => {
-    expect(tamperedCondition(policy(cleared, reported), seen, at(300))).toEqual(reported);
+    expect(policyTamperedCondition(policy(cleared, reported), seen, at(300))).toEqual(reported);
   });
 
   test('is cleared by an instant since then', () => {
-    expect(tamperedCondition(policy(at(200), reported), seen, at(300))).toEqual({
+    expect(policyTamperedCondition(policy(at(200), reported), seen, at(300))).toEqual({
       type: 'Tampered',
       status: 'False',
       reason: 'Cleared',
@@ -83,21 +83,21 @@ describe('Tampered', () => {
 
   test('is not cleared by an instant before one of the same second that was not told of', () => {
     const soon = { ...seen, at: at(100.5) };
-    expect(tamperedCondition(policy(at(100.2), reported), soon, at(300))).toEqual(reported);
-    expect(tamperedCondition(policy(at(100.6), reported), soon, at(300))?.status).toBe('False');
+    expect(policyTamperedCondition(policy(at(100.2), reported), soon, at(300))).toEqual(reported);
+    expect(policyTamperedCondition(policy(at(100.6), reported), soon, at(300))?.status).toBe('False');
   });
 
   test('comes back for what happens in the moment of clearing', () => {
-    const cleared = tamperedCondition(policy(at(200), reported), seen, at(300)) as TamperedCondition;
-    expect(tamperedCondition(policy(at(200), cleared), { ...seen, at: at(201) }, at(301))?.status).toBe('True');
-    expect(tamperedCondition(policy(at(200), cleared), { ...seen, at: at(199) }, at(301))?.status).toBe('False');
+    const cleared = policyTamperedCondition(policy(at(200), reported), seen, at(300)) as TamperedCondition;
+    expect(policyTamperedCondition(policy(at(200), cleared), { ...seen, at: at(201) }, at(301))?.status).toBe('True');
+    expect(policyTamperedCondition(policy(at(200), cleared), { ...seen, at: at(199) }, at(301))?.status).toBe('False');
   });
 
   test('stays cleared for what was cleared, and comes back for what happens after', () => {
-    const cleared = tamperedCondition(policy(at(200), reported), seen, at(300)) as TamperedCondition;
-    expect(tamperedCondition(policy(at(200), cleared), seen, at(400))).toEqual(cleared);
-    expect(tamperedCondition(policy(undefined, cleared), undefined, at(400))).toEqual(cleared);
+    const cleared = policyTamperedCondition(policy(at(200), reported), seen, at(300)) as TamperedCondition;
+    expect(policyTamperedCondition(policy(at(200), cleared), seen, at(400))).toEqual(cleared);
+    expect(policyTamperedCondition(policy(undefined, cleared), undefined, at(400))).toEqual(cleared);
     const again = { ...seen, at: at(500) };
-    expect(tamperedCondition(policy(at(200), cleared), again, at(500))?.status).toBe('True');
+    expect(policyTamperedCondition(policy(at(200), cleared), again, at(500))?.status).toBe('True');
   });
 });

@@ -64,12 +64,17 @@ describe('the target has changed since', () => {
   const byVersion: AskedOn = { uid: 'uid-web', resourceVersion: '7' };
 
   test.each<[string, boolean | undefined, AskedOn | undefined, Seen]>([
-    ['not where its generation is the same', false, byGeneration, state(deployment('web:1', 1))],
-    ['where its generation is another', true, byGeneration, state(deployment('web:1', 2))],
-    ['not where its resourceVersion is the same', false, byVersion, state(ungenerated('7'))],
-    ['where its resourceVersion is another', true, byVersion, state(ungenerated('8'))],
-    ['where it is another object', true, byGeneration, state(set(deployment(), ['metadata', 'uid'], 'other'))],
-    ['where it is gone', true, byGeneration, { kind: 'Absent' }],
+    ['is not the case where its generation is the same', false, byGeneration, state(deployment('web:1', 1))],
+    ['is the case where its generation is another', true, byGeneration, state(deployment('web:1', 2))],
+    ['is not the case where its resourceVersion is the same', false, byVersion, state(ungenerated('7'))],
+    ['is the case where its resourceVersion is another', true, byVersion, state(ungenerated('8'))],
+    [
+      'is the case where it is another object',
+      true,
+      byGeneration,
+      state(set(deployment(), ['metadata', 'uid'], 'other')),
+    ],
+    ['is the case where it is gone', true, byGeneration, { kind: 'Absent' }],
     ['is not known where nobody looked', undefined, byGeneration, { kind: 'Nothing' }],
     ['is not known where nothing was recorded', undefined, undefined, state(deployment())],
     ['is not known where its generation is not told', undefined, byGeneration, state(ungenerated('7'))],

@@ -10,17 +10,29 @@ import {
   approval,
   at,
   creation,
+  decisionSeconds,
   deployer,
   deployment,
+  pendingSeconds,
   plan,
   policy,
   request,
+  requestCapSeconds,
   reserved,
+  retentionSeconds,
   set,
   situation,
+  useSeconds,
+  voteSeconds,
   word,
   written,
 } from '../../../support/builders/domain.ts';
+
+/** Of an approval that is approved by `yes`. */
+const endOfUse = voteSeconds + useSeconds;
+const endOfReadmission = endOfUse + requestCapSeconds;
+/** Of one that ended when it was looked at. */
+const endOfKeeping = decisionSeconds + retentionSeconds;
 
 const filed = approval();
 const yes = word(filed);
@@ -60,10 +72,10 @@ function phaseOf(given: Situation): string {
 describe('an approval', () => {
   const of = (on: Approval, overrides: Partial<Situation> = {}) => situation(on, overrides);
   const rows: readonly (readonly [string, string, Situation])[] = [
-    ['without votes is pending', 'Pending until 3600', of(filed)],
-    ['without votes in time has timed out', 'TimedOut', of(filed, { now: at(3600) })],
-    ['with its vote is approved', 'Approved until 960', of(filed, { decisions: [yes] })],
-    ['approved and unused has expired', 'Expired', of(filed, { decisions: [yes], now: at(960) })],
+    ['without votes is pending', `Pending until ${pendingSeconds}`, of(filed)],
+    ['without votes in time has timed out', 'TimedOut', of(filed, { now: at(pendingSeconds) })],
+    ['with its vote is approved', `Approved until ${endOfUse}`, of(filed, { decisions: [yes] })],
+    ['approved and unused has expired', 'Expired', of(filed, { decisions: [yes], now: at(endOfUse) })],
     ['denied is denied', 'Denied', of(filed, { decisions: [no] })],
     ['approved and denied is denied', 'Denied', of(filed, { decisions: [yes, no] })],
     ['revoked is revoked', 'Revoked', of(filed, { decisions: [yes, word(filed, { verdict: 'Revoke' }, 'uid-3')] })],
@@ -73,23 +85,35 @@ describe('an approval', () => {
       of(filed, { decisions: [word(filed, { verdict: 'Withdraw', decidedBy: { username: deployer.username } })] }),
     ],
     ['pending with a newer content is superseded', 'Superseded', of(filed, { siblings: [newer] })],
-    ['approved with a newer content is not', 'Approved until 960', of(filed, { siblings: [newer], decisions: [yes] })],
-    ['pending with an older content is not', 'Pending until 3610', of(newer, { siblings: [filed] })],
     [
-      'pending with a newer content of another pod is not, where pods matter',
-      'Pending until 3600',
+      'approved with a newer content is not superseded',
+      `Approved until ${endOfUse}`,
+      of(filed, { siblings: [newer], decisions: [yes] }),
+    ],
+    [
+      'pending with an older content is not superseded',
+      `Pending until ${pendingSeconds + 10}`,
+      of(newer, { siblings: [filed] }),
+    ],
+    [
+      'pending with a newer content of another pod is not superseded where approvals bind to pods',
+      `Pending until ${pendingSeconds}`,
       of(ofPod('p1', 0), { siblings: [ofPod('p2', 5)], policy: byPod }),
     ],
     [
-      'pending with a newer content of another pod is, where they do not',
+      'pending with a newer content of another pod is superseded where approvals bind to accounts',
       'Superseded',
       of(ofPod('p1', 0), { siblings: [ofPod('p2', 5)] }),
     ],
-    ['reserved whose target is not seen stays so', 'Reserved until 994', of(held, { decisions: [yes] })],
+    [
+      'reserved whose target is not seen stays so',
+      `Reserved until ${endOfReadmission}`,
+      of(held, { decisions: [yes] }),
+    ],
     [
       'reserved whose target is never seen is consumed',
       'Consumed Unconfirmed',
-      of(held, { decisions: [yes], now: at(994) }),
+      of(held, { decisions: [yes], now: at(endOfReadmission) }),
     ],
     [
       'reserved whose change is seen is consumed',
@@ -98,13 +122,13 @@ describe('an approval', () => {
     ],
     [
       'reserved whose change lost is approved again',
-      'Approved until 960',
+      `Approved until ${endOfUse}`,
       of(held, { decisions: [yes], seen: seen('web:9', 2) }),
     ],
     [
       'reserved whose change lost too late has expired',
       'Expired',
-      of(held, { decisions: [yes], seen: seen('web:9', 2), now: at(960) }),
+      of(held, { decisions: [yes], seen: seen('web:9', 2), now: at(endOfUse) }),
     ],
     [
       'reserved whose step was missed is consumed',
@@ -114,17 +138,17 @@ describe('an approval', () => {
     [
       'reserved whose base stands to the end has expired',
       'Expired',
-      of(held, { decisions: [yes], seen: seen('web:1', 1), now: at(994) }),
+      of(held, { decisions: [yes], seen: seen('web:1', 1), now: at(endOfReadmission) }),
     ],
     [
       'reserved and denied whose base stands is settled first',
-      'Reserved until 994',
+      `Reserved until ${endOfReadmission}`,
       of(held, { decisions: [yes, no], seen: seen('web:1', 1) }),
     ],
     [
       'reserved and denied whose base stands to the end is denied',
       'Denied',
-      of(held, { decisions: [yes, no], seen: seen('web:1', 1), now: at(994) }),
+      of(held, { decisions: [yes, no], seen: seen('web:1', 1), now: at(endOfReadmission) }),
     ],
     [
       'reserved and denied whose change lost is denied',
@@ -139,10 +163,10 @@ describe('an approval', () => {
     [
       'reserved for a creation that is not seen to the end is consumed',
       'Consumed Unconfirmed',
-      of(heldCreation, { decisions: [word(born)], seen: { kind: 'Absent' }, now: at(994) }),
+      of(heldCreation, { decisions: [word(born)], seen: { kind: 'Absent' }, now: at(endOfReadmission) }),
     ],
-    ['without its policy is pending', 'Pending until 3600', absent(filed, 120)],
-    ['without its policy times out as it would have', 'TimedOut', absent(filed, 3600)],
+    ['without its policy is pending', `Pending until ${pendingSeconds}`, absent(filed, 120)],
+    ['without its policy times out as it would have', 'TimedOut', absent(filed, pendingSeconds)],
     [
       'without its policy keeps the longer time that it was told',
       'Pending until 9000',
@@ -155,8 +179,8 @@ describe('an approval', () => {
     ],
     [
       'that has ended is kept',
-      'unchanged until 3720',
-      of({ ...filed, status: { phase: 'Denied', endedAt: at(120).toISOString() } }),
+      `unchanged until ${endOfKeeping}`,
+      of({ ...filed, status: { phase: 'Denied', endedAt: at(decisionSeconds).toISOString() } }),
     ],
   ];
   test.each(rows)('%s: %s', (_, want, given) => {
@@ -164,12 +188,35 @@ describe('an approval', () => {
   });
 
   test('that has been kept long enough is removed', () => {
-    const ended: Approval = { ...filed, status: { phase: 'Denied', endedAt: at(120).toISOString() } };
-    expect(plan(situation(ended, { now: at(3720) }))).toEqual({
+    const ended: Approval = { ...filed, status: { phase: 'Denied', endedAt: at(decisionSeconds).toISOString() } };
+    expect(plan(situation(ended, { now: at(endOfKeeping) }))).toEqual({
       events: [],
       isToBeRemoved: true,
-      isToBeWatched: false,
+      isToBeConfirmed: false,
     });
+  });
+  const toConfirm: readonly (readonly [string, boolean, Situation])[] = [
+    ['whose base stands to the end', true, of(held, { decisions: [yes], seen: seen('web:1', 1), now: at(994) })],
+    ['whose base stands before the end', false, of(held, { decisions: [yes], seen: seen('web:1', 1), now: at(993) })],
+    ['whose change lost too late', true, of(held, { decisions: [yes], seen: seen('web:9', 2), now: at(960) })],
+    ['whose change is seen', false, of(held, { decisions: [yes], seen: seen('web:2', 2), now: at(994) })],
+    ['whose target must not be looked at', false, of(held, { decisions: [yes], now: at(994) })],
+    ['that is denied', false, of(held, { decisions: [yes, no], seen: seen('web:1', 1), now: at(994) })],
+    ['that was never reserved', false, of(filed, { decisions: [yes], seen: seen('web:1', 1), now: at(994) })],
+  ];
+  test.each(toConfirm)('%s is confirmed before it is given up: %s', (_, want, given) => {
+    expect(plan(given).isToBeConfirmed).toBe(want);
+  });
+
+  test('that is reserved is written again for a vote, and not for a condition', () => {
+    const exposed = word(filed, {
+      decidedBy: { username: 'ann', groups: ['approvers'], requesterMay: 'impersonate ann' },
+    });
+    const typesOf = ({ status }: Plan) => (status?.conditions ?? []).map(({ type }) => type);
+    expect(typesOf(plan(situation(held, { decisions: [exposed] })))).toContain('Exposed');
+    const counted = written(held, plan(situation(held, { decisions: [yes] })));
+    expect(plan(situation(counted, { decisions: [exposed] })).status).toBeUndefined();
+    expect(plan(situation(counted, { decisions: [yes, no] })).status?.decisions).toHaveLength(2);
   });
   test('that lost names the use it releases', () => {
     const { status } = plan(situation(held, { decisions: [yes], seen: seen('web:9', 2) }));

@@ -186,7 +186,12 @@ describe('settling', () => {
       scale(3, 5, elsewhere(3, 1)),
       state(elsewhere(5, 2)),
     ],
-    ['the same, nothing written', 'Stands', scale(3, 5, elsewhere(3, 1)), state(elsewhere(3, 1))],
+    [
+      'a scale whose parent keeps replicas elsewhere, not written',
+      'Stands',
+      scale(3, 5, elsewhere(3, 1)),
+      state(elsewhere(3, 1)),
+    ],
     [
       'a scale of what may keep its replicas in another place of the same number, written there',
       'Untold',
@@ -199,7 +204,12 @@ describe('settling', () => {
       scaleWorkers(workers(3, 4, 1)),
       state(workers(3, 5, 2)),
     ],
-    ['the same, written', 'Happened', scaleWorkers(workers(3, 4, 1)), state(workers(5, 4, 2))],
+    [
+      'a scale of what keeps them in the one place of that number, written',
+      'Happened',
+      scaleWorkers(workers(3, 4, 1)),
+      state(workers(5, 4, 2)),
+    ],
     [
       'a scale of what had moved, so that nobody knows which place it is, written',
       'Untold',

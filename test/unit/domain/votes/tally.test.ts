@@ -62,13 +62,13 @@ describe('creating an approval', () => {
     approval(request(), policy(), { spec: { ...byHand(username), origin } });
   test.each([
     ['is a vote of an approver', 1, applied('alice')],
-    ['is none of the requester', 0, applied(deployer.username)],
-    ['is none when it is asked ahead', 0, applied('alice', 'Asked')],
-    ['is none when it is filed on denial', 0, applied('alice', 'Denied')],
+    ['is not a vote of the requester', 0, applied(deployer.username)],
+    ['is not a vote when it is asked ahead', 0, applied('alice', 'Asked')],
+    ['is not a vote when it is filed on denial', 0, applied('alice', 'Denied')],
   ])('%s', (_, want, one) => {
     expect(tally(one, [], policy(), [], [one]).received).toBe(want);
   });
-  test('and deciding is still one person', () => {
+  test('and deciding on it counts as one person', () => {
     const two = policy({ approval: { require: [{ name: 'a', count: 2, approvers: { groups: ['approvers'] } }] } });
     const one = applied('alice');
     expect(tally(one, [word(one)], two, [], [one]).received).toBe(1);

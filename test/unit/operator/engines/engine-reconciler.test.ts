@@ -6,9 +6,9 @@ import type { StepUpApproval, StepUpPolicy } from '../../../../src/api/kinds.ts'
 import type { EngineReview } from '../../../../src/domain/engines/engine.ts';
 import type { Seen } from '../../../../src/domain/model/seen.ts';
 import type { KubeObject } from '../../../../src/kube/objects/objects.ts';
-import type { Change } from '../../../../src/kube/watch/reflector.ts';
+import type { ObjectChange } from '../../../../src/kube/watch/reflector.ts';
 import type { Watched } from '../../../../src/kube/watch/watched.ts';
-import type { Asked } from '../../../../src/operator/engines/ask.ts';
+import type { AskResult } from '../../../../src/operator/engines/ask.ts';
 import { EngineReconciler } from '../../../../src/operator/engines/engine-reconciler.ts';
 import type { Engine } from '../../../../src/operator/engines/engine-settings.ts';
 import { approval, deployment, policy, request } from '../../../support/builders/domain.ts';
@@ -18,12 +18,12 @@ import { trusted } from '../../../support/seals.ts';
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const under = policy({ approval: { require: [{ name: 'rules', engine: 'opa' }] } });
 const engine: Engine = { name: 'opa', url: new URL('https://opa/'), format: 'opa', timeoutSeconds: 3 };
-const abstains = (why: string): Asked => ({ result: 'Abstain', answer: { verdict: 'Abstain', why } });
-const approves: Asked = { result: 'Approve', answer: { verdict: 'Approve', reason: 'fine', rule: 'r1' } };
+const abstains = (why: string): AskResult => ({ result: 'Abstain', answer: { verdict: 'Abstain', why } });
+const approves: AskResult = { result: 'Approve', answer: { verdict: 'Approve', reason: 'fine', rule: 'r1' } };
 
 /** A copy of these objects; `tell` is what a watch would. */
 function watched<T extends KubeObject>(objects: readonly T[]) {
-  const handlers: ((change: Change<T>) => void)[] = [];
+  const handlers: ((change: ObjectChange<T>) => void)[] = [];
   const named = new Map(objects.map((object) => [object.metadata.name, object]));
   return {
     objects: {
@@ -35,7 +35,7 @@ function watched<T extends KubeObject>(objects: readonly T[]) {
     },
     synced: Promise.resolve(),
     onChange: (handler) => handlers.push(handler),
-    tell: (change: Change<T>) => {
+    tell: (change: ObjectChange<T>) => {
       for (const handler of handlers) handler(change);
     },
   } satisfies Watched<T> & { tell: unknown };
@@ -48,7 +48,7 @@ beforeEach(() => {
 afterEach(() => stop.abort());
 
 function start(
-  answer: (review: EngineReview) => Asked | Promise<Asked>,
+  answer: (review: EngineReview) => AskResult | Promise<AskResult>,
   approvals: readonly string[] = ['a'],
   look: () => Promise<Seen> = async () => ({ kind: 'Nothing' }),
 ) {
@@ -206,7 +206,7 @@ describe('an engine that decides', () => {
 });
 
 test('at most four questions to one engine are open at a time', async () => {
-  const { promise, resolve } = Promise.withResolvers<Asked>();
+  const { promise, resolve } = Promise.withResolvers<AskResult>();
   const names = ['a', 'b', 'c', 'd', 'e', 'f'];
   const { clock, asks } = start(() => promise, names);
   await clock.advance(1_000);

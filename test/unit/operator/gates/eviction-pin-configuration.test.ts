@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exactly the evictions that a gate is asked about are made to name their pod.
 import { expect, test } from 'vitest';
-import type { NewConfiguration, Rule, Webhook } from '../../../../src/operator/admission/webhook-configuration.ts';
+import type { NewConfiguration, Rule, WebhookEntry } from '../../../../src/operator/admission/webhook-configuration.ts';
 import {
   pinConfiguration,
   pinName,
@@ -16,7 +16,7 @@ const rule: Rule = {
   resources: ['pods/binding', 'pods/eviction'],
   scope: 'Namespaced',
 };
-const door: Webhook = {
+const door: WebhookEntry = {
   name: 'equivalent.pods.gate.stepup.dev',
   admissionReviewVersions: ['v1'],
   clientConfig: {
@@ -33,7 +33,7 @@ const door: Webhook = {
   timeoutSeconds: 5,
 };
 const metadata = { name: 'stepup-pods', labels: { 'stepup.dev/managed': 'true' }, ownerReferences: [] };
-const gate = (...webhooks: readonly Webhook[]): NewConfiguration => ({ metadata, webhooks });
+const gate = (...webhooks: readonly WebhookEntry[]): NewConfiguration => ({ metadata, webhooks });
 
 test('by the same conditions, without standing in the way', () => {
   expect(pinConfiguration('pods', gate(door))).toEqual({
@@ -52,7 +52,7 @@ test('by the same conditions, without standing in the way', () => {
   });
 });
 
-test.each<[string, Webhook]>([
+test.each<[string, WebhookEntry]>([
   ['asks about no evictions', { ...door, rules: [{ ...rule, resources: ['pods/binding'] }] }],
   ['asks about evictions of another group', { ...door, rules: [{ ...rule, apiGroups: ['example.com'] }] }],
   ['asks about no creation', { ...door, rules: [{ ...rule, operations: ['UPDATE'] }] }],

@@ -107,7 +107,7 @@ describe('the next step', () => {
     expect(nextCertificateStep(state, inDays(1))).toEqual({ kind: 'MakeAuthority', keep: pems(first) });
   });
 
-  test('and of the others, by which a replica may still serve; of those that are lost over and over no more than three', async () => {
+  test('a new authority goes in front of the others by which a replica may still serve, of which no more than three are kept', async () => {
     const others = await Promise.all([3, 2, 1].map((day) => makeAuthority(inDays(day), yearMs)));
     const authorities = [...others, first].map(({ cert }) => cert).join('\n');
     const state = {

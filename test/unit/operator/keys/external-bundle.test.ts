@@ -3,7 +3,7 @@
 // Which authorities are trusted, and how long, where somebody else issues the certificates.
 import { beforeAll, expect, test } from 'vitest';
 import { certificatesIn } from '../../../../src/lib/certificate-chain.ts';
-import { nextGivenBundle } from '../../../../src/operator/keys/external-bundle.ts';
+import { nextExternalBundle } from '../../../../src/operator/keys/external-bundle.ts';
 import { makeAuthority } from '../../../../src/operator/keys/issue.ts';
 
 const now = new Date('2026-01-01T00:00:00Z');
@@ -19,7 +19,7 @@ beforeAll(async () => {
 
 function step(given: readonly number[], known: readonly number[], publishedForMs?: number, at = now) {
   const text = (numbers: readonly number[]) => numbers.map((n) => authorities[n]).join('\n');
-  const next = nextGivenBundle({ given: text(given), known: text(known), publishedForMs, spreadMs }, at);
+  const next = nextExternalBundle({ given: text(given), known: text(known), publishedForMs, spreadMs }, at);
   const names = authorities.map((pem) => String(certificatesIn(pem)[0]));
   return { bundle: certificatesIn(next.authorities).map((one) => names.indexOf(String(one))), again: next.againInMs };
 }

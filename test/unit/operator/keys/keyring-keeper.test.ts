@@ -1,10 +1,12 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The keyring: made once, given a new key in time, put back whatever somebody else makes of it.
+
 import { expect, test } from 'vitest';
-import type { Change } from '../../../../src/kube/watch/reflector.ts';
+import type { Secret } from '../../../../src/kube/objects/objects.ts';
+import type { ObjectChange } from '../../../../src/kube/watch/reflector.ts';
 import { KeyringKeeper } from '../../../../src/operator/keys/keyring-keeper.ts';
-import { type KeyringSecret, readKeyring, writeKeyring } from '../../../../src/replica/keyring-secret.ts';
+import { readKeyring, writeKeyring } from '../../../../src/replica/keyring-secret.ts';
 import { fakeClock } from '../../../support/fakes/fake-clock.ts';
 import { keptKey } from '../../../support/seals.ts';
 
@@ -12,12 +14,12 @@ const id = { namespace: 'stepup-system', name: 'stepup-keys' };
 const dayMs = 86_400_000;
 
 /** The Secret in memory, whose changes the keeper hears of. */
-function kept(first?: KeyringSecret['data']) {
+function kept(first?: Secret['data']) {
   const clock = fakeClock();
-  const handlers: ((change: Change<KeyringSecret>) => void)[] = [];
+  const handlers: ((change: ObjectChange<Secret>) => void)[] = [];
   const told: string[] = [];
-  let secret: KeyringSecret | undefined;
-  const put = (data: NonNullable<KeyringSecret['data']>) => {
+  let secret: Secret | undefined;
+  const put = (data: NonNullable<Secret['data']>) => {
     const metadata = { ...id, uid: 'u', resourceVersion: `${told.length}`, creationTimestamp: '' };
     secret = { apiVersion: 'v1', kind: 'Secret', metadata, data };
     for (const handler of handlers) handler({ type: 'set', object: secret, previous: undefined } as never);
@@ -29,7 +31,7 @@ function kept(first?: KeyringSecret['data']) {
     for (const handler of handlers) handler({ type: 'delete', object: gone } as never);
   };
   if (first !== undefined) put(first);
-  const write = (verb: string) => async (object: { readonly data?: KeyringSecret['data'] }) => {
+  const write = (verb: string) => async (object: { readonly data?: Secret['data'] }) => {
     told.push(verb);
     return put(object.data ?? {});
   };

@@ -1,14 +1,12 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What the keeper writes when the Secret is gone and a new leader has never seen it.
+
 import { expect, test } from 'vitest';
+import type { Secret } from '../../../../src/kube/objects/objects.ts';
 import { certificatesIn } from '../../../../src/lib/certificate-chain.ts';
 import { issueLeaf, makeAuthority } from '../../../../src/operator/keys/issue.ts';
-import {
-  CertificateKeeper,
-  type CertificateKeeperOptions,
-  type Secret,
-} from '../../../../src/operator/keys/own-certificates.ts';
+import { OwnCertificates, type OwnCertificatesOptions } from '../../../../src/operator/keys/own-certificates.ts';
 import { fakeClock } from '../../../support/fakes/fake-clock.ts';
 
 const start = new Date('2026-01-01T00:00:00Z');
@@ -16,10 +14,10 @@ const dayMs = 86_400_000;
 const names = ['stepup.ours.svc'];
 
 /** What a new leader first writes where there is no Secret, given what its replica serves. */
-async function firstWrite(inUse: CertificateKeeperOptions['inUse']): Promise<Readonly<Record<string, string>>> {
+async function firstWrite(inUse: OwnCertificatesOptions['inUse']): Promise<Readonly<Record<string, string>>> {
   const clock = fakeClock(start);
   const written = Promise.withResolvers<Secret['data']>();
-  const keeper = new CertificateKeeper({
+  const keeper = new OwnCertificates({
     client: {
       create: async ({ data }: { readonly data?: Secret['data'] }) => written.resolve(data),
       replace: async () => written.reject(new Error('there is nothing to replace')),

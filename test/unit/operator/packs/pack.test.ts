@@ -3,7 +3,7 @@
 // Which packs are applied, which left alone, which policies removed.
 import { describe, expect, test } from 'vitest';
 import type { StepUpPolicy } from '../../../../src/api/kinds.ts';
-import { type Applied, type Pack, packChanges, readPacks, textOf } from '../../../../src/operator/packs/pack.ts';
+import { type Applied, type Pack, packChanges, packText, readPacks } from '../../../../src/operator/packs/pack.ts';
 
 const manifest = (name: string, more = '') =>
   `apiVersion: stepup.dev/v1alpha1\nkind: StepUpPolicy\nmetadata: { name: ${name} }\nspec: { actions: [], approval: {} }\n${more}`;
@@ -39,7 +39,7 @@ describe('reading', () => {
 
 describe('changes', () => {
   const pack: Pack = { name: 'a', spec: { actions: [] } as unknown as Pack['spec'], labels: {}, annotations: {} };
-  const applied: Applied = { text: textOf(pack), uid: 'uid', generation: 1 };
+  const applied: Applied = { text: packText(pack), uid: 'uid', generation: 1 };
 
   function policy(metadata: Partial<StepUpPolicy['metadata']>): StepUpPolicy {
     return {

@@ -7,7 +7,8 @@ import { AutoRate } from '../../../../src/webhook/gate/auto-rate.ts';
 import { deletion, imageUpdate, ownNamespace, ownUsername, review } from '../../../support/builders/reviews.ts';
 import { fakeClock } from '../../../support/fakes/fake-clock.ts';
 import { status, uncertain } from '../../../support/fakes/fake-kinds.ts';
-import { counted, type Harness, nameIn, reasonIn, startWebhook } from '../../../support/fakes/webhook-harness.ts';
+import { nameIn, reasonIn } from '../../../support/fakes/webhook-client.ts';
+import { counted, type Harness, startWebhook } from '../../../support/fakes/webhook-harness.ts';
 
 let webhook: Harness;
 beforeEach(async () => {

@@ -13,18 +13,15 @@ import {
   review,
 } from '../../../support/builders/reviews.ts';
 import { status, uncertain } from '../../../support/fakes/fake-kinds.ts';
+import { nameIn, reasonIn } from '../../../support/fakes/webhook-client.ts';
 import {
   approved as approvedBy,
   counted,
   filed,
   type Harness,
-  nameIn,
-  reasonIn,
-  sealedApproval,
-  sealedDecision,
-  sealedRelease,
   startWebhook,
 } from '../../../support/fakes/webhook-harness.ts';
+import { sealedApproval, sealedDecision, sealedRelease } from '../../../support/fakes/webhook-seals.ts';
 import { keptKey, keyringOf } from '../../../support/seals.ts';
 
 let webhook: Harness;
@@ -313,13 +310,13 @@ describe('an approved request', () => {
     const put = (name: string, nonce: string) =>
       webhook.approvals.put({ metadata: { name, namespace: 'prod', labels }, spec: spec(nonce) });
     const first = put('deploys-0000000005', 'drawn');
-    webhook.unbrokenSinceMs = performance.now() - 61_000;
+    webhook.caches.unbrokenSinceMs = performance.now() - 61_000;
     const readsBefore = webhook.approvals.count('list');
     expect(reasonIn(await webhook.ask(deletion()))).toBe('Allowed Reserved');
     expect(webhook.approvals.count('list')).toBe(readsBefore);
     // What has gone from the cache is remembered, so a copy is held against it.
     webhook.approvals.remove(first.metadata);
-    webhook.webhook.saw(first, true);
+    webhook.server.saw(first, true);
     put('deploys-0000000006', 'drawn');
     expect((await webhook.ask(deletion())).status?.message).toContain('it is a copy of deploys-0000000005');
   });
@@ -332,7 +329,7 @@ describe('an approved request', () => {
     webhook.approvals.remove(original.metadata);
     const { labels = {} } = original.metadata;
     webhook.approvals.put({ metadata: { name: 'deploys-0000000004', namespace: 'prod', labels }, spec });
-    webhook.webhook.saw(used, false);
+    webhook.server.saw(used, false);
     expect(reasonIn(await webhook.ask(deletion()))).toBe('Denied ApprovalRequired');
   });
 
@@ -540,7 +537,7 @@ describe('what keeps stepup from deciding is a denial', () => {
     [
       'caches that have not synced',
       (harness) => {
-        harness.hasSynced = false;
+        harness.caches.hasSynced = false;
         return undefined;
       },
     ],
@@ -581,7 +578,7 @@ describe('what keeps stepup from deciding is a denial', () => {
     expect({ [name]: answer.status }).toMatchSnapshot();
   });
 
-  test('and a stated reason and ticket are filed', async () => {
+  test('a request that states the reason and ticket its policy requires is filed with them', async () => {
     webhook.policy('stated', {
       approval: { require: [{ name: 'a', approvers: { users: ['ada'] } }], reasonRequired: true, ticketRequired: true },
     });
@@ -591,7 +588,7 @@ describe('what keeps stepup from deciding is a denial', () => {
     expect((await filed(webhook, nameIn(answer))).spec).toMatchObject({ reason: 'fix', ticket: 'T-1' });
   });
 
-  test('but a fresh policy that only the API server knows decides', async () => {
+  test('a request under a fresh policy that only the API server knows is decided by that policy', async () => {
     webhook.policies.isHeldBack = true;
     webhook.policy('fresh');
     expect(reasonIn(await webhook.ask(imageUpdate(), 'fresh'))).toBe('Denied ApprovalRequired');
@@ -614,12 +611,12 @@ describe('shapes that are judged on an object the review does not carry', () => 
 
   test('an eviction is the deletion of its pod', async () => {
     webhook.policy('pods', { actions: pods });
-    webhook.targets.set('/api/v1/namespaces/prod/pods/web-1', pod);
+    webhook.api.targets.set('/api/v1/namespaces/prod/pods/web-1', pod);
     const answer = await webhook.ask(eviction(), 'pods');
     expect(answer.status?.message).toMatchInlineSnapshot(
       `"stepup: pods requires approval to DELETE pods prod/web-1: 1 of 1 approval by group approvers missing. Approval prod/pods-91f6110219. Approve: kubectl -n prod get sua pods-91f6110219 -o jsonpath={.status.approveWith} | kubectl create -f -"`,
     );
-    expect(webhook.targetReads).toEqual(['/api/v1/namespaces/prod/pods/web-1']);
+    expect(webhook.api.targetReads).toEqual(['/api/v1/namespaces/prod/pods/web-1']);
     webhook.approve(await filed(webhook, nameIn(answer)));
     expect(reasonIn(await webhook.ask(eviction(), 'pods'))).toBe('Allowed Reserved');
     expect(reasonIn(await webhook.ask(eviction(), 'pods'))).toBe('Allowed Readmitted');
@@ -631,7 +628,7 @@ describe('shapes that are judged on an object the review does not carry', () => 
     ['another UID', { preconditions: { uid: 'pod-uid-before' } }],
   ])('an approved eviction that names %s is denied, for it may end another pod', async (_what, deleteOptions) => {
     webhook.policy('pods', { actions: pods });
-    webhook.targets.set('/api/v1/namespaces/prod/pods/web-1', pod);
+    webhook.api.targets.set('/api/v1/namespaces/prod/pods/web-1', pod);
     webhook.approve(await filed(webhook, nameIn(await webhook.ask(eviction(), 'pods'))));
     const answer = await webhook.ask(eviction({ object: { kind: 'Eviction', deleteOptions } }), 'pods');
     expect(answer.status?.message).toBe(
@@ -642,7 +639,7 @@ describe('shapes that are judged on an object the review does not carry', () => 
 
   test('a policy that observes asks no eviction to name anything', async () => {
     webhook.policy('pods', { actions: pods, mode: 'Observe' });
-    webhook.targets.set('/api/v1/namespaces/prod/pods/web-1', pod);
+    webhook.api.targets.set('/api/v1/namespaces/prod/pods/web-1', pod);
     const answer = await webhook.ask(eviction({ object: { kind: 'Eviction' } }), 'pods');
     expect(reasonIn(answer)).toBe('Allowed ApprovalRequired');
   });
@@ -653,7 +650,7 @@ describe('shapes that are judged on an object the review does not carry', () => 
     ['that cannot be read', uncertain()],
   ])('an eviction of a pod %s is denied', async (name, error) => {
     webhook.policy('pods', { actions: pods });
-    if (error !== undefined) webhook.targets.set('/api/v1/namespaces/prod/pods/web-1', error);
+    if (error !== undefined) webhook.api.targets.set('/api/v1/namespaces/prod/pods/web-1', error);
     expect({ [name]: (await webhook.ask(eviction(), 'pods')).status }).toMatchSnapshot();
     expect(reasonIn(await webhook.ask(eviction({ dryRun: true }), 'pods'))).toBe('Allowed DryRun');
   });
@@ -672,7 +669,7 @@ describe('shapes that are judged on an object the review does not carry', () => 
 
   test('a scale takes its base from the parent, so that a status write in between does no harm', async () => {
     const parent = (resourceVersion: string) => ({ metadata: { uid: 'object-web', resourceVersion, generation: 3 } });
-    webhook.targets.set(path, parent('10'));
+    webhook.api.targets.set(path, parent('10'));
     const approval = await approved(scale(5));
     expect(reasonIn(await webhook.ask(scale(5)))).toBe('Allowed Reserved');
     expect(stored(approval)?.status?.uses?.[0]?.base).toEqual({
@@ -681,17 +678,17 @@ describe('shapes that are judged on an object the review does not carry', () => 
       resourceVersion: '10',
       generation: 3,
     });
-    webhook.targets.set(path, parent('11'));
+    webhook.api.targets.set(path, parent('11'));
     expect(reasonIn(await webhook.ask(scale(5, '11')))).toBe('Allowed Readmitted');
   });
 
   test('a scale to the same number reads nothing', async () => {
     expect(reasonIn(await webhook.ask(scale(1)))).toBe('Allowed NotGoverned');
-    expect(webhook.targetReads).toEqual([]);
+    expect(webhook.api.targetReads).toEqual([]);
   });
 
   test('a scale whose parent cannot be read asks on its resourceVersion alone', async () => {
-    webhook.targets.set(path, uncertain());
+    webhook.api.targets.set(path, uncertain());
     const approval = await approved(scale(5));
     expect(reasonIn(await webhook.ask(scale(5)))).toBe('Allowed Reserved');
     expect(stored(approval)?.status?.uses?.[0]?.base).toEqual({

@@ -9,7 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Answer } from '../../../../src/api/admission-review.ts';
 import { WebhookServer } from '../../../../src/webhook/http/server.ts';
 import { imageUpdate, review } from '../../../support/builders/reviews.ts';
-import { counted, type Harness, issueLeaf, startWebhook } from '../../../support/fakes/webhook-harness.ts';
+import { issueLeaf } from '../../../support/fakes/webhook-client.ts';
+import { counted, type Harness, startWebhook } from '../../../support/fakes/webhook-harness.ts';
 
 let webhook: Harness;
 beforeAll(async () => {
@@ -100,7 +101,7 @@ describe('a body that does not come whole', () => {
     expect(answer).toContain('"allowed":true');
   });
 
-  test('nor does plain HTTP', async () => {
+  test('plain HTTP gets no decision', async () => {
     const socket = tcpConnect(webhook.port, '127.0.0.1');
     socket.write('POST /gate/deploys HTTP/1.1\r\n\r\n');
     const answer = await new Promise<string>((resolve) => {
@@ -143,9 +144,9 @@ describe('TLS', () => {
       return subject.CN;
     };
     expect(await names()).toBe('stepup');
-    webhook.webhook.setCertificate(await issueLeaf('renewed'));
+    webhook.server.setCertificate(await issueLeaf('renewed'));
     expect(await names()).toBe('renewed');
-    expect(() => webhook.webhook.setCertificate({ cert: 'x', key: 'y' })).toThrow();
+    expect(() => webhook.server.setCertificate({ cert: 'x', key: 'y' })).toThrow();
     expect(await names()).toBe('renewed');
     expect(await counted(webhook, 'stepup_certificate_expiry_timestamp_seconds')).toBeGreaterThan(Date.now() / 1000);
   });
@@ -232,8 +233,8 @@ describe('a server of its own', () => {
 });
 
 test('is ready once caches have synced and it listens', async () => {
-  expect(webhook.webhook.notReady()).toEqual([]);
-  webhook.hasSynced = false;
-  expect(webhook.webhook.notReady()).toEqual(['the caches have not synced yet']);
-  webhook.hasSynced = true;
+  expect(webhook.server.notReady()).toEqual([]);
+  webhook.caches.hasSynced = false;
+  expect(webhook.server.notReady()).toEqual(['the caches have not synced yet']);
+  webhook.caches.hasSynced = true;
 });

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { StepUpApproval } from '../../../../src/api/kinds.ts';
 import { deployer, imageUpdate, review } from '../../../support/builders/reviews.ts';
 import { status } from '../../../support/fakes/fake-kinds.ts';
-import { filed, type Harness, nameIn, type Response, startWebhook } from '../../../support/fakes/webhook-harness.ts';
+import { nameIn, type Response } from '../../../support/fakes/webhook-client.ts';
+import { filed, type Harness, startWebhook } from '../../../support/fakes/webhook-harness.ts';
 
 let webhook: Harness;
 let stored: StepUpApproval;
@@ -21,11 +22,11 @@ beforeAll(async () => {
   });
 });
 beforeEach(() => {
-  webhook.rights.withheld.clear();
-  webhook.rights.granted.clear();
-  webhook.rights.asked.length = 0;
-  webhook.rights.error = undefined;
-  webhook.targets.clear();
+  webhook.api.rights.withheld.clear();
+  webhook.api.rights.granted.clear();
+  webhook.api.rights.asked.length = 0;
+  webhook.api.rights.error = undefined;
+  webhook.api.targets.clear();
   stored = webhook.approvals.put({
     metadata: { name: `about-${webhook.approvals.all.length}`, namespace: 'prod' },
     spec: { ...byHand, origin: 'Denied' } as StepUpApproval['spec'],
@@ -64,14 +65,14 @@ const specIn = ({ patch = '' }: Response): Record<string, unknown> =>
     ({ path }) => path === '/spec',
   )?.value ?? {};
 const owned = (owners: string) =>
-  webhook.targets.set('/api/v1/namespaces/ci/serviceaccounts/deployer', {
+  webhook.api.targets.set('/api/v1/namespaces/ci/serviceaccounts/deployer', {
     metadata: { annotations: { 'stepup.dev/owner': owners } },
   });
 
 describe('the RBAC verb', () => {
   test('is asked for with all that the API server knows of the caller', async () => {
     expect(said(await decide())).toBe('stamped');
-    expect(webhook.rights.asked).toEqual([
+    expect(webhook.api.rights.asked).toEqual([
       {
         user: 'ada',
         uid: 'u-ada',
@@ -89,9 +90,9 @@ describe('the RBAC verb', () => {
   });
 
   test.each(['Approve', 'Deny', 'Revoke'])('approve is needed to %s', async (verdict) => {
-    webhook.rights.withheld.add('ada bypass two');
+    webhook.api.rights.withheld.add('ada bypass two');
     expect(said(await decide({ verdict }))).toBe('stamped');
-    webhook.rights.withheld.add('ada approve two');
+    webhook.api.rights.withheld.add('ada approve two');
     expect(said(await decide({ verdict }))).toBe(
       'stepup: user "ada" cannot "approve" stepuppolicies "two": ' +
         'bind the ClusterRole stepup-approver to them with a ClusterRoleBinding',
@@ -100,7 +101,7 @@ describe('the RBAC verb', () => {
 
   test('approve is needed to apply an approval, and not to ask for one', async () => {
     expect(said(await apply())).toBe('stamped');
-    webhook.rights.withheld.add('ada approve two').add(`${deployer} approve two`);
+    webhook.api.rights.withheld.add('ada approve two').add(`${deployer} approve two`);
     expect(said(await apply())).toContain('user "ada" cannot "approve" stepuppolicies "two"');
     const asks = { username: deployer, uid: 'u', groups: [] };
     expect(said(await apply({}, asks))).toBe('stamped');
@@ -109,10 +110,10 @@ describe('the RBAC verb', () => {
   test('bypass is needed to break the glass, and approve is not enough', async () => {
     const bypass = { bypass: true, reason: 'the site is down' };
     const eve = { username: 'eve', groups: [] };
-    webhook.rights.withheld.add('eve approve two');
+    webhook.api.rights.withheld.add('eve approve two');
     expect(said(await decide(bypass, eve))).toBe('stamped');
-    webhook.rights.withheld.clear();
-    webhook.rights.withheld.add('eve bypass two');
+    webhook.api.rights.withheld.clear();
+    webhook.api.rights.withheld.add('eve bypass two');
     expect(said(await decide(bypass, eve))).toBe(
       'stepup: user "eve" cannot "bypass" stepuppolicies "two": ' +
         'bind the ClusterRole stepup-break-glass to them with a ClusterRoleBinding',
@@ -120,9 +121,9 @@ describe('the RBAC verb', () => {
   });
 
   test('is not needed to withdraw, which is the requester’s own', async () => {
-    webhook.rights.withheld.add(`${deployer} approve two`);
+    webhook.api.rights.withheld.add(`${deployer} approve two`);
     expect(said(await decide({ verdict: 'Withdraw' }, { username: deployer, uid: 'u', groups: [] }))).toBe('stamped');
-    expect(webhook.rights.asked).toEqual([]);
+    expect(webhook.api.rights.asked).toEqual([]);
   });
 
   test('is not got around by a withdrawal that breaks the glass', async () => {
@@ -133,14 +134,14 @@ describe('the RBAC verb', () => {
   });
 
   test('that nobody can tell of is a refusal', async () => {
-    webhook.rights.error = status(500, 'InternalError');
+    webhook.api.rights.error = status(500, 'InternalError');
     const sentence = 'stepup: could not check whether user "ada" can "approve" stepuppolicies "two"; try again';
     expect([said(await decide()), said(await apply())]).toEqual([sentence, sentence]);
   });
 });
 
 describe('a requester that could vote itself', () => {
-  const may = (power: string) => webhook.rights.granted.add(`${deployer} ${power}`);
+  const may = (power: string) => webhook.api.rights.granted.add(`${deployer} ${power}`);
   beforeAll(() => {
     webhook.policy('careful', {
       grant: { binding: 'Target' },
@@ -171,10 +172,10 @@ describe('a requester that could vote itself', () => {
       ...object,
       spec: { ...object.spec, requester, policy: { name: 'careful' } },
     }));
-    webhook.rights.granted.add(`${requester.username} impersonate users grace`);
-    webhook.rights.granted.add(`${requester.username} impersonate groups staff`);
+    webhook.api.rights.granted.add(`${requester.username} impersonate users grace`);
+    webhook.api.rights.granted.add(`${requester.username} impersonate groups staff`);
     if (power.endsWith('ada') || power.endsWith('approvers')) expect(said(await decide())).toBe('stamped');
-    webhook.rights.granted.add(`${requester.username} ${power}`);
+    webhook.api.rights.granted.add(`${requester.username} ${power}`);
     const where = power.startsWith('get') ? ' in stepup-system' : '';
     const sentence = `stepup: the requester can ${power}${where}, and so vote as ada`;
     expect(said(await decide())).toBe(sentence);
@@ -211,7 +212,7 @@ describe('the owner of the requesting account', () => {
   });
 
   test('that cannot be read is a refusal of the vote, though not of the request that asks', async () => {
-    webhook.targets.set('/api/v1/namespaces/ci/serviceaccounts/deployer', status(500, 'InternalError'));
+    webhook.api.targets.set('/api/v1/namespaces/ci/serviceaccounts/deployer', status(500, 'InternalError'));
     expect((await decide()).status).toMatchObject({ code: 403, reason: 'Failed' });
     const denied = await webhook.ask(imageUpdate('nginx:3'));
     expect((await filed(webhook, nameIn(denied))).spec.requester.owners).toBeUndefined();
@@ -220,7 +221,7 @@ describe('the owner of the requesting account', () => {
 
 describe('a delegate', () => {
   test('is recorded beside the person it speaks for, with the right that is its own', async () => {
-    webhook.rights.withheld.add('grace approve two');
+    webhook.api.rights.withheld.add('grace approve two');
     const answer = await decide({ onBehalfOf: 'grace', decidedVia: { username: 'forged' } }, git);
     expect(specIn(answer)).toMatchObject({
       kind: 'Delegate',
@@ -228,7 +229,7 @@ describe('a delegate', () => {
       decidedBy: { username: 'grace' },
       decidedVia: { username: git.username, uid: 'u-git' },
     });
-    webhook.rights.withheld.add(`${git.username} approve two`);
+    webhook.api.rights.withheld.add(`${git.username} approve two`);
     expect(said(await decide({ onBehalfOf: 'grace' }, git))).toContain(
       `user "${git.username}" cannot "approve" stepuppolicies`,
     );
@@ -290,9 +291,9 @@ describe('a bypass', () => {
       'stepup: eve used break-glass, so somebody else must review it',
     );
     expect(said(await decide())).toBe('stepup: the approval has ended; its phase is Consumed');
-    webhook.rights.withheld.add('ada approve two');
+    webhook.api.rights.withheld.add('ada approve two');
     expect(said(await decide({ verdict: 'Review' }))).toContain('user "ada" cannot "approve" stepuppolicies');
-    webhook.rights.withheld.clear();
+    webhook.api.rights.withheld.clear();
     webhook.approvals.change(stored.metadata, (object) => ({
       ...object,
       status: { ...object.status, review: 'Done' },

@@ -7,13 +7,9 @@ import type { StepUpApproval } from '../../../../src/api/kinds.ts';
 import type { KubeObject } from '../../../../src/kube/objects/kube-object.ts';
 import { deployer, ownNamespace, ownUsername, review } from '../../../support/builders/reviews.ts';
 import { status, uncertain } from '../../../support/fakes/fake-kinds.ts';
-import {
-  counted,
-  type Harness,
-  type Response,
-  sealedApproval,
-  startWebhook,
-} from '../../../support/fakes/webhook-harness.ts';
+import type { Response } from '../../../support/fakes/webhook-client.ts';
+import { counted, type Harness, startWebhook } from '../../../support/fakes/webhook-harness.ts';
+import { sealedApproval } from '../../../support/fakes/webhook-seals.ts';
 
 let webhook: Harness;
 beforeAll(async () => {
@@ -325,7 +321,7 @@ describe('an approval is refused', () => {
 
 describe('while somebody else may change what is said', () => {
   test('nothing is stamped, and it says whose fault it is', async () => {
-    webhook.foreign = [
+    webhook.api.foreign = [
       {
         apiVersion: 'admissionregistration.k8s.io/v1',
         kind: 'MutatingAdmissionPolicy',
@@ -335,7 +331,7 @@ describe('while somebody else may change what is said', () => {
     const refused = await webhook.stamp(approval());
     expect(refused).toMatchObject({ allowed: false, status: { code: 403, reason: 'Forbidden' } });
     expect(refused.status?.message).toContain('MutatingAdmissionPolicy swap can change this object');
-    webhook.foreign = [];
+    webhook.api.foreign = [];
     expect((await webhook.stamp(approval())).allowed).toBe(true);
   });
 });
@@ -424,8 +420,8 @@ describe('a decision', () => {
       return warnings.some((warning) => warning.startsWith(says));
     };
     const is = (uid: string, resourceVersion: string) =>
-      webhook.targets.set(path, { metadata: { name: 'db', uid, resourceVersion } });
-    afterEach(() => webhook.targets.delete(path));
+      webhook.api.targets.set(path, { metadata: { name: 'db', uid, resourceVersion } });
+    afterEach(() => webhook.api.targets.delete(path));
 
     test('that is as it was asked on is stamped without a word', async () => {
       is('u-db', '7');
@@ -449,7 +445,7 @@ describe('a decision', () => {
     test.each([status(403, 'Forbidden'), status(500, 'InternalError')])(
       'that cannot be read is stamped without a word',
       async (error) => {
-        webhook.targets.set(path, error);
+        webhook.api.targets.set(path, error);
         expect(await warned()).toBe(false);
       },
     );
@@ -526,8 +522,8 @@ describe('a decision', () => {
   });
 
   test('is refused before the caches have synced', async () => {
-    webhook.hasSynced = false;
+    webhook.caches.hasSynced = false;
     expect((await webhook.stamp(word())).status).toMatchObject({ code: 403, reason: 'NotReady' });
-    webhook.hasSynced = true;
+    webhook.caches.hasSynced = true;
   });
 });
