@@ -162,7 +162,7 @@ export function targetOf({ name, object, oldObject }: SideReview): string {
 }
 
 /** Reviews about the object of this name, whatever is done to it; an operation narrows. */
-export function about(name: string, operation?: string): Matches {
+export function matchesObject(name: string, operation?: string): Matches {
   return (review) => targetOf(review) === name && (operation === undefined || review.operation === operation);
 }
 

@@ -14,7 +14,7 @@ import type { TamperingReporter } from './tampering-reporter.ts';
  * - `Written`: it is in place now, for the first time
  * - `Stale`: our copy is behind; look again in a moment
  */
-export type Kept = 'InPlace' | 'Written' | 'Stale';
+export type KeepResult = 'InPlace' | 'Written' | 'Stale';
 
 /** The API server does not take the object. */
 export interface Refused {
@@ -47,14 +47,14 @@ export class ObjectKeeper<T extends KubeObject> {
   }
 
   /** Puts it in place, or back in place. An event about tampering regards the object itself, unless said otherwise. */
-  async keep(wanted: Wanted<T>, regarding?: ObjectReference): Promise<Kept> {
+  async keep(wanted: Wanted<T>, regarding?: ObjectReference): Promise<KeepResult> {
     const kept = await this.keepIfValid(wanted, regarding);
     if (typeof kept === 'string') return kept;
     throw new Error(`write ${this.#options.client.resource.kind} ${wanted.metadata.name}: ${kept.refused}`);
   }
 
   /** The same for an object that the API server may refuse: what is stored then stays. */
-  async keepIfValid(wanted: Wanted<T>, regarding?: ObjectReference): Promise<Kept | Refused> {
+  async keepIfValid(wanted: Wanted<T>, regarding?: ObjectReference): Promise<KeepResult | Refused> {
     const { name } = wanted.metadata;
     const text = JSON.stringify(wanted);
     const stored = this.#options.stored.objects.get({ name });

@@ -51,7 +51,7 @@ export function compilePolicy(policy: Policy, context: CompileContext): Compiled
   const entries = new Map<string, CompiledEntry>();
   let governs = false;
   for (const row of usefulRows(policy)) {
-    const rules = rulesOf(row, policy, context.discovery, problems);
+    const rules = rulesFor(row, policy, context.discovery, problems);
     if (rules.length === 0) continue;
     governs ||= row.shape === 'Action';
     addTo(entries, row, rules, { policy, ownNamespace: context.service.namespace });
@@ -136,7 +136,7 @@ interface CompiledEntry {
   readonly rules: Rule[];
 }
 
-const nameOf: Record<CoverageRow['shape'], string> = {
+const nameOfShape: Record<CoverageRow['shape'], string> = {
   Action: 'action',
   EphemeralContainers: 'action',
   Resize: 'action',
@@ -164,7 +164,7 @@ function addTo(
   const where = row.reach === 'ExemptNamespaces' ? exempt() : row.isOutsideExempt ? `!(${exempt()})` : undefined;
   const what = changeCondition(row, policy.spec.namespaceSelector);
   const change = where === undefined || what === undefined ? (where ?? what) : `(${where}) && ${what}`;
-  const name = nameOf[row.shape];
+  const name = nameOfShape[row.shape];
   const isAboutObject = speaksOfObject(row.shape);
   const key = JSON.stringify([name, row.reach, change ?? null]);
   const entry = entries.get(key) ?? { name, reach: row.reach, change, isAboutObject, rules: [] };
@@ -173,7 +173,7 @@ function addTo(
 }
 
 /** One rule for each group, in exactly one version, so that the digest sees one shape. */
-function rulesOf(row: CoverageRow, policy: Policy, discovery: Discovery, problems: Problem[]): readonly Rule[] {
+function rulesFor(row: CoverageRow, policy: Policy, discovery: Discovery, problems: Problem[]): readonly Rule[] {
   const isNamed = row.shape === 'Action';
   const scope = scopeOf(row, policy);
   const byVersion = new Map<string, { group: string; version: string; resources: string[] }>();

@@ -10,7 +10,7 @@ import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
-import type { Kept, ObjectKeeper, Refused } from '../admission/object-keeper.ts';
+import type { KeepResult, ObjectKeeper, Refused } from '../admission/object-keeper.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
 import {
   gatePrefix,
@@ -149,12 +149,12 @@ export class PolicyReconciler {
       .length;
   }
 
-  #readinessOf(kept: Kept | Refused, ready: Readiness): Readiness | undefined {
+  #readinessOf(kept: KeepResult | Refused, ready: Readiness): Readiness | undefined {
     if (kept === 'Stale') return undefined;
     return typeof kept === 'string' ? ready : { status: 'False', reason: 'InvalidByAPIServer', message: kept.refused };
   }
 
-  async #keep(name: string, gate: NewConfiguration, regarding?: ObjectReference): Promise<Kept | Refused> {
+  async #keep(name: string, gate: NewConfiguration, regarding?: ObjectReference): Promise<KeepResult | Refused> {
     const kept = await this.#options.keeper.keepIfValid(gate, regarding);
     if (kept === 'Stale' || typeof kept !== 'string') return kept;
     this.#lastGood.set(name, gate);
@@ -164,7 +164,7 @@ export class PolicyReconciler {
   }
 
   /** Keeps what has the evictions that this gate is asked about name their pod. */
-  async #pin(name: string, gate: NewConfiguration, regarding: ObjectReference | undefined): Promise<Kept> {
+  async #pin(name: string, gate: NewConfiguration, regarding: ObjectReference | undefined): Promise<KeepResult> {
     const wanted = pinConfiguration(name, gate);
     if (wanted !== undefined) return this.#options.pinKeeper.keep(wanted, regarding);
     await this.#unpin(name);

@@ -13,7 +13,7 @@ export interface Readiness {
 }
 
 type PolicyStatus = NonNullable<StepUpPolicy['status']>;
-type PolicyCondition = NonNullable<PolicyStatus['conditions']>[number];
+type StatusCondition = NonNullable<PolicyStatus['conditions']>[number];
 
 export function readyWith(configuration: NewConfiguration, problems: readonly Problem[]): Readiness {
   const [first] = problems;
@@ -46,7 +46,7 @@ export function statusWith(
   const tamperedBefore = conditions.find(({ type }) => type === 'Tampered');
   const isTamperedSame = tamperedBefore?.status === tampered?.status && tamperedBefore?.message === tampered?.message;
   if (isSame && isTamperedSame && policy.status?.observedGeneration === generation) return undefined;
-  const ready: PolicyCondition = {
+  const ready: StatusCondition = {
     type: 'Ready',
     ...readiness,
     observedGeneration: generation,

@@ -37,18 +37,18 @@ export function nextExternalBundle(
   const first = certificatesIn(given);
   const others = certificatesIn(known).filter((one) => now < one.validToDate && !isAmong(first, one));
   const before = others.filter((one, index) => !isAmong(others.slice(0, index), one)).slice(0, mostKept);
-  if (first.length === 0) return { authorities: pemOf(before) };
+  if (first.length === 0) return { authorities: bundleOf(before) };
   const isNew = first.some((one) => !isAmong(certificatesIn(known), one));
   const isOver = !isNew && publishedForMs !== undefined && publishedForMs >= 2 * spreadMs;
-  if (before.length === 0 || isOver) return { authorities: pemOf(first) };
+  if (before.length === 0 || isOver) return { authorities: bundleOf(first) };
   const restMs = isNew || publishedForMs === undefined ? lookAgainMs : 2 * spreadMs - publishedForMs;
-  return { authorities: pemOf([...first, ...before]), againInMs: restMs };
+  return { authorities: bundleOf([...first, ...before]), againInMs: restMs };
 }
 
 function isAmong(all: readonly X509Certificate[], one: X509Certificate): boolean {
   return all.some(({ raw }) => raw.equals(one.raw));
 }
 
-function pemOf(certificates: readonly X509Certificate[]): string {
+function bundleOf(certificates: readonly X509Certificate[]): string {
   return certificates.map((one) => `${one.toString().trim()}\n`).join('');
 }

@@ -3,25 +3,20 @@
 // Somebody who may write mutating policies turns a Deny into an Approve before any webhook sees it: then nothing is
 // sealed, by nobody's vote, until it is taken away or trusted.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { StepUpApproval } from '../../../src/api/kinds.ts';
 import { eventually } from '../../support/eventually.ts';
-import { Actors, decisionsIn, type Key, putBack, tried } from '../../support/installation/actors.ts';
-import { approvalNamedIn } from '../../support/installation/approvals.ts';
-import { apply, type Installation, installStepup } from '../../support/installation/installation.ts';
-import { addPolicy } from '../../support/installation/test-policy.ts';
+import { type Actors, decisionsIn, tried } from '../../support/installation/actors.ts';
+import { apply, type Installation } from '../../support/installation/installation.ts';
+import { deniedApproval, installGoverningConfigMaps, updateOf } from './config-map-changes.ts';
 
 let stepup: Installation;
 let actors: Actors;
 beforeAll(async () => {
-  stepup = await installStepup();
-  actors = new Actors(stepup);
-  const changes = [{ operations: ['CREATE', 'UPDATE', 'DELETE'], apiGroups: [''], resources: ['configmaps'] }];
-  await addPolicy(stepup, 'contents', changes);
+  ({ stepup, actors } = await installGoverningConfigMaps());
 }, 300_000);
 afterAll(() => stepup?.stop());
 
 const group = '/apis/admissionregistration.k8s.io/v1';
-const action = { operation: 'UPDATE', namespace: 'prod', name: 'wanted' } as const;
+const action = updateOf('wanted');
 
 const swap = (mutation: string) => [
   {
@@ -47,14 +42,8 @@ const swap = (mutation: string) => [
   },
 ];
 
-async function asked(): Promise<StepUpApproval> {
-  await putBack(actors, action);
-  const key: Key = approvalNamedIn((await tried(actors, action)).message);
-  return actors.reached(key, ({ status }) => status?.approveWith !== undefined);
-}
-
 test('a Deny that is turned into an Approve on its way is not sealed', async () => {
-  const approval = await asked();
+  const approval = await deniedApproval(actors, action);
   const key = { namespace: approval.metadata.namespace, name: approval.metadata.name };
   const deny = (dryRun = '') =>
     actors.send('ada', 'POST', `${decisionsIn('prod')}${dryRun}`, {
@@ -81,7 +70,7 @@ test('a Deny that is turned into an Approve on its way is not sealed', async () 
 });
 
 test('a webhook that calls somebody else is foreign as well, however narrow its selectors are', async () => {
-  const approval = await asked();
+  const approval = await deniedApproval(actors, action);
   const key = { namespace: approval.metadata.namespace, name: approval.metadata.name };
   await actors.do('admin', 'POST', `${group}/mutatingwebhookconfigurations`, {
     metadata: { name: 'swapper' },

@@ -11,39 +11,25 @@ import { readKeyring, writeKeyring } from '../../../src/replica/keyring-secret.t
 import { eventually } from '../../support/eventually.ts';
 import {
   type Action,
-  Actors,
+  type Actors,
   approvalsIn,
   decisionsIn,
   type Key,
   pathOf,
-  putBack,
   tried,
 } from '../../support/installation/actors.ts';
-import { approvalNamedIn } from '../../support/installation/approvals.ts';
-import { type Installation, installStepup, systemNamespace } from '../../support/installation/installation.ts';
+import { type Installation, systemNamespace } from '../../support/installation/installation.ts';
 import { counted } from '../../support/installation/metrics.ts';
-import { addPolicy } from '../../support/installation/test-policy.ts';
 import { whileWebhooksAreAway } from '../../support/installation/webhooks-away.ts';
 import { keptKey, keyringOf } from '../../support/seals.ts';
+import { deniedApproval, installGoverningConfigMaps, updateOf } from './config-map-changes.ts';
 
 let stepup: Installation;
 let actors: Actors;
 beforeAll(async () => {
-  stepup = await installStepup();
-  actors = new Actors(stepup);
-  const changes = [{ operations: ['CREATE', 'UPDATE', 'DELETE'], apiGroups: [''], resources: ['configmaps'] }];
-  await addPolicy(stepup, 'contents', changes);
+  ({ stepup, actors } = await installGoverningConfigMaps());
 }, 300_000);
 afterAll(() => stepup?.stop());
-
-const update = (name: string): Action => ({ operation: 'UPDATE', namespace: 'prod', name });
-
-/** Has a change refused, so that its approval is there. */
-async function asked(action: Action): Promise<StepUpApproval> {
-  await putBack(actors, action);
-  const { name, namespace } = approvalNamedIn((await tried(actors, action)).message);
-  return actors.reached({ name, namespace }, ({ status }) => status?.approveWith !== undefined);
-}
 
 const keyOf = ({ metadata }: StepUpApproval): Key => ({ namespace: metadata.namespace, name: metadata.name });
 
@@ -79,13 +65,13 @@ const post = (decision: StepUpDecision) =>
 const forgeries: readonly Forgery[] = [
   {
     what: 'a decision without a seal',
-    action: update('unsealed'),
+    action: updateOf('unsealed'),
     forge: (approval) => post(wordOn(approval)),
     says: 'it has no seal of stepup',
   },
   {
     what: 'a decision sealed with a key of one’s own',
-    action: update('own-key'),
+    action: updateOf('own-key'),
     forge: (approval) => {
       const word = wordOn(approval);
       const seal = keyringOf([keptKey()]).sign(decisionStatement('prod', word.spec));
@@ -95,7 +81,7 @@ const forgeries: readonly Forgery[] = [
   },
   {
     what: 'a genuine decision about another approval',
-    action: update('replayed'),
+    action: updateOf('replayed'),
     forge: async (approval) => {
       const genuine = await sealedElsewhere();
       const { seal } = genuine.spec;
@@ -106,7 +92,7 @@ const forgeries: readonly Forgery[] = [
   },
   {
     what: 'a status that says Approved',
-    action: update('status'),
+    action: updateOf('status'),
     forge: async (approval) => {
       const far = new Date(Date.now() + 3_600_000).toISOString();
       const status = {
@@ -121,7 +107,7 @@ const forgeries: readonly Forgery[] = [
   },
   {
     what: 'an approval that somebody else is said to have created',
-    action: update('applied'),
+    action: updateOf('applied'),
     forge: async ({ metadata, spec }) => {
       const { labels } = metadata;
       const createdBy = { username: 'grace', groups: ['approvers'], stampedAt: new Date().toISOString(), nonce: 'own' };
@@ -147,9 +133,9 @@ describe('while the webhooks are away', () => {
   const approvals = new Map<string, StepUpApproval>();
 
   beforeAll(async () => {
-    elsewhere = await asked(update('elsewhere'));
+    elsewhere = await deniedApproval(actors, updateOf('elsewhere'));
     await actors.approve(keyOf(elsewhere));
-    for (const { what, action } of forgeries) approvals.set(what, await asked(action));
+    for (const { what, action } of forgeries) approvals.set(what, await deniedApproval(actors, action));
     await whileWebhooksAreAway(stepup, actors, 'contents', async () => {
       for (const { what, forge } of forgeries) await forge(approvals.get(what) as StepUpApproval);
     });
@@ -193,8 +179,8 @@ describe('the keyring', () => {
   const stored = () => stepup.cluster.admin.get<Secret>(path);
 
   test('is put back with the same keys when its Secret is deleted or emptied, and votes still count', async () => {
-    const action = update('kept');
-    const approval = await asked(action);
+    const action = updateOf('kept');
+    const approval = await deniedApproval(actors, action);
     await actors.approve(keyOf(approval));
     const keys = readKeyring(await stored());
     const { uid } = (await stored()).metadata;
@@ -223,12 +209,12 @@ describe('the keyring', () => {
         return true;
       });
     }
-    const approval = await asked(update('own-ring'));
+    const approval = await deniedApproval(actors, updateOf('own-ring'));
     const word = wordOn(approval);
     const forged = keyringOf([own]).sign(decisionStatement('prod', word.spec));
     await actors.send('stepup', 'POST', decisionsIn('prod'), { ...word, spec: { ...word.spec, seal: forged } });
-    expect(await tried(actors, update('own-ring'))).toMatchObject({ isDone: false, code: 403 });
+    expect(await tried(actors, updateOf('own-ring'))).toMatchObject({ isDone: false, code: 403 });
     await actors.approve(keyOf(approval));
-    expect(await tried(actors, update('own-ring'))).toMatchObject({ isDone: true });
+    expect(await tried(actors, updateOf('own-ring'))).toMatchObject({ isDone: true });
   });
 });

@@ -5,7 +5,7 @@
 import type { Answer, KubeObject, PatchType } from '../../support/control-plane/admin-client.ts';
 import { eventually } from '../../support/eventually.ts';
 import { apply } from '../../support/installation/installation.ts';
-import { about, type SideReview } from '../../support/side-webhook.ts';
+import { matchesObject, type SideReview } from '../../support/side-webhook.ts';
 import { deployment, deployments, fieldOf, imagePatch, textAt } from '../../support/traffic.ts';
 import { byDeployer, codeAndMessage, type Lab } from './facts-lab.ts';
 
@@ -52,7 +52,13 @@ export function setImage(lab: Lab, name: string, image = 'nginx:2'): Promise<Ans
  * A request that the API server gives up after so many seconds: what it says then, which may be nothing at all. The
  * connection is one of its own, since it is not good for another request.
  */
-export async function givenUp(lab: Lab, seconds: number, method: string, path: string, body: object): Promise<string> {
+export async function sendWithTimeout(
+  lab: Lab,
+  seconds: number,
+  method: string,
+  path: string,
+  body: object,
+): Promise<string> {
   const client = await lab.client('ci/deployer');
   const contentType = method === 'PATCH' ? patchTypes.merge : 'application/json';
   try {
@@ -63,7 +69,15 @@ export async function givenUp(lab: Lab, seconds: number, method: string, path: s
 }
 
 /** What `givenUp` returns when time was up, and not when anything else happened. */
-export const timedOut = /^(50[04] .*(timeout|deadline)|no answer: .*socket hang up)/i;
+export const timeoutAnswer = /^(50[04] .*(timeout|deadline)|no answer: .*socket hang up)/i;
+
+export function createDeployment(lab: Lab, name: string): Promise<Answer> {
+  return lab.deployer.send('POST', deployments('prod'), { body: deployment('prod', name) });
+}
+
+export function deletePod(lab: Lab, name: string): Promise<Answer> {
+  return lab.deployer.send('DELETE', core('pods', name));
+}
 
 /** Server-side apply, as `kubectl apply --server-side` sends it. */
 export function applyDeployment(lab: Lab, name: string): Promise<Answer> {
@@ -71,7 +85,7 @@ export function applyDeployment(lab: Lab, name: string): Promise<Answer> {
 }
 
 /** A Deployment that its controller has done with: nobody writes to it but the test. */
-export async function standing(lab: Lab, name: string): Promise<void> {
+export async function deploymentAtRest(lab: Lab, name: string): Promise<void> {
   await apply(lab.cluster, [deployment('prod', name)]);
   await eventually(`${name} to be seen by its controller`, async () => {
     const { status } = await lab.admin.get<KubeObject & { status?: { observedGeneration?: number } }>(
@@ -83,7 +97,7 @@ export async function standing(lab: Lab, name: string): Promise<void> {
 
 /** What the side webhook is asked about the deployer's requests on an object from now on. */
 export function reviewsFromNow(lab: Lab, name: string, operation?: string): () => readonly SideReview[] {
-  const matches = byDeployer(about(name, operation));
+  const matches = byDeployer(matchesObject(name, operation));
   const before = lab.side.reviews(matches).length;
   return () => lab.side.reviews(matches).slice(before);
 }

@@ -5,31 +5,31 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { KubeObject } from '../../support/control-plane/admin-client.ts';
 import { eventually } from '../../support/eventually.ts';
-import { about, type SideReview } from '../../support/side-webhook.ts';
+import { matchesObject, type SideReview } from '../../support/side-webhook.ts';
 import { core, patch, pod, secret } from './actions.ts';
 import {
   approvalOf,
-  approvedBefore,
   byDeployer,
   codeAndMessage,
-  endOf,
+  deniedThenApproved,
   type Lab,
   observedOnce,
-  reached,
-  standingOf,
+  outcomeOf,
   startLab,
+  waitForEnd,
+  waitForPhase,
 } from './facts-lab.ts';
-import { type History, startHistory, timesDeleted } from './history.ts';
+import { type Histories, startHistories, timesDeleted } from './history.ts';
 
 let lab: Lab;
-let podHistory: History;
+let histories: Histories;
 
 beforeAll(async () => {
   lab = await startLab();
-  podHistory = await startHistory(lab.admin, '/api/v1/pods', pod('marker', 'dev'));
+  histories = await startHistories(lab.admin);
 });
 afterAll(async () => {
-  podHistory?.close();
+  histories?.close();
   await lab?.stop();
 });
 
@@ -43,24 +43,26 @@ function evict(name: string, which: Which, deleteOptions: object) {
 }
 
 const isEviction = (name: string, which: Which) =>
-  byDeployer((review: SideReview) => about(name, 'CREATE')(review) && review.object?.metadata.labels?.which === which);
+  byDeployer(
+    (review: SideReview) => matchesObject(name, 'CREATE')(review) && review.object?.metadata.labels?.which === which,
+  );
 
 /** Admits two evictions of one pod under one approval, and carries out the second when a namesake has come. */
 async function evictTwice(name: string, optionsFor: (pod: KubeObject) => object) {
   const options = optionsFor(await lab.admin.post<KubeObject>(core('pods'), pod(name)));
-  const key = await approvedBefore(lab, () => evict(name, 'first', options));
+  const key = await deniedThenApproved(lab, () => evict(name, 'first', options));
   const late = lab.side.hold(isEviction(name, 'second'));
   const second = evict(name, 'second', options);
   try {
     await late.arrived();
-    await reached(lab, key, 'Reserved');
+    await waitForPhase(lab, key, 'Reserved');
     expect((await evict(name, 'first', options)).code).toBe(201);
-    expect(await endOf(lab, key)).toEqual(observedOnce);
+    expect(await waitForEnd(lab, key)).toEqual(observedOnce);
     await lab.admin.post(core('pods'), pod(name));
   } finally {
     late.release();
   }
-  return { answer: await second, deleted: timesDeleted(await podHistory.of(name)) };
+  return { answer: await second, deleted: timesDeleted(await histories.pods.of(name)) };
 }
 
 test('B11 an eviction that is held up ends no namesake made meanwhile, though it names no UID', async () => {
@@ -90,9 +92,9 @@ test('B11 an eviction that nobody made name its pod is refused', async () => {
     const answer = codeAndMessage(await evict('b11-unnamed', 'first', {}));
     return /requires approval/.test(answer);
   });
-  const key = await approvedBefore(lab, () => evict('b11-unnamed', 'first', {}));
+  const key = await deniedThenApproved(lab, () => evict('b11-unnamed', 'first', {}));
   expect((await evict('b11-unnamed', 'first', {})).code).toBe(201);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
 });
 
 test('B12 while the approval of a deletion is reserved, it takes the finalizers away too', async () => {
@@ -100,17 +102,17 @@ test('B12 while the approval of a deletion is reserved, it takes the finalizers 
   const path = core('secrets', 'b12-held');
   await lab.admin.post(core('secrets'), secret('b12-held', { finalizers: ['example.com/hold'] }));
   const remove = () => lab.deployer.send('DELETE', path);
-  const key = await approvedBefore(lab, remove);
+  const key = await deniedThenApproved(lab, remove);
   expect((await remove()).code).toBe(200);
   expect((await patch(lab, path, { metadata: { finalizers: null } })).code).toBe(200);
   expect((await lab.admin.send('GET', path)).code).toBe(404);
-  expect(standingOf(await approvalOf(lab, key))).toEqual({ phase: 'Reserved', uses: 1, releases: 0 });
+  expect(outcomeOf(await approvalOf(lab, key))).toEqual({ phase: 'Reserved', uses: 1, releases: 0 });
 });
 
 test('B12 while the approval of a deletion is reserved, it gives the object one owner after another', async () => {
   const path = core('secrets', 'b12-owned');
   await lab.admin.post(core('secrets'), secret('b12-owned'));
-  const key = await approvedBefore(lab, () => lab.deployer.send('DELETE', path));
+  const key = await deniedThenApproved(lab, () => lab.deployer.send('DELETE', path));
   const owners = [];
   for (const name of ['b12-owner-a', 'b12-owner-b']) {
     const { metadata } = await lab.admin.post<KubeObject>(core('configmaps'), { metadata: { name } });
@@ -119,5 +121,5 @@ test('B12 while the approval of a deletion is reserved, it gives the object one 
     owners.push((await lab.admin.get<KubeObject>(path)).metadata.ownerReferences?.map(({ uid }) => uid));
   }
   expect(new Set(owners.flat()).size).toBe(2);
-  expect(standingOf(await approvalOf(lab, key))).toEqual({ phase: 'Reserved', uses: 1, releases: 0 });
+  expect(outcomeOf(await approvalOf(lab, key))).toEqual({ phase: 'Reserved', uses: 1, releases: 0 });
 });

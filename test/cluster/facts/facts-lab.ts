@@ -18,8 +18,8 @@ import type { StandinNode } from '../../support/stand-in-node/node.ts';
 import { type ApprovalKey, approve, type Clients, textAt } from '../../support/traffic.ts';
 import { type EtcdProxy, startEtcdProxy } from './etcd-proxy.ts';
 
-/** In which phase an approval ended, with which evidence, after how many admissions and proofs that one lost. */
-export interface Ended {
+/** In which phase an approval is or ended, with which evidence, after how many admissions and proofs that one lost. */
+export interface Outcome {
   readonly phase: string;
   readonly evidence?: string;
   readonly uses: number;
@@ -139,7 +139,7 @@ function isOwn(one: Cluster): one is ControlPlane {
 type Attempt = () => Promise<Answer>;
 
 /** The approval that a refusal names; throws where it is none of ours. */
-export function approvalIn({ code, body }: Answer): ApprovalKey {
+export function approvalInDenial({ code, body }: Answer): ApprovalKey {
   const message = textAt(body, 'message');
   const [, namespace, name] = /Approval ([a-z0-9-]+)\/([a-z0-9.-]+)\./.exec(message) ?? [];
   if (code !== 403 || namespace === undefined || name === undefined) {
@@ -149,14 +149,14 @@ export function approvalIn({ code, body }: Answer): ApprovalKey {
 }
 
 /** Tries, is refused, and has the approval approved that the refusal names. */
-export async function approvedBefore(
+export async function deniedThenApproved(
   lab: Lab,
   attempt: Attempt,
   voters: readonly string[] = ['ada'],
 ): Promise<ApprovalKey> {
-  const key = approvalIn(await attempt());
+  const key = approvalInDenial(await attempt());
   for (const voter of voters) await voteFor(lab, key, voter);
-  await reached(lab, key, 'Approved');
+  await waitForPhase(lab, key, 'Approved');
   return key;
 }
 
@@ -177,7 +177,7 @@ export function approvalOf(lab: Lab, { namespace, name }: ApprovalKey): Promise<
 }
 
 /** Waits until an approval is in a phase. */
-export function reached(lab: Lab, key: ApprovalKey, phase: string, timeoutMs = 20_000): Promise<ApprovalObject> {
+export function waitForPhase(lab: Lab, key: ApprovalKey, phase: string, timeoutMs = 20_000): Promise<ApprovalObject> {
   return eventually(
     `${key.name} to be ${phase}`,
     async () => {
@@ -190,7 +190,7 @@ export function reached(lab: Lab, key: ApprovalKey, phase: string, timeoutMs = 2
 }
 
 /** What became of an approval, once it has ended. */
-export async function endOf(lab: Lab, key: ApprovalKey, timeoutMs = 20_000): Promise<Ended> {
+export async function waitForEnd(lab: Lab, key: ApprovalKey, timeoutMs = 20_000): Promise<Outcome> {
   const approval = await eventually(
     `${key.name} to end`,
     async () => {
@@ -200,10 +200,10 @@ export async function endOf(lab: Lab, key: ApprovalKey, timeoutMs = 20_000): Pro
     },
     { timeoutMs },
   );
-  return standingOf(approval);
+  return outcomeOf(approval);
 }
 
-export function standingOf({ status = {} }: ApprovalObject): Ended {
+export function outcomeOf({ status = {} }: ApprovalObject): Outcome {
   const { phase = 'Pending', evidence, uses = [], releases = [] } = status;
   return { phase, ...(evidence === undefined ? {} : { evidence }), uses: uses.length, releases: releases.length };
 }
@@ -214,7 +214,11 @@ export async function approvalsOn(lab: Lab, name: string): Promise<readonly Appr
   return items.filter(({ spec }) => spec.action.name === name);
 }
 
-export const observedOnce: Ended = { phase: 'Consumed', evidence: 'Observed', uses: 1, releases: 0 };
+// What has become of an approval that was used once.
+export const reservedOnce: Outcome = { phase: 'Reserved', uses: 1, releases: 0 };
+export const observedOnce: Outcome = { phase: 'Consumed', evidence: 'Observed', uses: 1, releases: 0 };
+export const unconfirmedOnce: Outcome = { ...observedOnce, evidence: 'Unconfirmed' };
+export const expiredOnce: Outcome = { phase: 'Expired', uses: 1, releases: 0 };
 
 export const deployerName = 'system:serviceaccount:ci:deployer';
 
@@ -224,7 +228,7 @@ export function byDeployer(matches: Matches): Matches {
 }
 
 /** Runs a request while its review is held: by then stepup has answered and reserved. */
-export async function whileHeld(
+export async function whileReviewIsHeld(
   lab: Lab,
   { key, matches, attempt }: { readonly key: ApprovalKey; readonly matches: Matches; readonly attempt: Attempt },
   work: () => Promise<void>,
@@ -233,7 +237,7 @@ export async function whileHeld(
   const answer = attempt();
   try {
     await hold.arrived();
-    await reached(lab, key, 'Reserved');
+    await waitForPhase(lab, key, 'Reserved');
     await work();
   } finally {
     hold.release();
@@ -246,16 +250,21 @@ export function codeAndMessage({ code, body }: Answer): string {
 }
 
 /** What is still to be said of approvals that time has to settle. */
-export interface Later {
+export interface UnsettledReservation {
   readonly fact: string;
   readonly key: ApprovalKey;
-  readonly expected: Ended;
+  readonly expected: Outcome;
 }
 
 /** Lets an hour pass for stepup, by its own clock and with new processes, and tells what each approval has become. */
-export async function anHourLater(lab: Lab, later: readonly Later[]): Promise<readonly Later[]> {
+export async function anHourLater(
+  lab: Lab,
+  unsettled: readonly UnsettledReservation[],
+): Promise<readonly UnsettledReservation[]> {
   await lab.stepup.upgrade(['extraArgs[0]=--clock-offset-ms=3600000']);
-  return Promise.all(later.map(async ({ fact, key }) => ({ fact, key, expected: await endOf(lab, key, 30_000) })));
+  return Promise.all(
+    unsettled.map(async ({ fact, key }) => ({ fact, key, expected: await waitForEnd(lab, key, 30_000) })),
+  );
 }
 
 /** The phases that each write of an approval from now on leaves it in, in order. */

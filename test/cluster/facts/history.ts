@@ -5,6 +5,8 @@
 
 import type { AdminClient, KubeObject, WatchEvent } from '../../support/control-plane/admin-client.ts';
 import { eventually } from '../../support/eventually.ts';
+import { deployment } from '../../support/traffic.ts';
+import { configMap, hasImage, pod } from './actions.ts';
 
 export interface History {
   /** All that happened until now to the objects of this name, in order. */
@@ -12,11 +14,36 @@ export interface History {
   close(): void;
 }
 
+/** The histories that facts are counted in. */
+export interface Histories {
+  readonly deployments: History;
+  readonly pods: History;
+  readonly configMaps: History;
+  /** How often a Deployment came to have this image. */
+  timesWithImage(name: string, image: string): Promise<number>;
+  close(): void;
+}
+
 const markerNamespace = 'dev';
 const markerLabel = 'history-marker';
 
+export async function startHistories(admin: AdminClient): Promise<Histories> {
+  const deployments = await startHistory(admin, '/apis/apps/v1/deployments', deployment(markerNamespace, 'marker'));
+  const pods = await startHistory(admin, '/api/v1/pods', pod('marker', markerNamespace));
+  const configMaps = await startHistory(admin, '/api/v1/configmaps', configMap('marker', {}, markerNamespace));
+  return {
+    deployments,
+    pods,
+    configMaps,
+    timesWithImage: async (name, image) => timesPersisted(await deployments.of(name), hasImage(image)),
+    close: () => {
+      for (const history of [deployments, pods, configMaps]) history.close();
+    },
+  };
+}
+
 /** collection: the plural's path below a namespace, such as `/apis/apps/v1/deployments`. marker: an object of the kind. */
-export async function startHistory(admin: AdminClient, collection: string, marker: KubeObject): Promise<History> {
+async function startHistory(admin: AdminClient, collection: string, marker: KubeObject): Promise<History> {
   const events: WatchEvent[] = [];
   const stopping = new AbortController();
   const inNamespace = collection.replace(/\/([a-z]+)$/, `/namespaces/${markerNamespace}/$1`);

@@ -9,26 +9,25 @@ import { apply } from '../../support/installation/installation.ts';
 import { addPolicy } from '../../support/installation/test-policy.ts';
 import { targetOf } from '../../support/side-webhook.ts';
 import { deployment, deployments, imagePatch } from '../../support/traffic.ts';
-import { configMap, core, deploymentPath, hasImage, patch, pod, standing } from './actions.ts';
+import { configMap, core, deploymentAtRest, deploymentPath, hasImage, patch, pod } from './actions.ts';
 import {
-  approvalIn,
+  approvalInDenial,
   approvalOf,
   approvalsOn,
-  approvedBefore,
   codeAndMessage,
+  deniedThenApproved,
   deployerName,
-  endOf,
   type Lab,
   observedOnce,
-  reached,
   startLab,
+  waitForEnd,
+  waitForPhase,
 } from './facts-lab.ts';
-import { type History, startHistory, timesDeleted, timesPersisted } from './history.ts';
+import { type Histories, startHistories, timesDeleted, timesPersisted } from './history.ts';
 
 let lab: Lab;
 let rootBot: AdminClient;
-let deploymentHistory: History;
-let podHistory: History;
+let histories: Histories;
 
 beforeAll(async () => {
   lab = await startLab();
@@ -36,11 +35,10 @@ beforeAll(async () => {
   const creation = (resource: string) => [{ operations: ['CREATE'], apiGroups: [''], resources: [resource] }];
   await addPolicy(lab.stepup, 'by-pod', creation('services'), { grant: { bindIdentity: 'Pod' } });
   await addPolicy(lab.stepup, 'by-credential', creation('configmaps'), { grant: { bindIdentity: 'Credential' } });
-  deploymentHistory = await startHistory(lab.admin, '/apis/apps/v1/deployments', deployment('dev', 'marker'));
-  podHistory = await startHistory(lab.admin, '/api/v1/pods', pod('marker', 'dev'));
+  histories = await startHistories(lab.admin);
 });
 afterAll(async () => {
-  for (const history of [deploymentHistory, podHistory]) history?.close();
+  histories?.close();
   await lab?.stop();
 });
 
@@ -54,9 +52,9 @@ const doneTo = (prefix: string, namespace = 'prod') =>
 test('B16 what controllers do after an approved change needs no approval of its own', async () => {
   const body = { ...deployment('prod', 'b16'), spec: { ...deployment('prod', 'b16').spec, replicas: 2 } };
   const attempt = () => lab.deployer.send('POST', deployments('prod'), { body });
-  const key = await approvedBefore(lab, attempt);
+  const key = await deniedThenApproved(lab, attempt);
   expect((await attempt()).code).toBe(201);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
   const pods = () => doneTo('b16-').filter((done) => done === `${controller('replicaset-controller')} CREATE pods`);
   await eventually('both pods to be made', () => pods().length === 2);
   expect(doneTo('b16-')).toContain(`${controller('deployment-controller')} CREATE replicasets`);
@@ -74,11 +72,11 @@ test('B17 a namespace is approved as a whole, and the namespace controller then 
   await lab.admin.post(core('pods', '', 'b17'), pod('inside', 'b17'));
   await lab.admin.post(core('secrets', '', 'b17'), { metadata: { name: 'inside' } });
   const attempt = () => lab.deployer.send('DELETE', '/api/v1/namespaces/b17');
-  const one = approvalIn(await rootBot.send('DELETE', core('secrets', 'inside', 'b17')));
+  const one = approvalInDenial(await rootBot.send('DELETE', core('secrets', 'inside', 'b17')));
   expect(one.namespace, 'its contents need approvals of their own').toBe('b17');
-  const key = await approvedBefore(lab, attempt, ['ada', 'grace']);
+  const key = await deniedThenApproved(lab, attempt, ['ada', 'grace']);
   expect((await attempt()).code).toBe(200);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
   await eventually('the namespace to be gone', async () => {
     return (await lab.admin.send('GET', '/api/v1/namespaces/b17')).code === 404;
   });
@@ -88,7 +86,7 @@ test('B17 a namespace is approved as a whole, and the namespace controller then 
       `${controller('namespace-controller')} DELETE secrets`,
     ]),
   );
-  expect(timesDeleted(await podHistory.of('inside', 'b17'))).toBe(1);
+  expect(timesDeleted(await histories.pods.of('inside', 'b17'))).toBe(1);
 });
 
 test('B18 an owner that does not exist has the garbage collector delete a pod, so giving it one is asked about as a deletion', async () => {
@@ -97,13 +95,13 @@ test('B18 an owner that does not exist has the garbage collector delete a pod, s
     { apiVersion: 'v1', kind: 'ConfigMap', name: 'never-was', uid: '00000000-0000-0000-0000-000000000000' },
   ];
   const attempt = () => patch(lab, core('pods', 'b18'), { metadata: { ownerReferences } });
-  const key = await approvedBefore(lab, attempt);
+  const key = await deniedThenApproved(lab, attempt);
   expect((await approvalOf(lab, key)).spec.action.operation).toBe('DELETE');
-  expect(timesDeleted(await podHistory.of('b18'))).toBe(0);
+  expect(timesDeleted(await histories.pods.of('b18'))).toBe(0);
   expect((await attempt()).code).toBe(200);
-  await eventually('the pod to be collected', async () => timesDeleted(await podHistory.of('b18')) === 1);
+  await eventually('the pod to be collected', async () => timesDeleted(await histories.pods.of('b18')) === 1);
   expect(doneTo('b18')).toContain(`${controller('generic-garbage-collector')} DELETE pods`);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
   expect((await approvalsOn(lab, 'b18')).length).toBe(1);
   // An annotation is no owner.
   await lab.admin.post(core('pods'), pod('b18-free'));
@@ -111,22 +109,22 @@ test('B18 an owner that does not exist has the garbage collector delete a pod, s
 });
 
 test('B19 whoever impersonates is judged as the impersonated: as a person he is not gated, as an account he is', async () => {
-  await standing(lab, 'b19');
+  await deploymentAtRest(lab, 'b19');
   const as = (headers: Record<string, string>, image: string) =>
     rootBot.send('PATCH', deploymentPath('b19'), {
       body: imagePatch(image),
       contentType: 'application/merge-patch+json',
       headers,
     });
-  expect(approvalIn(await as({}, 'nginx:1')).namespace, 'as itself').toBe('prod');
-  const asDeployer = approvalIn(await as({ 'impersonate-user': deployerName }, 'nginx:2'));
-  const { spec } = await reached(lab, asDeployer, 'Pending');
+  expect(approvalInDenial(await as({}, 'nginx:1')).namespace, 'as itself').toBe('prod');
+  const asDeployer = approvalInDenial(await as({ 'impersonate-user': deployerName }, 'nginx:2'));
+  const { spec } = await waitForPhase(lab, asDeployer, 'Pending');
   expect(spec.requester.username).toBe(deployerName);
   // What docs/guarantees.md says: whoever may impersonate people is not held back by this.
   const admin = { 'impersonate-user': 'carol', 'impersonate-group': 'system:masters' };
   expect((await as(admin, 'nginx:3')).code).toBe(200);
-  expect(timesPersisted(await deploymentHistory.of('b19'), hasImage('nginx:3'))).toBe(1);
-  expect(timesPersisted(await deploymentHistory.of('b19'), hasImage('nginx:2'))).toBe(0);
+  expect(timesPersisted(await histories.deployments.of('b19'), hasImage('nginx:3'))).toBe(1);
+  expect(timesPersisted(await histories.deployments.of('b19'), hasImage('nginx:2'))).toBe(0);
   // The role that is made for gated accounts does not let them.
   const refused = await lab.deployer.send('GET', deploymentPath('b19'), { headers: { 'impersonate-user': 'carol' } });
   expect(codeAndMessage(refused)).toMatch(/^403 .*cannot impersonate/);
@@ -145,20 +143,20 @@ test('B20 an approval that is bound to a pod is not spent by the same account an
   const [here, elsewhere] = [await runner('b20-here'), await runner('b20-elsewhere')];
   const body = { metadata: { name: 'b20' }, spec: { ports: [{ port: 80 }] } };
   const attempt = (client: AdminClient) => client.send('POST', core('services'), { body });
-  const key = await approvedBefore(lab, () => attempt(here));
+  const key = await deniedThenApproved(lab, () => attempt(here));
   expect((await approvalOf(lab, key)).spec.requester.pod?.name).toBe('b20-here');
-  expect(approvalIn(await attempt(elsewhere)).name, 'the token of another pod').not.toBe(key.name);
+  expect(approvalInDenial(await attempt(elsewhere)).name, 'the token of another pod').not.toBe(key.name);
   const unbound = await attempt(lab.deployer);
   expect(unbound.code, 'a token of no pod').toBe(403);
   expect((await attempt(here)).code).toBe(201);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
 });
 
 test('B20 an approval that is bound to a credential is not spent by another token of the same account', async () => {
   const another = await lab.client('ci/deployer');
   const attempt = (client: AdminClient) => client.send('POST', core('configmaps'), { body: configMap('b20') });
-  const key = await approvedBefore(lab, () => attempt(lab.deployer));
-  expect(approvalIn(await attempt(another)).name, 'another token').not.toBe(key.name);
+  const key = await deniedThenApproved(lab, () => attempt(lab.deployer));
+  expect(approvalInDenial(await attempt(another)).name, 'another token').not.toBe(key.name);
   expect((await attempt(lab.deployer)).code).toBe(201);
   expect((await attempt(another)).code, 'and what is spent is spent').toBe(403);
   expect((await lab.admin.get(core('configmaps', 'b20'))).metadata.name).toBe('b20');

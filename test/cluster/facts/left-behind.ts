@@ -8,18 +8,15 @@ import type { Answer } from '../../support/control-plane/admin-client.ts';
 import { apply } from '../../support/installation/installation.ts';
 import { targetOf } from '../../support/side-webhook.ts';
 import { deployment, deployments } from '../../support/traffic.ts';
-import { core, deploymentPath, pod, secret, setImage, standing } from './actions.ts';
-import { byDeployer, type Ended, type Lab, observedOnce } from './facts-lab.ts';
+import { core, deploymentAtRest, deploymentPath, pod, secret, setImage } from './actions.ts';
+import { byDeployer, expiredOnce, type Lab, type Outcome, observedOnce, unconfirmedOnce } from './facts-lab.ts';
 
 type Attempt = () => Promise<Answer>;
-
-export const expired: Ended = { phase: 'Expired', uses: 1, releases: 0 };
-export const unconfirmed: Ended = { ...observedOnce, evidence: 'Unconfirmed' };
 
 export interface Left {
   readonly what: string;
   /** How it was told an hour later, by an operator that saw nothing of it. */
-  readonly expected: Ended;
+  readonly expected: Outcome;
   readonly attempt: Attempt;
   readonly prepare?: () => Promise<unknown>;
   /** What becomes of it while nobody looks. */
@@ -37,7 +34,7 @@ export function leftBehind(lab: Lab): readonly Left[] {
     allow();
   };
   const update = (name: string): Pick<Left, 'attempt' | 'prepare'> => ({
-    prepare: () => standing(lab, name),
+    prepare: () => deploymentAtRest(lab, name),
     attempt: () => setImage(lab, name),
   });
   const deletion = (name: string): Pick<Left, 'attempt' | 'prepare'> => ({
@@ -56,13 +53,13 @@ export function leftBehind(lab: Lab): readonly Left[] {
         await done(attempt);
         await lab.admin.patch(deploymentPath('hour-b'), { spec: { minReadySeconds: 1 } });
       },
-      expected: unconfirmed,
+      expected: unconfirmedOnce,
     },
     {
       what: 'an update that did not happen',
       ...update('hour-c'),
       pass: (a) => refused(a, 'hour-c'),
-      expected: expired,
+      expected: expiredOnce,
     },
     {
       what: 'an update that did not happen, and the spec has changed since',
@@ -71,21 +68,21 @@ export function leftBehind(lab: Lab): readonly Left[] {
         await refused(attempt, 'hour-d');
         await lab.admin.patch(deploymentPath('hour-d'), { spec: { minReadySeconds: 1 } });
       },
-      expected: { ...expired, releases: 1 },
+      expected: { ...expiredOnce, releases: 1 },
     },
     { what: 'a deletion that happened', ...deletion('hour-e'), pass: done, expected: observedOnce },
     {
       what: 'a deletion that did not happen',
       ...deletion('hour-f'),
       pass: (a) => refused(a, 'hour-f'),
-      expected: expired,
+      expected: expiredOnce,
     },
     {
       what: 'a deletion that happened, of a kind that stepup may not read',
       prepare: () => lab.admin.post(core('secrets'), secret('hour-k')),
       attempt: () => lab.deployer.send('DELETE', core('secrets', 'hour-k')),
       pass: done,
-      expected: unconfirmed,
+      expected: unconfirmedOnce,
     },
     { what: 'a creation that happened', ...creation('hour-g'), pass: done, expected: observedOnce },
     {
@@ -95,7 +92,7 @@ export function leftBehind(lab: Lab): readonly Left[] {
         await done(attempt);
         await lab.admin.delete(deploymentPath('hour-h'));
       },
-      expected: unconfirmed,
+      expected: unconfirmedOnce,
     },
     {
       what: 'a creation that happened, and the name is another object by now',
@@ -105,13 +102,13 @@ export function leftBehind(lab: Lab): readonly Left[] {
         await lab.admin.delete(deploymentPath('hour-i'));
         await apply(lab.cluster, [deployment('prod', 'hour-i')]);
       },
-      expected: unconfirmed,
+      expected: unconfirmedOnce,
     },
     {
       what: 'a creation that did not happen',
       ...creation('hour-j'),
       pass: (a) => refused(a, 'hour-j'),
-      expected: unconfirmed,
+      expected: unconfirmedOnce,
     },
   ];
 }

@@ -6,74 +6,80 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AdminClient, KubeObject } from '../../support/control-plane/admin-client.ts';
 import { eventually } from '../../support/eventually.ts';
 import { apply } from '../../support/installation/installation.ts';
-import { about } from '../../support/side-webhook.ts';
+import { matchesObject } from '../../support/side-webhook.ts';
 import { deployment, deployments, imagePatch } from '../../support/traffic.ts';
-import { deploymentPath, givenUp, hasImage, imageOf, reviewsFromNow, setImage, standing, timedOut } from './actions.ts';
+import {
+  createDeployment,
+  deploymentAtRest,
+  deploymentPath,
+  imageOf,
+  reviewsFromNow,
+  sendWithTimeout,
+  setImage,
+  timeoutAnswer,
+} from './actions.ts';
 import {
   anHourLater,
-  approvalIn,
+  approvalInDenial,
   approvalOf,
   approvalsOn,
-  approvedBefore,
   byDeployer,
   codeAndMessage,
-  endOf,
+  deniedThenApproved,
   type HeldLab,
-  type Later,
   observedOnce,
-  reached,
-  standingOf,
+  outcomeOf,
+  reservedOnce,
   startHeldLab,
+  type UnsettledReservation,
+  unconfirmedOnce,
+  waitForEnd,
+  waitForPhase,
 } from './facts-lab.ts';
-import { type History, startHistory, timesPersisted } from './history.ts';
+import { type Histories, startHistories } from './history.ts';
 
 let lab: HeldLab;
 let rootBot: AdminClient;
-let history: History;
+let histories: Histories;
 /** Reservations of which nothing will ever be seen: the last test lets their time pass. */
-const later: Later[] = [];
+const unsettled: UnsettledReservation[] = [];
 
 beforeAll(async () => {
   lab = await startHeldLab();
   rootBot = await lab.client('ci/root-bot');
-  history = await startHistory(lab.admin, '/apis/apps/v1/deployments', deployment('dev', 'marker'));
+  histories = await startHistories(lab.admin);
 });
 afterAll(async () => {
-  history?.close();
+  histories?.close();
   await lab?.stop();
 });
 
-const create = (name: string) => lab.deployer.send('POST', deployments('prod'), { body: deployment('prod', name) });
-const timesWith = async (name: string, image: string) => timesPersisted(await history.of(name), hasImage(image));
-const unconfirmed = { ...observedOnce, evidence: 'Unconfirmed' };
-const reservedOnce = { phase: 'Reserved', uses: 1, releases: 0 };
-
 test('B5 an update that another webhook denies has reserved its approval, and passes with it on the next try', async () => {
-  await standing(lab, 'b5');
+  await deploymentAtRest(lab, 'b5');
   const attempt = () => setImage(lab, 'b5');
-  const key = await approvedBefore(lab, attempt);
-  const allow = lab.side.deny(byDeployer(about('b5')), 'not today');
+  const key = await deniedThenApproved(lab, attempt);
+  const allow = lab.side.deny(byDeployer(matchesObject('b5')), 'not today');
   expect(codeAndMessage(await attempt())).toMatch(/^403 .*side.*not today/);
-  expect(standingOf(await reached(lab, key, 'Reserved'))).toEqual(reservedOnce);
+  expect(outcomeOf(await waitForPhase(lab, key, 'Reserved'))).toEqual(reservedOnce);
   allow();
   // The reservation is for this change only.
-  expect(approvalIn(await setImage(lab, 'b5', 'nginx:3')).name).not.toBe(key.name);
+  expect(approvalInDenial(await setImage(lab, 'b5', 'nginx:3')).name).not.toBe(key.name);
   expect((await attempt()).code).toBe(200);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
-  expect(await timesWith('b5', 'nginx:2')).toBe(1);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
+  expect(await histories.timesWithImage('b5', 'nginx:2')).toBe(1);
 });
 
 test('B5 a CREATE that another webhook denies has spent its approval, for its object will never be seen again', async () => {
-  const attempt = () => create('b5-new');
-  const key = await approvedBefore(lab, attempt);
-  const allow = lab.side.deny(byDeployer(about('b5-new')), 'not today');
+  const attempt = () => createDeployment(lab, 'b5-new');
+  const key = await deniedThenApproved(lab, attempt);
+  const allow = lab.side.deny(byDeployer(matchesObject('b5-new')), 'not today');
   expect(codeAndMessage(await attempt())).toMatch(/^403 .*side.*not today/);
   allow();
   const second = await attempt();
-  expect(approvalIn(second).name).not.toBe(key.name);
+  expect(approvalInDenial(second).name).not.toBe(key.name);
   expect(codeAndMessage(second)).toContain('the previous approval is reserved or consumed');
-  expect(await history.of('b5-new')).toEqual([]);
-  later.push({ fact: 'B5', key, expected: unconfirmed });
+  expect(await histories.deployments.of('b5-new')).toEqual([]);
+  unsettled.push({ fact: 'B5', key, expected: unconfirmedOnce });
 });
 
 test('B6 a quota denies after stepup has reserved, and the approval of the CREATE is spent', async () => {
@@ -95,24 +101,24 @@ test('B6 a quota denies after stepup has reserved, and the approval of the CREAT
     return status?.hard;
   });
   const attempt = () => rootBot.send('POST', deployments('quota'), { body: deployment('quota', 'b6') });
-  const key = await approvedBefore(lab, attempt);
+  const key = await deniedThenApproved(lab, attempt);
   expect(codeAndMessage(await attempt())).toMatch(/^403 .*exceeded quota/);
-  expect(standingOf(await reached(lab, key, 'Reserved'))).toEqual(reservedOnce);
+  expect(outcomeOf(await waitForPhase(lab, key, 'Reserved'))).toEqual(reservedOnce);
   await lab.admin.delete(quotaPath);
-  expect(approvalIn(await attempt()).name).not.toBe(key.name);
-  expect(await history.of('b6', 'quota')).toEqual([]);
-  later.push({ fact: 'B6', key, expected: unconfirmed });
+  expect(approvalInDenial(await attempt()).name).not.toBe(key.name);
+  expect(await histories.deployments.of('b6', 'quota')).toEqual([]);
+  unsettled.push({ fact: 'B6', key, expected: unconfirmedOnce });
 });
 
 test('B7 a CREATE of a name that is taken is approved first and fails afterwards, and its approval is spent', async () => {
-  await standing(lab, 'b7');
+  await deploymentAtRest(lab, 'b7');
   const { metadata: before } = await lab.admin.get(deploymentPath('b7'));
-  const attempt = () => create('b7');
-  const key = await approvedBefore(lab, attempt);
+  const attempt = () => createDeployment(lab, 'b7');
+  const key = await deniedThenApproved(lab, attempt);
   expect(codeAndMessage(await attempt())).toMatch(/^409 .*already exists/);
-  expect(standingOf(await reached(lab, key, 'Reserved'))).toEqual(reservedOnce);
+  expect(outcomeOf(await waitForPhase(lab, key, 'Reserved'))).toEqual(reservedOnce);
   expect((await lab.admin.get(deploymentPath('b7'))).metadata.uid).toBe(before.uid);
-  later.push({ fact: 'B7', key, expected: unconfirmed });
+  unsettled.push({ fact: 'B7', key, expected: unconfirmedOnce });
 });
 
 /** A PUT of the object as it was read, with another image. */
@@ -122,10 +128,10 @@ async function replacement(name: string): Promise<object> {
 }
 
 async function putOnStaleCache(name: string, change: object) {
-  await standing(lab, name);
+  await deploymentAtRest(lab, name);
   const stale = await replacement(name);
   const put = (body: object) => lab.deployer.send('PUT', deploymentPath(name), { body });
-  const key = await approvedBefore(lab, () => put(stale));
+  const key = await deniedThenApproved(lab, () => put(stale));
   const release = lab.etcd.holdWatches();
   await lab.admin.patch(deploymentPath(name), change);
   const reviews = reviewsFromNow(lab, name, 'UPDATE');
@@ -137,18 +143,18 @@ async function putOnStaleCache(name: string, change: object) {
 
 test('B8 a stale PUT is approved on a stale cache and conflicts, and the approval serves it with the new version', async () => {
   const { key, put } = await putOnStaleCache('b8', { metadata: { labels: { touched: 'yes' } } });
-  expect(standingOf(await reached(lab, key, 'Reserved'))).toEqual(reservedOnce);
+  expect(outcomeOf(await waitForPhase(lab, key, 'Reserved'))).toEqual(reservedOnce);
   expect((await put(await replacement('b8'))).code).toBe(200);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
-  expect(await timesWith('b8', 'nginx:2')).toBe(1);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
+  expect(await histories.timesWithImage('b8', 'nginx:2')).toBe(1);
 });
 
 test('B8 where the other change was of the spec, the reserved PUT can never win, and its approval is given back', async () => {
   const { key, put } = await putOnStaleCache('b8-spec', { spec: { minReadySeconds: 1 } });
-  expect(standingOf(await reached(lab, key, 'Approved'))).toEqual({ phase: 'Approved', uses: 1, releases: 1 });
+  expect(outcomeOf(await waitForPhase(lab, key, 'Approved'))).toEqual({ phase: 'Approved', uses: 1, releases: 1 });
   expect((await put(await replacement('b8-spec'))).code).toBe(200);
-  expect(await endOf(lab, key)).toEqual({ ...observedOnce, uses: 2, releases: 1 });
-  expect(await timesWith('b8-spec', 'nginx:2')).toBe(1);
+  expect(await waitForEnd(lab, key)).toEqual({ ...observedOnce, uses: 2, releases: 1 });
+  expect(await histories.timesWithImage('b8-spec', 'nginx:2')).toBe(1);
 });
 
 /** Until the deployer's API server has been told of the newest state. */
@@ -161,26 +167,26 @@ async function cacheCurrent(name: string): Promise<void> {
 }
 
 test('B8 a stale PUT on a cache that is not stale conflicts before anybody is asked', async () => {
-  await standing(lab, 'b8-current');
+  await deploymentAtRest(lab, 'b8-current');
   const stale = await replacement('b8-current');
   const put = () => lab.deployer.send('PUT', deploymentPath('b8-current'), { body: stale });
-  const key = await approvedBefore(lab, put);
+  const key = await deniedThenApproved(lab, put);
   await lab.admin.patch(deploymentPath('b8-current'), { metadata: { labels: { touched: 'yes' } } });
   await cacheCurrent('b8-current');
   const reviews = reviewsFromNow(lab, 'b8-current');
   expect((await put()).code).toBe(409);
   expect(reviews()).toEqual([]);
-  expect(standingOf(await approvalOf(lab, key))).toEqual({ phase: 'Approved', uses: 0, releases: 0 });
+  expect(outcomeOf(await approvalOf(lab, key))).toEqual({ phase: 'Approved', uses: 0, releases: 0 });
 });
 
 test('B9 an update that changes nothing is asked about, passes unapproved, writes nothing and spends nothing', async () => {
-  await standing(lab, 'b9');
-  const key = await approvedBefore(lab, () => setImage(lab, 'b9'));
-  const before = (await history.of('b9')).length;
+  await deploymentAtRest(lab, 'b9');
+  const key = await deniedThenApproved(lab, () => setImage(lab, 'b9'));
+  const before = (await histories.deployments.of('b9')).length;
   const reviews = reviewsFromNow(lab, 'b9', 'UPDATE');
   expect((await setImage(lab, 'b9', 'nginx:0')).code).toBe(200);
   expect(reviews().map(({ object }) => imageOf(object))).toEqual(['nginx:0']);
-  expect((await history.of('b9')).length).toBe(before);
+  expect((await histories.deployments.of('b9')).length).toBe(before);
   // What is approved has come about by somebody else: nothing is left to change.
   await lab.admin.patch(
     deploymentPath('b9'),
@@ -188,30 +194,30 @@ test('B9 an update that changes nothing is asked about, passes unapproved, write
   );
   await cacheCurrent('b9');
   expect((await setImage(lab, 'b9')).code).toBe(200);
-  expect(standingOf(await approvalOf(lab, key))).toEqual({ phase: 'Approved', uses: 0, releases: 0 });
+  expect(outcomeOf(await approvalOf(lab, key))).toEqual({ phase: 'Approved', uses: 0, releases: 0 });
   expect((await approvalsOn(lab, 'b9')).length).toBe(1);
   // Any difference in what is governed asks again.
-  expect(approvalIn(await setImage(lab, 'b9', 'nginx:3')).name).not.toBe(key.name);
+  expect(approvalInDenial(await setImage(lab, 'b9', 'nginx:3')).name).not.toBe(key.name);
 });
 
 test('B9 an update whose request runs out of time after the allow passes on the next try with the same approval', async () => {
-  await standing(lab, 'b9-late');
+  await deploymentAtRest(lab, 'b9-late');
   const attempt = () => setImage(lab, 'b9-late');
-  const key = await approvedBefore(lab, attempt);
-  const hold = lab.side.hold(byDeployer(about('b9-late')));
-  const answer = await givenUp(lab, 1, 'PATCH', deploymentPath('b9-late'), imagePatch('nginx:2'));
+  const key = await deniedThenApproved(lab, attempt);
+  const hold = lab.side.hold(byDeployer(matchesObject('b9-late')));
+  const answer = await sendWithTimeout(lab, 1, 'PATCH', deploymentPath('b9-late'), imagePatch('nginx:2'));
   await hold.arrived();
   hold.release();
-  expect(answer).toMatch(timedOut);
-  expect(standingOf(await reached(lab, key, 'Reserved'))).toEqual(reservedOnce);
-  expect(await timesWith('b9-late', 'nginx:2')).toBe(0);
-  expect(approvalIn(await setImage(lab, 'b9-late', 'nginx:3')).name).not.toBe(key.name);
+  expect(answer).toMatch(timeoutAnswer);
+  expect(outcomeOf(await waitForPhase(lab, key, 'Reserved'))).toEqual(reservedOnce);
+  expect(await histories.timesWithImage('b9-late', 'nginx:2')).toBe(0);
+  expect(approvalInDenial(await setImage(lab, 'b9-late', 'nginx:3')).name).not.toBe(key.name);
   expect((await attempt()).code).toBe(200);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
-  expect(await timesWith('b9-late', 'nginx:2')).toBe(1);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
+  expect(await histories.timesWithImage('b9-late', 'nginx:2')).toBe(1);
 });
 
 test('an hour later each reservation of which nothing was seen has ended as its fact says', async () => {
-  expect(later.length).toBe(3);
-  expect(await anHourLater(lab, later)).toEqual(later);
+  expect(unsettled.length).toBe(3);
+  expect(await anHourLater(lab, unsettled)).toEqual(unsettled);
 });

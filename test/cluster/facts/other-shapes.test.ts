@@ -8,40 +8,38 @@ import { eventually } from '../../support/eventually.ts';
 import { apply } from '../../support/installation/installation.ts';
 import { counted } from '../../support/installation/metrics.ts';
 import { addPolicy } from '../../support/installation/test-policy.ts';
-import { about, targetOf } from '../../support/side-webhook.ts';
-import { deployment, fieldOf } from '../../support/traffic.ts';
-import { core, deploymentPath, hasImage, patch, pod, reviewsFromNow, setImage, standing } from './actions.ts';
+import { matchesObject, targetOf } from '../../support/side-webhook.ts';
+import { fieldOf } from '../../support/traffic.ts';
+import { core, deploymentAtRest, deploymentPath, hasImage, patch, pod, reviewsFromNow, setImage } from './actions.ts';
 import {
-  approvalIn,
+  approvalInDenial,
   approvalOf,
   approvalsOn,
-  approvedBefore,
   byDeployer,
   codeAndMessage,
-  endOf,
+  deniedThenApproved,
   type Lab,
   observedOnce,
-  reached,
-  standingOf,
+  outcomeOf,
   startLab,
   voteFor,
-  whileHeld,
+  waitForEnd,
+  waitForPhase,
+  whileReviewIsHeld,
 } from './facts-lab.ts';
-import { type History, startHistory, timesDeleted, timesPersisted } from './history.ts';
+import { type Histories, startHistories, timesDeleted, timesPersisted } from './history.ts';
 
 let lab: Lab;
-let deploymentHistory: History;
-let podHistory: History;
+let histories: Histories;
 
 beforeAll(async () => {
   lab = await startLab();
   const tokens = [{ operations: ['CREATE'], apiGroups: [''], resources: ['serviceaccounts/token'] }];
   await addPolicy(lab.stepup, 'tokens', tokens);
-  deploymentHistory = await startHistory(lab.admin, '/apis/apps/v1/deployments', deployment('dev', 'marker'));
-  podHistory = await startHistory(lab.admin, '/api/v1/pods', pod('marker', 'dev'));
+  histories = await startHistories(lab.admin);
 });
 afterAll(async () => {
-  for (const history of [deploymentHistory, podHistory]) history?.close();
+  histories?.close();
   await lab?.stop();
 });
 
@@ -51,18 +49,18 @@ test('B10 each item of a deleted collection is asked about without a name, and s
   const isItem = byDeployer((review) => targetOf(review).startsWith('b10-') && review.operation === 'DELETE');
   const keys = [];
   for (const name of ['b10-a', 'b10-b']) {
-    const key = await approvedBefore(lab, collection);
+    const key = await deniedThenApproved(lab, collection);
     expect((await approvalOf(lab, key)).spec.action.name).toBe(name);
     keys.push(key);
   }
   // The third one is not approved: the first two go, it stays, and the requester is told.
-  const third = approvalIn(await collection());
-  expect((await reached(lab, third, 'Pending')).spec.action.name).toBe('b10-c');
+  const third = approvalInDenial(await collection());
+  expect((await waitForPhase(lab, third, 'Pending')).spec.action.name).toBe('b10-c');
   const items = lab.side.reviews(isItem);
   expect(new Set(items.map((review) => review.name ?? ''))).toEqual(new Set(['']));
-  for (const key of keys) expect(await endOf(lab, key)).toEqual(observedOnce);
+  for (const key of keys) expect(await waitForEnd(lab, key)).toEqual(observedOnce);
   const deleted = await Promise.all(
-    ['b10-a', 'b10-b', 'b10-c'].map(async (name) => timesDeleted(await podHistory.of(name))),
+    ['b10-a', 'b10-b', 'b10-c'].map(async (name) => timesDeleted(await histories.pods.of(name))),
   );
   expect(deleted).toEqual([1, 1, 0]);
 });
@@ -92,61 +90,65 @@ const evict = (name: string) => lab.deployer.send('POST', core('pods', `${name}/
 test('B11 an eviction is the only question before a pod is deleted, and its approval outlasts a refusal by the budget', async () => {
   await guardedPod('b11');
   const attempt = () => evict('b11');
-  const key = await approvedBefore(lab, attempt);
+  const key = await deniedThenApproved(lab, attempt);
   const reviews = reviewsFromNow(lab, 'b11');
   for (const _ of [1, 2]) {
     expect(codeAndMessage(await attempt())).toMatch(/^429 .*disruption budget/);
-    expect(standingOf(await reached(lab, key, 'Reserved'))).toMatchObject({ uses: 1, releases: 0 });
+    expect(outcomeOf(await waitForPhase(lab, key, 'Reserved'))).toMatchObject({ uses: 1, releases: 0 });
   }
   await lab.admin.delete(budgetPath('b11'));
   await eventually('the eviction to pass', async () => (await attempt()).code === 201);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
-  expect(timesDeleted(await podHistory.of('b11'))).toBe(1);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
+  expect(timesDeleted(await histories.pods.of('b11'))).toBe(1);
   expect(new Set(reviews().map(({ operation, subResource }) => `${operation} ${subResource}`))).toEqual(
     new Set(['CREATE eviction']),
   );
   // The next pod of that name is another one.
   await lab.admin.post(core('pods'), pod('b11'));
-  expect(approvalIn(await attempt()).name).not.toBe(key.name);
+  expect(approvalInDenial(await attempt()).name).not.toBe(key.name);
 });
 
 test('B12 a deletion only marks what has finalizers, and taking the last one away is asked about as a deletion', async () => {
-  await standing(lab, 'b12');
+  await deploymentAtRest(lab, 'b12');
   await lab.admin.patch(deploymentPath('b12'), { metadata: { finalizers: ['example.com/hold'] } });
   const remove = () => lab.deployer.send('DELETE', deploymentPath('b12'));
-  const deletion = await approvedBefore(lab, remove);
+  const deletion = await deniedThenApproved(lab, remove);
   expect((await remove()).code).toBe(200);
-  expect(await endOf(lab, deletion)).toEqual(observedOnce);
+  expect(await waitForEnd(lab, deletion)).toEqual(observedOnce);
   expect((await lab.admin.get(deploymentPath('b12'))).metadata.deletionTimestamp).toBeDefined();
   // It is marked already: again is nothing new.
   expect((await remove()).code).toBe(200);
   const unhold = () => patch(lab, deploymentPath('b12'), { metadata: { finalizers: null } });
   const reviews = reviewsFromNow(lab, 'b12');
-  const removal = await approvedBefore(lab, unhold);
+  const removal = await deniedThenApproved(lab, unhold);
   expect(removal.name).not.toBe(deletion.name);
   expect((await approvalOf(lab, removal)).spec.action.operation).toBe('DELETE');
   expect((await unhold()).code).toBe(200);
   expect(new Set(reviews().map(({ operation }) => operation))).toEqual(new Set(['UPDATE']));
-  expect(await endOf(lab, removal)).toEqual(observedOnce);
-  expect(timesDeleted(await deploymentHistory.of('b12'))).toBe(1);
+  expect(await waitForEnd(lab, removal)).toEqual(observedOnce);
+  expect(timesDeleted(await histories.deployments.of('b12'))).toBe(1);
 });
 
 test('B12 what is marked already is not taken for gone: a finalizer whose removal lost to another writer is still removed', async () => {
-  await standing(lab, 'b12-busy');
+  await deploymentAtRest(lab, 'b12-busy');
   await lab.admin.patch(deploymentPath('b12-busy'), { metadata: { finalizers: ['example.com/hold'] } });
   await lab.admin.delete(deploymentPath('b12-busy'));
   const attempt = () => patch(lab, deploymentPath('b12-busy'), { metadata: { finalizers: null } });
-  const key = await approvedBefore(lab, attempt);
+  const key = await deniedThenApproved(lab, attempt);
   const reviews = reviewsFromNow(lab, 'b12-busy');
-  const answer = await whileHeld(lab, { key, matches: byDeployer(about('b12-busy')), attempt }, async () => {
-    await lab.admin.patch(deploymentPath('b12-busy'), { metadata: { labels: { touched: 'yes' } } });
-    await deploymentHistory.of('b12-busy');
-    expect(standingOf(await approvalOf(lab, key))).toMatchObject({ phase: 'Reserved' });
-  });
+  const answer = await whileReviewIsHeld(
+    lab,
+    { key, matches: byDeployer(matchesObject('b12-busy')), attempt },
+    async () => {
+      await lab.admin.patch(deploymentPath('b12-busy'), { metadata: { labels: { touched: 'yes' } } });
+      await histories.deployments.of('b12-busy');
+      expect(outcomeOf(await approvalOf(lab, key))).toMatchObject({ phase: 'Reserved' });
+    },
+  );
   expect(answer.code, codeAndMessage(answer)).toBe(200);
   expect(reviews().length).toBe(2);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
-  expect(timesDeleted(await deploymentHistory.of('b12-busy'))).toBe(1);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
+  expect(timesDeleted(await histories.deployments.of('b12-busy'))).toBe(1);
 });
 
 test('B12 a pod that is going is ended at once under one approval, though its status is written meanwhile', async () => {
@@ -154,15 +156,19 @@ test('B12 a pod that is going is ended at once under one approval, though its st
   await lab.admin.post(core('pods'), { ...pod('b12-pod'), spec: { ...pod('b12-pod').spec, nodeName: 'standin' } });
   await lab.admin.delete(core('pods', 'b12-pod'));
   const attempt = () => lab.deployer.send('DELETE', `${core('pods', 'b12-pod')}?gracePeriodSeconds=0`);
-  const key = await approvedBefore(lab, attempt);
-  const answer = await whileHeld(lab, { key, matches: byDeployer(about('b12-pod')), attempt }, async () => {
-    await lab.admin.patch(core('pods', 'b12-pod/status'), { status: { reason: 'Going' } });
-    await podHistory.of('b12-pod');
-    expect(standingOf(await approvalOf(lab, key))).toMatchObject({ phase: 'Reserved' });
-  });
+  const key = await deniedThenApproved(lab, attempt);
+  const answer = await whileReviewIsHeld(
+    lab,
+    { key, matches: byDeployer(matchesObject('b12-pod')), attempt },
+    async () => {
+      await lab.admin.patch(core('pods', 'b12-pod/status'), { status: { reason: 'Going' } });
+      await histories.pods.of('b12-pod');
+      expect(outcomeOf(await approvalOf(lab, key))).toMatchObject({ phase: 'Reserved' });
+    },
+  );
   expect(answer.code, codeAndMessage(answer)).toBe(200);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
-  expect(timesDeleted(await podHistory.of('b12-pod'))).toBe(1);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
+  expect(timesDeleted(await histories.pods.of('b12-pod'))).toBe(1);
 });
 
 const scaleTo = (name: string, replicas: number) => patch(lab, `${deploymentPath(name)}/scale`, { spec: { replicas } });
@@ -170,22 +176,26 @@ const hasReplicas = (replicas: number) => (object: KubeObject) =>
   fieldOf(fieldOf(object, 'spec'), 'replicas') === replicas;
 
 test('B13 a Scale carries no generation, so after a conflict its parent is looked at, and the approval serves it once', async () => {
-  await standing(lab, 'b13');
+  await deploymentAtRest(lab, 'b13');
   const attempt = () => scaleTo('b13', 1);
-  const key = await approvedBefore(lab, attempt);
+  const key = await deniedThenApproved(lab, attempt);
   const reviews = reviewsFromNow(lab, 'b13', 'UPDATE');
-  const answer = await whileHeld(lab, { key, matches: byDeployer(about('b13', 'UPDATE')), attempt }, async () => {
-    await lab.admin.patch(deploymentPath('b13'), { metadata: { labels: { touched: 'yes' } } });
-  });
+  const answer = await whileReviewIsHeld(
+    lab,
+    { key, matches: byDeployer(matchesObject('b13', 'UPDATE')), attempt },
+    async () => {
+      await lab.admin.patch(deploymentPath('b13'), { metadata: { labels: { touched: 'yes' } } });
+    },
+  );
   expect(answer.code, codeAndMessage(answer)).toBe(200);
   expect(reviews().map(({ subResource, object }) => `${subResource} ${object?.kind}`)).toEqual([
     'scale Scale',
     'scale Scale',
   ]);
   expect(reviews()[1]?.oldObject?.metadata.resourceVersion).not.toBe(reviews()[0]?.oldObject?.metadata.resourceVersion);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
-  expect(timesPersisted(await deploymentHistory.of('b13'), hasReplicas(1))).toBe(1);
-  expect(approvalIn(await scaleTo('b13', 2)).name).not.toBe(key.name);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
+  expect(timesPersisted(await histories.deployments.of('b13'), hasReplicas(1))).toBe(1);
+  expect(approvalInDenial(await scaleTo('b13', 2)).name).not.toBe(key.name);
 });
 
 test('B13 ephemeral containers come as their pod, and pass once', async () => {
@@ -197,14 +207,14 @@ test('B13 ephemeral containers come as their pod, and pass once', async () => {
       { spec: { ephemeralContainers: [{ name, image: 'busybox:1' }] } },
       'strategic',
     );
-  const key = await approvedBefore(lab, () => add('shell'));
+  const key = await deniedThenApproved(lab, () => add('shell'));
   const reviews = reviewsFromNow(lab, 'b13-debug');
   expect((await add('shell')).code).toBe(200);
   expect(reviews().map(({ subResource, object }) => `${subResource} ${object?.kind}`)).toEqual([
     'ephemeralcontainers Pod',
   ]);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
-  expect(approvalIn(await add('another')).name).not.toBe(key.name);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
+  expect(approvalInDenial(await add('another')).name).not.toBe(key.name);
 });
 
 test('B14 a Namespace names itself as its namespace, and is judged as the cluster-scoped object that it is', async () => {
@@ -214,29 +224,29 @@ test('B14 a Namespace names itself as its namespace, and is judged as the cluste
   const unlabel = () => patch(lab, path, { metadata: { labels: { environment: null } } });
   const reviews = reviewsFromNow(lab, 'b14');
   const first = await unlabel();
-  const key = approvalIn(first);
+  const key = approvalInDenial(first);
   expect(key.namespace).toBe('stepup-system');
   // The API server judges a namespaceSelector on the new labels, so the side webhook is not even asked.
   expect(reviews()).toEqual([]);
   await patch(lab, path, { metadata: { labels: { other: 'yes' } } });
   expect(reviews().map(({ namespace, name }) => `${namespace} ${name}`)).toEqual(['b14 b14']);
   await voteFor(lab, key, 'ada');
-  expect(approvalIn(await unlabel()).name, 'one vote of two').toBe(key.name);
+  expect(approvalInDenial(await unlabel()).name, 'one vote of two').toBe(key.name);
 });
 
 test('B15 a dry run is answered truthfully and spends nothing, except where it would really do something', async () => {
-  await standing(lab, 'b15');
+  await deploymentAtRest(lab, 'b15');
   const dry = () => patch(lab, `${deploymentPath('b15')}?dryRun=All`, imagePatchOf('nginx:2'));
   const reviews = reviewsFromNow(lab, 'b15', 'UPDATE');
   expect((await dry()).code).toBe(200);
   expect(reviews().map(({ dryRun }) => dryRun)).toEqual([true]);
   expect(await approvalsOn(lab, 'b15')).toEqual([]);
-  const key = await approvedBefore(lab, () => setImage(lab, 'b15'));
+  const key = await deniedThenApproved(lab, () => setImage(lab, 'b15'));
   expect((await dry()).code).toBe(200);
-  expect(standingOf(await approvalOf(lab, key))).toEqual({ phase: 'Approved', uses: 0, releases: 0 });
+  expect(outcomeOf(await approvalOf(lab, key))).toEqual({ phase: 'Approved', uses: 0, releases: 0 });
   expect((await setImage(lab, 'b15')).code).toBe(200);
-  expect(await endOf(lab, key)).toEqual(observedOnce);
-  expect(timesPersisted(await deploymentHistory.of('b15'), hasImage('nginx:2'))).toBe(1);
+  expect(await waitForEnd(lab, key)).toEqual(observedOnce);
+  expect(timesPersisted(await histories.deployments.of('b15'), hasImage('nginx:2'))).toBe(1);
   // A dry run of a token hands one out, so there the flag counts for nothing.
   const token = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 600 } };
   const asked = await lab.deployer.send('POST', `${core('serviceaccounts', 'default/token')}?dryRun=All`, {
@@ -256,13 +266,13 @@ test('B11 an eviction of a pod that is not there is answered as without stepup, 
   // Asked before it is there, and held until it is: a request that were let through would end it.
   const answered = () => counted(lab.stepup, 'stepup_decisions_total', { reason: 'TargetUnknown' });
   const before = await answered();
-  const hold = lab.side.hold(byDeployer(about('b11-gone')));
+  const hold = lab.side.hold(byDeployer(matchesObject('b11-gone')));
   const early = evict('b11-gone');
   await hold.arrived();
   await eventually('stepup to have answered', async () => (await answered()) > before);
   await lab.admin.post(core('pods'), pod('b11-gone'));
   hold.release();
   expect((await early).code).toBe(404);
-  expect(timesDeleted(await podHistory.of('b11-gone'))).toBe(0);
-  expect(approvalIn(await evict('b11-gone')).namespace).toBe('prod');
+  expect(timesDeleted(await histories.pods.of('b11-gone'))).toBe(0);
+  expect(approvalInDenial(await evict('b11-gone')).namespace).toBe('prod');
 });

@@ -8,7 +8,7 @@ import { approveDenied, getApproval } from '../../support/installation/approvals
 import { type Installation, installStepup } from '../../support/installation/installation.ts';
 import { addPolicy } from '../../support/installation/test-policy.ts';
 import type { CommandResult } from '../../support/run-command.ts';
-import { about, type SideReview, type SideWebhook, startSideWebhook } from '../../support/side-webhook.ts';
+import { matchesObject, type SideReview, type SideWebhook, startSideWebhook } from '../../support/side-webhook.ts';
 
 const deployments = {
   operations: ['UPDATE'],
@@ -93,7 +93,7 @@ async function approvedChange(name: string) {
   await asAdmin(['create', 'deployment', name, '--image=web:1']);
   const change = () => asDeployer(['set', 'image', `deployment/${name}`, 'web=web:2']);
   const key = await approveDenied(stepup, await change());
-  const isAbout = about(name);
+  const isAbout = matchesObject(name);
   // The deployment controller writes to it too.
   const isOurs = (review: SideReview) => isAbout(review) && review.userInfo.username.endsWith(':deployer');
   return { key, change, isOurs };
