@@ -85,7 +85,7 @@ export class ApprovalReconciler {
       if (change?.type === 'delete') {
         // Ended, mostly by our own write, which has seen to its removal.
         this.#options.targets.forget(approval.metadata.uid);
-        // A word that came while a copy of the live one was still here has told nobody that it was over.
+        // A vote that came while the copy still had the live approval has not been handled as one on an ended approval.
         if (this.#isBreakGlass(approval)) this.enqueue(approval.metadata);
         return;
       }

@@ -12,7 +12,7 @@ import { defined } from '../../lib/json.ts';
 import { parseStrictJson } from '../../lib/parse-strict-json.ts';
 import type { Engine } from './engine-settings.ts';
 
-/** What came of asking, as the metric counts it. */
+/** The result of a request, as the metric counts it. */
 export type EngineResult =
   | ReadAnswer['result']
   | 'BadStatus'
@@ -68,7 +68,7 @@ function post({ url, caBundle }: Engine, body: Buffer, signal: AbortSignal): Pro
       url.protocol === 'https:'
         ? tlsRequest(url, {
             ...options,
-            // Said, so that no variable of the environment can switch it off.
+            // Set explicitly, so that no environment variable can disable it.
             rejectUnauthorized: true,
             ...defined({ ca: caBundle }),
           })

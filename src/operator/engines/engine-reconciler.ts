@@ -53,7 +53,7 @@ export interface EngineReconcilerOptions {
   readonly clock: Clock;
 }
 
-/** Between two questions about one approval: nobody loses patience with an engine that is down for an hour. */
+/** Between two questions about one approval: an engine that is down for an hour is still asked again. */
 const backoff = { baseMs: 1_000, capMs: 60_000 };
 /** An engine that decided is asked again only when its decision has not become visible, or was taken away. */
 const decidedMs = 60_000;
@@ -188,7 +188,7 @@ export class EngineReconciler {
     };
   }
 
-  /** A target that cannot be read keeps nobody waiting: the engine is told that it is not known. */
+  /** A target that cannot be read delays nothing: the engine gets it as unknown. */
   async #lookAt(approval: Approval, signal: AbortSignal): Promise<Seen> {
     try {
       return await this.#options.targets.look(approval);

@@ -41,7 +41,7 @@ export interface Compiled {
   readonly problems: readonly Problem[];
 }
 
-/** The API server's bound on matchConditions of one entry. */
+/** The API server's limit on matchConditions of one webhook. */
 const mostConditions = 64;
 
 export function compilePolicy(policy: Policy, context: CompileContext): Compiled {
@@ -241,7 +241,7 @@ function configurationOf(policy: Policy, entries: readonly CompiledEntry[], cont
       name: `${entry.name}${count === 1 ? '' : `-${count}`}.${name}.gate.stepup.dev`,
       admissionReviewVersions: ['v1'],
       clientConfig: { service: { ...service, path: `/${isEnforced(policy) ? 'gate' : 'observe'}/${name}` }, caBundle },
-      // Who only looks on must not stand in the way either.
+      // A policy in mode Observe must not block either.
       failurePolicy: isEnforced(policy) ? (policy.spec.failurePolicy ?? 'Fail') : 'Ignore',
       matchConditions,
       matchPolicy: 'Equivalent',

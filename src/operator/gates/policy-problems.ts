@@ -37,7 +37,7 @@ export function blockingProblems({ spec }: Policy, engineExists: (name: string) 
   return [...problems, ...impossibleRequirements(spec), ...engineProblems(spec, engineExists), ...contradictions(spec)];
 }
 
-/** An engine has one word: it fills one seat. */
+/** An engine has one vote, which fills one seat. */
 function engineProblems(spec: Policy['spec'], engineExists: (name: string) => boolean): readonly Problem[] {
   const { require = [] } = spec.approval;
   return enginesOf(spec).flatMap((engine): Problem[] => {
@@ -113,12 +113,12 @@ function subjectKeyOf({ kind, namespace = '*', name }: Subject): string {
   return JSON.stringify([kind, kind === 'ServiceAccount' ? namespace : '', name]);
 }
 
-/** What works, but not as whoever wrote the policy may think. */
+/** What works, but perhaps not as its author expects. */
 export function warnings(policy: Policy, ownUsername: string): readonly Problem[] {
   return [...subjectProblems(policy, ownUsername), ...conditionProblems(policy), ...reviewProblems(policy)];
 }
 
-/** A review is an approver's word: neither an engine nor the policy itself gives one. */
+/** Only approvers can review: neither an engine nor the policy itself does. */
 function reviewProblems({ spec }: Policy): readonly Problem[] {
   const isReviewed = (spec.approval.require ?? []).some(({ engine }) => engine === undefined);
   if (spec.bypass?.enabled !== true || isReviewed) return [];

@@ -45,7 +45,7 @@ export class DefinitionReconciler {
   readonly #queue: WorkQueue;
   /** The metadata of each as it was last: labels and annotations are those of Helm, or of whoever installs. */
   readonly #lastSeen = new Map<string, KubeObject['metadata']>();
-  /** What was reported and cannot be put back now, by UID, and by UID and generation. */
+  /** What was reported and cannot be restored now, by UID, and by UID and generation. */
   readonly #reported = new Set<string>();
 
   constructor(options: DefinitionReconcilerOptions) {
@@ -141,7 +141,7 @@ export class DefinitionReconciler {
       const { uid } = made.metadata;
       this.#options.tampering.notice({ kind, name, what: 'deleted', regarding: { apiVersion, kind, name, uid } });
     } catch (error) {
-      // Somebody else was faster: what they made is looked at when the watch tells of it.
+      // Somebody else was faster: their definition is checked when the watch reports it.
       if (!isAlreadyExists(error)) throw error;
     }
   }

@@ -35,7 +35,7 @@ export interface Sighting {
   readonly isUse: boolean;
 }
 
-/** Best effort: who is over that is seen the next time. */
+/** Best effort: the content of a request beyond this is written the next time. */
 const mostAtOnce = 8;
 const mostTries = 4;
 const againMs = 150;
@@ -90,9 +90,9 @@ export class Verifications {
     const { name, namespace, uid } = approval.metadata;
     try {
       const { reason, ticket, requester } = approval.spec;
-      // Of one that has been used nobody asks any more.
+      // Nobody needs it for an approval that has been used.
       const before = isUse ? undefined : await this.#usesBefore(approval, attempt);
-      // Without a seal they are whom somebody names who wrote it past admission.
+      // Without a seal they could have been written without admission.
       const owners = approval.seals.creation === 'Sealed' ? requester.owners : undefined;
       const preview = shownContent({ attempt, request, policy }, { reason, ticket, owners, before }, previewKey);
       for (let tries = 1; ; tries++) {

@@ -130,7 +130,7 @@ export class Filings {
     }
   }
 
-  /** Where they cannot be read it is filed without: whoever votes is held against the account itself. */
+  /** If they cannot be read it is filed without: the owners are read again when a vote is cast. */
   async #ownersOf({ requester }: Attempt): Promise<readonly string[]> {
     try {
       return await this.#dependencies.owners.of(requester.username, { deadlineMs: ownersDeadlineMs });

@@ -32,14 +32,14 @@ export class AutoApprovals {
     this.#dependencies = dependencies;
   }
 
-  /** Which of these policies may approve one more request by themselves. */
+  /** Which of these policies can approve one more request by themselves. */
   open(policies: readonly Policy[]): ReadonlySet<string> {
     return this.#dependencies.rate.open(policies);
   }
 
   /**
-   * The approval as it was created in its target's namespace, or in ours where there is no room; undefined when there is
-   * one of that name already, or the rate was spent meanwhile: then it is to be decided again. Rejects when nobody can tell.
+   * The approval as it was created in its target's namespace, or in stepup's if there is no room; undefined when there is
+   * one of that name already, or the rate is used up by now: then decide again. Rejects when the result is not known.
    */
   async create(decision: AutoApproval, governed: Governed, home: string, limit: Limit): Promise<Approval | undefined> {
     const { rate, sealing, metrics } = this.#dependencies;
@@ -47,7 +47,7 @@ export class AutoApprovals {
     if (!rate.take(governed.policy)) return undefined;
     try {
       const created = sealing.reader.approval(await this.#create(decision, governed, home, limit));
-      // Somebody between us and the store changed it: what it says is not what was decided.
+      // Somebody changed it on its way to etcd: its content is not what was decided.
       if (created.seals.creation !== 'Sealed') throw new Error(`${created.metadata.name} was changed as it was made`);
       rate.made(name, created.metadata.uid);
       metrics.reservation('reserved');
@@ -55,7 +55,7 @@ export class AutoApprovals {
     } catch (error) {
       const isLost = isAlreadyExists(error);
       metrics.reservation(isLost ? 'conflict' : isUncertain(error) ? 'uncertain' : 'failed');
-      // It may be there all the same; then a watch tells, and it is counted as what others made.
+      // It may have been created all the same. Then the watch reports it, and it counts as created by another replica.
       rate.notMade(name);
       if (isLost) return undefined;
       throw error;

@@ -50,7 +50,7 @@ export interface GateDependencies {
 /** What a policy does about what it finds. */
 export type Mode = 'Enforce' | 'Observe';
 
-/** Shorter than the API server's 5 s, so that the message is ours. */
+/** Shorter than the API server's 5 s, so that stepup writes the message. */
 const innerDeadlineMs = 3_000;
 
 export class Gate {
@@ -102,7 +102,7 @@ export class Gate {
     const policy = policies.cached(policyName) ?? (await inTime(() => policies.find(policyName)));
     if (policy === undefined) return rejected(policyName, 'UnknownPolicy');
 
-    // 1. Describe: what does it change? Nothing privileged passes, and nothing is spent.
+    // 1. Describe: what does it change? If nothing privileged, it passes and uses no approval.
     const all = lazy(() => policies.allWith(policy));
     const asking = askingOf(policy, request, all);
     const describeUnder = describer(request);
@@ -231,7 +231,7 @@ function publicOutcome({ outcome }: GateOutcome): 'Allowed' | 'Denied' | 'NotGov
   return outcome === 'NeedsApproval' || outcome === 'Rejected' ? 'Denied' : outcome;
 }
 
-/** A dry run is told that approval is needed, also where only the live object could say what for. */
+/** A dry run is answered that approval is needed, even if only the live object could say for what. */
 function isDryRunnable(described: Described, needsLive: boolean): boolean {
   return described.kind === 'Privileged' || (needsLive && described.reason === 'TargetUnknown');
 }

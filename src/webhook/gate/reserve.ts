@@ -93,7 +93,7 @@ export class Reserver {
     }
   }
 
-  /** What a request without any approval would be told. Nothing is read, and nothing reserved. */
+  /** The answer to a request without any approval. Nothing is read, and nothing reserved. */
   foresee(governed: Governed): GateOutcome {
     const view = { approvals: [], decisions: [], isLive: true };
     const outcome = decide(this.#question(governed, view));
@@ -112,8 +112,8 @@ export class Reserver {
     const isBehind = (approval: Approval) => memory.knowsMore(approval, view.beganAtMs);
     const originals = memory.originalsOf(approvals);
     const shown = view.isLive
-      ? // What is behind though read live was restored or forged, and serves nobody. So do copies of what is gone: its
-        // use is remembered.
+      ? // An older state than the known one, though read live, was restored or forged and cannot be used. Nor can
+        // copies of an approval that is gone: its use is remembered.
         [...approvals.map((approval) => (isBehind(approval) ? spent(approval) : approval)), ...originals.map(spent)]
       : // A cache that is behind is no base for a write that would be refused.
         approvals.some(isBehind) || originals.length > 0
@@ -190,7 +190,7 @@ export class Reserver {
     return created;
   }
 
-  /** True when the approval is reserved now, false when it was changed meanwhile. Rejects when nobody can tell. */
+  /** True when the approval is reserved now, false when it was changed meanwhile. Rejects when the result is not known. */
   async #write(decision: Reserved, view: TargetView, limit: Limit): Promise<boolean> {
     const { approvals, metrics, memory, sealing, clock, audit } = this.#dependencies;
     const stored = storedOf(decision.approval, view, sealing.reader);
