@@ -18,7 +18,7 @@ export type ParsedReview =
 /** Reads a review; members that are not known are left alone. */
 export function parseReview(review: Json): ParsedReview {
   if (!isObject(review)) return { ok: false, problems: ['must be an object'] };
-  const fields = new Fields(isObject(review.request) ? review.request : {}, 'request');
+  const fields = new ReviewFields(isObject(review.request) ? review.request : {}, 'request');
   const uid = fields.text('uid', 1);
   const problems: string[] = [];
   if (review.apiVersion !== apiVersion) problems.push(`apiVersion: must be ${apiVersion}`);
@@ -30,7 +30,7 @@ export function parseReview(review: Json): ParsedReview {
   return { ok: true, request };
 }
 
-function requestOf(fields: Fields, uid: string): AdmissionRequest {
+function requestOf(fields: ReviewFields, uid: string): AdmissionRequest {
   const resource = fields.object('resource');
   const operation = fields.text('operation', 1);
   const object = fields.optionalObject('object');
@@ -53,14 +53,14 @@ function requestOf(fields: Fields, uid: string): AdmissionRequest {
     subresource: fields.text('subResource'),
     namespace: fields.text('namespace'),
     name: fields.text('name'),
-    requester: requesterOf(userInfo),
+    requester: requesterOfReview(userInfo),
     ...extraOf(userInfo),
     dryRun: fields.flag('dryRun'),
     ...defined({ object, oldObject, options }),
   };
 }
 
-function requesterOf(user: Fields): Requester {
+function requesterOfReview(user: ReviewFields): Requester {
   const extra = user.value.extra;
   const first = (key: string): string | undefined => {
     const values = isObject(extra) ? extra[key] : undefined;
@@ -79,7 +79,7 @@ function requesterOf(user: Fields): Requester {
   };
 }
 
-function extraOf(user: Fields): Pick<AdmissionRequest, 'extra'> {
+function extraOf(user: ReviewFields): Pick<AdmissionRequest, 'extra'> {
   const { extra } = user.value;
   if (!isObject(extra)) return {};
   const texts = Object.entries(extra).map(([key, values]): [string, readonly string[]] => [
@@ -90,7 +90,7 @@ function extraOf(user: Fields): Pick<AdmissionRequest, 'extra'> {
 }
 
 /** Reads members of an object and notes what is wrong with them. Absent and null are the same, as for the API server. */
-class Fields {
+class ReviewFields {
   readonly value: JsonObject;
   readonly problems: string[];
   readonly #path: string;
@@ -133,11 +133,15 @@ class Fields {
     return undefined;
   }
 
-  object(name: string): Fields {
+  object(name: string): ReviewFields {
     const value = this.value[name];
     if (!isObject(value)) this.problem(name, 'must be an object');
     // What lies within is not complained about twice.
-    return new Fields(isObject(value) ? value : {}, `${this.#path}.${name}`, isObject(value) ? this.problems : []);
+    return new ReviewFields(
+      isObject(value) ? value : {},
+      `${this.#path}.${name}`,
+      isObject(value) ? this.problems : [],
+    );
   }
 }
 

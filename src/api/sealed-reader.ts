@@ -8,13 +8,13 @@ import { defined } from '../lib/json.ts';
 import type { StepUpApproval, StepUpDecision } from './kinds.ts';
 
 /** Where the domain's approvals and decisions come from. The same object gives the same result. */
-export interface Reader {
+export interface ObjectReader {
   approval(object: StepUpApproval): Approval;
   decision(object: StepUpDecision): Decision;
 }
 
 /** Looks at each seal once, when somebody first asks: stored objects are never changed, and a signature takes its time. */
-export class SealedReader implements Reader {
+export class SealedReader implements ObjectReader {
   readonly #seals: Seals;
   readonly #approvals = new WeakMap<StepUpApproval, Approval>();
   readonly #decisions = new WeakMap<StepUpDecision, Decision>();

@@ -51,12 +51,12 @@ async function readGrants(rest: RestClient): Promise<Grants> {
     (await new ResourceClient<T>(rest, resource).list()).items;
   const role =
     (kind: Role['kind']) =>
-    ({ metadata, rules }: RoleObject): Role => ({ kind, ...nameOf(metadata), rules: rules ?? null });
+    ({ metadata, rules }: RoleObject): Role => ({ kind, ...subjectText(metadata), rules: rules ?? null });
   const binding =
     (kind: Binding['kind']) =>
     ({ metadata, roleRef, subjects }: BindingObject): Binding => ({
       kind,
-      ...nameOf(metadata),
+      ...subjectText(metadata),
       roleRef,
       subjects: subjects ?? null,
     });
@@ -72,7 +72,10 @@ async function readGrants(rest: RestClient): Promise<Grants> {
   };
 }
 
-function nameOf({ name, namespace }: KubeObject['metadata']): { readonly name: string; readonly namespace?: string } {
+function subjectText({ name, namespace }: KubeObject['metadata']): {
+  readonly name: string;
+  readonly namespace?: string;
+} {
   return { name, ...defined({ namespace }) };
 }
 

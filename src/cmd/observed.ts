@@ -57,7 +57,7 @@ export async function observed(
   const rest = await connectAsUser(options);
   try {
     const policies = chosen(await readPolicies(rest), names);
-    const rows = policies.flatMap(rowsOf).sort(byPolicyAndAge);
+    const rows = policies.flatMap(tableOf).sort(byPolicyAndAge);
     const sums = policies.map(sumOf);
     print(
       options.output === 'json'
@@ -105,7 +105,7 @@ function countsOf({ metadata, status }: StepUpPolicy) {
 }
 
 /** The rows of one policy's status. */
-export function rowsOf(policy: StepUpPolicy): readonly ObservedRow[] {
+export function tableOf(policy: StepUpPolicy): readonly ObservedRow[] {
   return (countsOf(policy)?.blocked ?? []).map(({ action: phrase, requester, reason, count, lastAt }) => {
     // The name in a connection is whatever the client wrote: nobody has looked for the pod yet, and spaces are the least of it.
     const [operation, resource, ...named] = phrase.split(' ');

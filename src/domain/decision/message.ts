@@ -53,17 +53,17 @@ export const nextSteps: Readonly<Record<DeniedReason, string>> = {
 export function observedMessage(attempt: Attempt, denial: NeedsApproval): string {
   const missing = denial.missing.replace(/ missing$/, '');
   const sentence = `would have required approval to ${actionWords(attempt.action)}: ${missing}`;
-  return cut(`stepup: ${attempt.policy} observes; it ${sentence}`);
+  return cutWarning(`stepup: ${attempt.policy} observes; it ${sentence}`);
 }
 
 /** The same for a request that would have been refused before any approval. */
 export function observedRejection(policy: string, reason: DeniedReason): string {
-  return cut(`stepup: ${policy} observes; it would have denied the request: ${deniedReasons[reason]}`);
+  return cutWarning(`stepup: ${policy} observes; it would have denied the request: ${deniedReasons[reason]}`);
 }
 
 const mostWarning = 250;
 
-function cut(text: string): string {
+function cutWarning(text: string): string {
   return text.length <= mostWarning ? text : `${text.slice(0, mostWarning - 1)}…`;
 }
 

@@ -160,7 +160,7 @@ export interface ReadAnswer {
 }
 
 /** Whatever is not exactly an answer of the contract is an abstention that says why. */
-export function answerOf(body: Json, format: EngineFormat): ReadAnswer {
+export function engineAnswerOf(body: Json, format: EngineFormat): ReadAnswer {
   if (!isObject(body)) return bad('the answer is not a JSON object');
   if (format === 'stepup') return verdictOf(body);
   // OPA leaves result out where the rule is undefined for the input.

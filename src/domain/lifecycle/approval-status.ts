@@ -20,7 +20,7 @@ import { contentCondition, isSeenByUs } from './content-verified.ts';
 import { tamperedCondition } from './tampered-condition.ts';
 
 /** The new phase of an approval and why, for its status. */
-export interface Outcome {
+export interface NextPhase {
   readonly phase: Phase;
   readonly message: string;
   readonly nextAt?: Date;
@@ -30,7 +30,7 @@ export interface Outcome {
 
 export function statusOf(
   approval: Approval,
-  outcome: Outcome,
+  outcome: NextPhase,
   { votes, life, now }: { readonly votes: Tally; readonly life: Life; readonly now: Date },
 ): ApprovalStatus {
   const { engines: said = [], ...before } = approval.status ?? {};
@@ -94,7 +94,7 @@ const conditionOf: Record<string, readonly Phase[]> = {
   Expired: ['Expired', 'TimedOut'],
 };
 
-function conditionsOf(outcome: Outcome, before: readonly Condition[], now: Date): readonly Condition[] {
+function conditionsOf(outcome: NextPhase, before: readonly Condition[], now: Date): readonly Condition[] {
   return Object.entries(conditionOf).map(([type, phases]) => {
     const status = phases.includes(outcome.phase) ? 'True' : 'False';
     const earlier = before.find((condition) => condition.type === type);

@@ -4,7 +4,7 @@
 // answer.
 import { type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
-import { abstain, answerOf, askOf, type EngineReview, type ReadAnswer } from '../../domain/engines/engine.ts';
+import { abstain, askOf, type EngineReview, engineAnswerOf, type ReadAnswer } from '../../domain/engines/engine.ts';
 import { ApiError } from '../../kube/http/api-error.ts';
 import { withinLimit } from '../../kube/http/call-limit.ts';
 import { readBody, TooLargeError } from '../../kube/http/http-exchange.ts';
@@ -91,7 +91,7 @@ async function readAnswer(answer: IncomingMessage, { format }: Engine): Promise<
   }
   const parsed = parseStrictJson(await readBody(answer, mostBytes));
   if (!parsed.ok) return { result: 'BadAnswer', answer: abstain(`the answer cannot be read: ${parsed.problem}`) };
-  return answerOf(parsed.value, format);
+  return engineAnswerOf(parsed.value, format);
 }
 
 function failed(error: unknown, { timeoutSeconds }: Engine): AskResult {

@@ -3,7 +3,7 @@
 // Finds the approvals that cover an attempt and reserves one: decides on the cache, denies only on a live view, and
 // reserves by a compare-and-swap on the very object that it decided on.
 import type { StepUpApproval } from '../../api/kinds.ts';
-import type { Reader } from '../../api/sealed-reader.ts';
+import type { ObjectReader } from '../../api/sealed-reader.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { type Attempt, targetLabelValue } from '../../domain/change/attempt.ts';
 import type { Question, View } from '../../domain/decision/candidate.ts';
@@ -89,7 +89,7 @@ export class Reserver {
       settlesUntilMs ??= Math.min(clock.monotonicMs() + settleMs, limit.endsAtMs - settleReserveMs);
       if (outcome.isSettling && clock.monotonicMs() < settlesUntilMs) continue;
       if (outcome.mayGovern !== undefined) suspected.note(attempt.attemptKey, outcome.mayGovern);
-      return needsApproval(this.#withOthers(governed, view), outcome, this.#homeOf(attempt));
+      return deniedWith(this.#withOthers(governed, view), outcome, this.#homeOf(attempt));
     }
   }
 
@@ -98,7 +98,7 @@ export class Reserver {
     const view = { approvals: [], decisions: [], isLive: true };
     const outcome = decide(this.#question(governed, view));
     if (outcome.outcome === 'Rejected') return { ...outcome, policy: governed.policy.metadata.name };
-    if (outcome.outcome === 'NeedsApproval') return needsApproval(governed, outcome, this.#homeOf(governed.attempt));
+    if (outcome.outcome === 'NeedsApproval') return deniedWith(governed, outcome, this.#homeOf(governed.attempt));
     if (outcome.reason === 'AutoApproved')
       return { outcome: 'Allowed', reason: 'AutoApproved', policy: governed.policy };
     throw new Error('nothing covers a request where there is no approval');
@@ -217,7 +217,7 @@ function spent(approval: Approval): Approval {
 }
 
 /** The object as it was read, with every field that this release does not know. */
-function storedOf(approval: Approval, view: TargetView, reader: Reader): StepUpApproval {
+function storedOf(approval: Approval, view: TargetView, reader: ObjectReader): StepUpApproval {
   const stored = view.approvals.find((one) => reader.approval(one) === approval);
   if (stored === undefined) throw new Error('the approval decided on is not of the view');
   return stored;
@@ -240,7 +240,7 @@ function allowed(
   return { outcome: 'Allowed', reason: decision.reason, policy, approval, granted: decision.approval };
 }
 
-function needsApproval({ policy, attempt, others }: Governed, denial: NeedsApproval, home: string): GateOutcome {
+function deniedWith({ policy, attempt, others }: Governed, denial: NeedsApproval, home: string): GateOutcome {
   const namespace = denial.approval?.metadata.namespace ?? home;
   return {
     outcome: 'NeedsApproval',

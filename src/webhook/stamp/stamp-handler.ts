@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import type { Answer } from '../../api/admission-review.ts';
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
-import { sentenceOn } from '../../domain/integrity/foreign-mutator.ts';
+import { mutatorSentence } from '../../domain/integrity/foreign-mutator.ts';
 import { type Approval, type ApprovalSpec, type Decision, isYes } from '../../domain/model/approval.ts';
 import type { Policy } from '../../domain/model/policy.ts';
 import { type DeniedReason, deniedReasons } from '../../domain/model/reason.ts';
@@ -111,7 +111,7 @@ export class Stamper {
     signal: AbortSignal,
   ): Promise<Stamping> {
     const foreign = await this.#dependencies.mutators.foreign({ signal, deadlineMs: innerDeadlineMs });
-    if (foreign !== undefined) return { kind: 'Refused', message: sentenceOn(foreign) };
+    if (foreign !== undefined) return { kind: 'Refused', message: mutatorSentence(foreign) };
     return kind === 'approval' ? this.#approval(request, object, signal) : this.#decision(request, object, signal);
   }
 
