@@ -107,7 +107,7 @@ function usefulRows(policy: Policy): readonly CoverageRow[] {
       // A selector without terms cannot be left.
       return selectorKeys(policy.spec.namespaceSelector ?? {}).length === 0 ? [] : [row];
     }
-    if (row.shape !== 'DeletionByUpdate' && row.shape !== 'MarkRemoved') return [row];
+    if (row.shape !== 'DeletionByUpdate' && row.shape !== 'ConditionLabelRemoved') return [row];
     const resources = row.resources.filter(
       (resource) => !row.apiGroups.every((group) => asksAlways(row.reach, group, resource)),
     );
@@ -146,7 +146,7 @@ const nameOf: Record<CoverageRow['shape'], string> = {
   Binding: 'door',
   NamespaceDeletion: 'namespace-deletion',
   NamespaceLeaves: 'namespace-leaves',
-  MarkRemoved: 'mark-removed',
+  ConditionLabelRemoved: 'condition-label-removed',
   Connect: 'door',
   Identity: 'identity',
   IdentityElsewhere: 'identity-elsewhere',

@@ -210,12 +210,12 @@ describe('a policy', () => {
     },
     {
       given: 'with CEL without guards',
-      overrides: { conditions: [{ name: 'mark', expression: "object.metadata.labels['tier'] == 'a'" }] },
+      overrides: { conditions: [{ name: 'tier', expression: "object.metadata.labels['tier'] == 'a'" }] },
       want: {
         status: 'True',
         reason: 'UnguardedCEL',
         message: expect.stringMatching(
-          /^stepup-policy-\d+ asks by \d entries; condition mark reads object\.metadata\.labels\.tier, which may be absent; guard it with has\(object\.metadata\.labels\.tier\); until then such requests of gated accounts are refused with an error; condition mark reads labels or annotations of object only, so whoever takes them away is not asked about; read those of \(oldObject == null \? object : oldObject\)$/,
+          /^stepup-policy-\d+ asks by \d entries; condition tier reads object\.metadata\.labels\.tier, which may be absent; guard it with has\(object\.metadata\.labels\) && has\(object\.metadata\.labels\.tier\); until then such requests of gated accounts are refused with an error; condition tier reads labels or annotations of object only, so whoever takes them away is not asked about; read those of \(oldObject == null \? object : oldObject\)$/,
         ),
       },
     },
