@@ -123,7 +123,7 @@ describe('a policy', () => {
       status: 'False',
       reason: 'InvalidByAPIServer',
       message: expect.stringMatching(
-        /^ValidatingWebhookConfiguration.* is invalid: webhooks\[0\]\.matchConditions\[\d\]\.expression: .*Syntax error/,
+        /^ValidatingWebhookConfiguration.* is invalid: \[?webhooks\[0\]\.matchConditions\[\d\]\.expression: .*Syntax error/,
       ),
     });
     expect(readyOf(await reported(good.metadata.name))?.status).toBe('True');
