@@ -123,7 +123,7 @@ program
     process.stdout.write(staticManifests(options));
   });
 
-function _namesIn(text: string): readonly string[] {
+function namesIn(text: string): readonly string[] {
   return text.split(',').filter((name) => name !== '');
 }
 

@@ -107,7 +107,7 @@ function usefulRows(policy: Policy): readonly CoverageRow[] {
       // A selector without terms cannot be left.
       return selectorKeys(policy.spec.namespaceSelector ?? {}).length === 0 ? [] : [row];
     }
-    if (row.shape !== 'DeletionByUpdate' && row.shape !== 'MarkRemoved') return [row];
+    if (row.shape !== 'DeletionByUpdate' && row.shape !== 'ConditionLabelRemoved') return [row];
     const resources = row.resources.filter(
       (resource) => !row.apiGroups.every((group) => asksAlways(row.reach, group, resource)),
     );
@@ -146,7 +146,7 @@ const nameOfShape: Record<CoverageRow['shape'], string> = {
   Binding: 'equivalent',
   NamespaceDeletion: 'namespace-deletion',
   NamespaceLeaves: 'namespace-leaves',
-  MarkRemoved: 'condition-label-removed',
+  ConditionLabelRemoved: 'condition-label-removed',
   Connect: 'equivalent',
   Identity: 'identity',
   IdentityElsewhere: 'identity-elsewhere',
