@@ -20,7 +20,7 @@ down: ## Stop what make up started
 ##@ While developing
 fmt: node_modules ## Format and fix what can be fixed
 	@npm run --silent fmt
-lint: node_modules ## Lint; warnings fail
+lint: node_modules ## Lint, and find unused code; warnings fail
 	@npm run --silent lint
 typecheck: node_modules ## Check types
 	@npm run --silent typecheck

@@ -10,6 +10,7 @@ const report = `${results}/report.json`;
 
 const steps: readonly (readonly [string, string, readonly string[]])[] = [
   ['lint', 'biome', ['check', '--error-on-warnings']],
+  ['unused code', 'knip', []],
   ['types', 'tsc', ['-p', '.']],
   ['generated types', process.execPath, ['scripts/generate-types.ts', '--check']],
   ['chart CRDs', process.execPath, ['scripts/sync-crds.ts', '--check']],

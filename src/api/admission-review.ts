@@ -145,7 +145,7 @@ class ReviewFields {
   }
 }
 
-export interface Refusal {
+interface Refusal {
   /** HTTP status code that the client gets. */
   readonly code: number;
   readonly reason: string;

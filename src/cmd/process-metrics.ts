@@ -8,7 +8,7 @@ import type { Clock } from '../kube/time/clock.ts';
 import { leaderGauge } from '../observe/operator-metrics.ts';
 
 /** A copy that a watch keeps. */
-export interface Copy {
+interface Copy {
   readonly lastActivityAtMs: number;
   readonly objects: { readonly size: number };
 }

@@ -27,7 +27,7 @@ export interface OperatorMetrics {
   queues(named: Readonly<Record<QueueName, { readonly queued: number }>>): void;
 }
 
-export type QueueName = 'approvals' | 'policies' | 'engines';
+type QueueName = 'approvals' | 'policies' | 'engines';
 
 export interface Counted {
   readonly approvals: () => Iterable<StepUpApproval>;

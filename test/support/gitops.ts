@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { type AdminClient, type Answer, createAdminClient } from './control-plane/admin-client.ts';
 import type { Installation } from './installation/installation.ts';
 
-export interface Applied {
+interface Applied {
   readonly object: string;
   readonly isDryRun: boolean;
   readonly code: number;

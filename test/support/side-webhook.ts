@@ -29,7 +29,7 @@ export interface SideReview {
 export type Matches = (review: SideReview) => boolean;
 
 /** Reviews that arrive while it stands get no answer until it is released. */
-export interface Hold {
+interface Hold {
   /** Resolves with the reviews it has held, once there are so many. */
   arrived(count?: number): Promise<readonly SideReview[]>;
   /** Answers what is held; later reviews are answered at once. */

@@ -128,7 +128,7 @@ export function textAt(value: unknown, field: string): string {
 }
 
 export const deployments = (namespace: string) => `/apis/apps/v1/namespaces/${namespace}/deployments`;
-export const pods = '/api/v1/namespaces/prod/pods';
+const pods = '/api/v1/namespaces/prod/pods';
 
 export const deployment = (namespace: string, name: string) => ({
   apiVersion: 'apps/v1',
@@ -145,7 +145,7 @@ export const imagePatch = (image: string) => ({
   spec: { template: { spec: { containers: [{ name: 'c', image }] } } },
 });
 
-export const pod = (turn: string) => ({
+const pod = (turn: string) => ({
   apiVersion: 'v1',
   kind: 'Pod',
   metadata: { generateName: `turn-${turn}-`, namespace: 'prod', labels: { turn } },

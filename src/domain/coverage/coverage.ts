@@ -47,7 +47,7 @@ export type Shape =
  * (apiserver, pkg/admission/plugin/webhook/predicates/namespace/matcher.go); cluster-scoped kinds, which no selector
  * selects; or the namespaces some of whose service accounts the policy does not gate.
  */
-export type Reach = 'Selected' | 'SelectedNamespaces' | 'AllNamespaces' | 'ClusterScoped' | 'ExemptNamespaces';
+type Reach = 'Selected' | 'SelectedNamespaces' | 'AllNamespaces' | 'ClusterScoped' | 'ExemptNamespaces';
 
 /** The policy's own CEL is about the governed object; at the other doors another object is in its place. */
 export function speaksOfObject(shape: Shape): boolean {

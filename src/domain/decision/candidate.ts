@@ -46,7 +46,7 @@ export interface Question {
 }
 
 /** What an approval is to an attempt. */
-export type Standing =
+type Standing =
   | { readonly kind: 'Usable'; readonly lost?: number }
   | { readonly kind: 'SameUse' }
   | { readonly kind: 'Undecided' }

@@ -19,7 +19,7 @@ export function denialMessage(attempt: Attempt, denial: NeedsApproval, namespace
 }
 
 /** Approving needs nothing but kubectl and the right. */
-export function approveCommand(namespace: string, name: string): string {
+function approveCommand(namespace: string, name: string): string {
   return `kubectl -n ${namespace} get sua ${name} -o jsonpath={.status.approveWith} | kubectl create -f -`;
 }
 
@@ -31,7 +31,7 @@ export function rejectionMessage(policy: string, reason: DeniedReason, hint = ne
 const again = 'Send the request again in a moment';
 
 /** What the requester does about a refusal for which nothing more is known. */
-export const nextSteps: Readonly<Record<DeniedReason, string>> = {
+const nextSteps: Readonly<Record<DeniedReason, string>> = {
   ApprovalRequired: 'Have it approved, then send the same request again',
   AlreadyUsed: 'Have the new one approved, then send the same request again',
   WaitingForOthers: 'Have its approval decided too; no approval has been used',

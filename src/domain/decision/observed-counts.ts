@@ -17,7 +17,7 @@ export interface Observed {
   readonly blocked?: readonly BlockedSum[];
 }
 
-export interface Recent {
+interface Recent {
   readonly at: string;
   readonly requester: string;
   readonly action: string;
@@ -31,7 +31,7 @@ export interface Blocked {
 }
 
 /** How often the same was seen. */
-export interface BlockedSum extends Blocked {
+interface BlockedSum extends Blocked {
   readonly count: number;
   readonly lastAt: string;
 }

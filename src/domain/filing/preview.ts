@@ -12,7 +12,7 @@ import type { Preview } from '../model/approval.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 
 /** Bytes of a diff that are kept. */
-export const mostPreviewBytes = 32 * 1024;
+const mostPreviewBytes = 32 * 1024;
 
 /** Changed lines up to which a diff is searched for: the search is quadratic in them, and whoever is gated chooses them
  *  (8,000 changed lines held the process for 10 s). */

@@ -75,7 +75,7 @@ export function summaryOf(approval: Pick<Approval, 'spec'>): { readonly requeste
 }
 
 /** A complete vote that approves, as one line of JSON, so that approving needs only kubectl. */
-export function approveWithOf(approval: Approval): string {
+function approveWithOf(approval: Approval): string {
   const { name, namespace, uid } = approval.metadata;
   const { digest } = approval.spec.change ?? {};
   return JSON.stringify({

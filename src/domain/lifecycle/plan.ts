@@ -56,7 +56,7 @@ export interface Plan {
   readonly isToBeConfirmed: boolean;
 }
 
-export interface PlannedEvent {
+interface PlannedEvent {
   readonly type: 'Normal' | 'Warning';
   readonly reason: string;
   readonly note: string;

@@ -34,7 +34,7 @@ export interface Transition {
   readonly requestUID?: string;
 }
 
-export interface Actor {
+interface Actor {
   readonly kind: 'Requester' | 'Creator' | 'Voter' | 'Delegate' | 'BreakGlass' | 'Engine' | 'Policy' | 'Operator';
   readonly name: string;
   /** The account that passed the vote on. */
@@ -42,7 +42,7 @@ export interface Actor {
 }
 
 /** Why: the end itself, the evidence of use, or how it came about. */
-export type TransitionReason =
+type TransitionReason =
   | 'Filed'
   | 'Asked'
   | 'Applied'

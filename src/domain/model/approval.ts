@@ -85,7 +85,7 @@ export interface Stamp {
 }
 
 /** Who created an approval, and for which object that was written: a copy has the same stamp (creation-vote.ts). */
-export interface CreationStamp extends Stamp {
+interface CreationStamp extends Stamp {
   readonly stampedAt?: string;
   readonly nonce?: string;
   readonly seal?: string;

@@ -37,12 +37,12 @@ export interface SubmittedDecision {
   readonly seen: Seen;
 }
 
-export const verdicts: readonly Verdict[] = ['Approve', 'Deny', 'Revoke', 'Withdraw', 'Review'];
+const verdicts: readonly Verdict[] = ['Approve', 'Deny', 'Revoke', 'Withdraw', 'Review'];
 
-export const changedWarning =
+const changedWarning =
   'stepup: the target has changed since the approval was requested, so its preview may be out of date; look again';
 
-export function approveWarnings(
+function approveWarnings(
   submitted: SubmittedDecision,
   speakers: Speakers,
   approval: Approval,

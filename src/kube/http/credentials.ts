@@ -30,7 +30,7 @@ export type CredentialSource =
       readonly folder: string;
     };
 
-export type TlsMaterial = Pick<
+type TlsMaterial = Pick<
   ConnectionOptions,
   'ca' | 'cert' | 'key' | 'pfx' | 'passphrase' | 'servername' | 'rejectUnauthorized'
 >;

@@ -9,7 +9,7 @@ import type { APIService } from './objects.ts';
 import { ResourceClient } from './resource-client.ts';
 import { apiServices } from './resources.ts';
 
-export interface ServedKind {
+interface ServedKind {
   /** The version the API server prefers of those that serve it. */
   readonly version: string;
   readonly kind: string;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fields that every Kubernetes object has, as raw JSON: nothing is dropped that a typed model does not know.
 
-export interface OwnerReference {
+interface OwnerReference {
   readonly apiVersion: string;
   readonly kind: string;
   readonly name: string;

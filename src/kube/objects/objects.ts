@@ -3,10 +3,10 @@
 // Types of objects that were read, and of objects to write.
 import type { KubeObject, ObjectMeta } from './kube-object.ts';
 
-export type { KubeObject, ObjectMeta, OwnerReference } from './kube-object.ts';
+export type { KubeObject } from './kube-object.ts';
 
 /** `metadata` of an object that is about to be written: the API server fills in the rest. */
-export type NewObjectMeta = Partial<ObjectMeta> & { readonly generateName?: string };
+type NewObjectMeta = Partial<ObjectMeta> & { readonly generateName?: string };
 
 /** `T` before it is stored; `apiVersion` and `kind` are added from the resource when left out. */
 export type NewObject<T extends KubeObject> = Omit<T, 'apiVersion' | 'kind' | 'metadata' | 'status'> & {

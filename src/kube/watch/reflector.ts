@@ -33,7 +33,7 @@ export interface ObjectChange<T extends KubeObject> {
 export type WatchEnd = 'timeout' | 'silent' | 'gone' | 'failed';
 
 /** For metrics. */
-export interface ReflectorObserver {
+interface ReflectorObserver {
   listed?(objects: number): void;
   watchOpened?(): void;
   watchClosed?(end: WatchEnd): void;

@@ -15,7 +15,7 @@ export function celTexts(texts: readonly string[]): string {
 }
 
 /** An RE2 pattern that matches exactly the text. */
-export function literalPattern(text: string): string {
+function literalPattern(text: string): string {
   return text.replace(/[\\.+*?()|[\]{}^$/-]/g, '\\$&');
 }
 

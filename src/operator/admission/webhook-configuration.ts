@@ -90,7 +90,7 @@ export function onlyOurs({ apiVersion, kind, metadata, webhooks = [] }: WebhookC
  * True when what is stored does what is wanted. Labels that others added do no harm; an owner does, because the garbage
  * collector deletes what belongs to it: a policy's gate, when the definition of policies takes the policy along.
  */
-export function isInPlace(stored: WebhookConfiguration, wanted: NewObject<WebhookConfiguration>): boolean {
+function isInPlace(stored: WebhookConfiguration, wanted: NewObject<WebhookConfiguration>): boolean {
   const { labels = {} } = wanted.metadata;
   return (
     isSameAsSent(stored.webhooks ?? [], wanted.webhooks ?? []) &&
@@ -100,10 +100,7 @@ export function isInPlace(stored: WebhookConfiguration, wanted: NewObject<Webhoo
 }
 
 /** The stored object with what is wanted in it, and without an owner. */
-export function broughtBack(
-  stored: WebhookConfiguration,
-  wanted: NewObject<WebhookConfiguration>,
-): WebhookConfiguration {
+function broughtBack(stored: WebhookConfiguration, wanted: NewObject<WebhookConfiguration>): WebhookConfiguration {
   const { ownerReferences: _, ...metadata } = stored.metadata;
   return {
     ...stored,

@@ -13,14 +13,7 @@ import { parseStrictJson } from '../../lib/parse-strict-json.ts';
 import type { Engine } from './engine-settings.ts';
 
 /** The result of a request, as the metric counts it. */
-export type EngineResult =
-  | ReadAnswer['result']
-  | 'BadStatus'
-  | 'Redirect'
-  | 'TooLarge'
-  | 'Timeout'
-  | 'TLS'
-  | 'Unreachable';
+type EngineResult = ReadAnswer['result'] | 'BadStatus' | 'Redirect' | 'TooLarge' | 'Timeout' | 'TLS' | 'Unreachable';
 
 export interface AskResult {
   readonly answer: ReadAnswer['answer'];

@@ -130,7 +130,7 @@ export function createGateWatchdog(
 }
 
 /** Ready policies, and webhook configurations that are left of others, which still deny. */
-export function expectedGates(
+function expectedGates(
   policies: Watched<StepUpPolicy>,
   configurations: Watched<WebhookConfiguration>,
 ): readonly ExpectedGate[] {

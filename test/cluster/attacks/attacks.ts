@@ -6,7 +6,7 @@ import { handWritten } from '../../support/installation/hand-written.ts';
 import type { Attacker, Said } from './attacker.ts';
 
 /** Who refuses it: Kubernetes' RBAC, the guard, a policy's gate, the stamp of our own kinds, or the kind's own rules. */
-export type Refuser = 'RBAC' | 'guard' | 'gate' | 'stamp' | 'kind';
+type Refuser = 'RBAC' | 'guard' | 'gate' | 'stamp' | 'kind';
 
 export type Outcome =
   | Refuser
@@ -31,7 +31,7 @@ export interface Scene {
   readonly csr: string;
 }
 
-export type Attack = (as: Attacker, scene: Scene) => Promise<Said>;
+type Attack = (as: Attacker, scene: Scene) => Promise<Said>;
 export type Row = readonly [what: string, attack: Attack, outcome: Outcome];
 
 const registration = '/apis/admissionregistration.k8s.io/v1';

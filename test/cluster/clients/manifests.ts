@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The objects that the clients write.
 
-export const labels = (name: string) => ({ app: name });
+const labels = (name: string) => ({ app: name });
 
 export function deployment(name: string, image = 'nginx:1', spec: object = {}) {
   return {
@@ -13,7 +13,7 @@ export function deployment(name: string, image = 'nginx:1', spec: object = {}) {
   };
 }
 
-export function template(name: string, image: string) {
+function template(name: string, image: string) {
   return { metadata: { labels: labels(name) }, spec: { containers: [{ name: 'c', image }] } };
 }
 

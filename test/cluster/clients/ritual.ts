@@ -20,13 +20,13 @@ export interface Observed {
   readonly again: Again;
 }
 
-export interface Refusal {
+interface Refusal {
   readonly result: CommandResult;
   readonly sent: readonly SentRequest[];
 }
 
 /** What one more run did when everything had passed. */
-export interface Again {
+interface Again {
   readonly result: CommandResult;
   readonly sent: readonly SentRequest[];
   readonly spent: number;

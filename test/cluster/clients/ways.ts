@@ -291,7 +291,7 @@ function kubectl({ command, how, manifest, env, ...way }: KubectlWay): Way {
 }
 
 /** The admin creates these; what was there before is changed. */
-export function admin(items: (name: string) => readonly object[]): (place: Place) => Promise<void> {
+function admin(items: (name: string) => readonly object[]): (place: Place) => Promise<void> {
   return ({ stepup, name }) => apply(stepup.cluster, items(name));
 }
 

@@ -17,7 +17,7 @@ import {
 import type { EtcdEndpoint } from '../../support/control-plane/boot.ts';
 import { eventually } from '../../support/eventually.ts';
 
-export interface HeldWrites {
+interface HeldWrites {
   /** Resolves once so many writes are held. */
   arrived(count?: number): Promise<void>;
   /** Lets them go to etcd, also those that their senders have given up. */

@@ -8,7 +8,7 @@ import { eventually } from '../../support/eventually.ts';
 import { deployment } from '../../support/traffic.ts';
 import { configMap, hasImage, pod } from './actions.ts';
 
-export interface History {
+interface History {
   /** All that happened until now to the objects of this name, in order. */
   of(name: string, namespace?: string): Promise<readonly WatchEvent[]>;
   close(): void;

@@ -23,7 +23,7 @@ export function previousRelease(): Promise<Release> {
 }
 
 /** The newest v* tag that is an ancestor of this commit and not this commit itself. */
-export function previousTag(): string | undefined {
+function previousTag(): string | undefined {
   const args = ['tag', '--list', 'v*', '--merged', 'HEAD', '--no-contains', 'HEAD', '--sort=-version:refname'];
   const [newest = ''] = execFileSync('git', args, { cwd: root }).toString().trim().split('\n');
   return newest === '' ? undefined : newest;

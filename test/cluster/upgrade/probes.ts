@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ask, type Clients, deployments, imagePatch, type Told } from '../../support/traffic.ts';
 
 /** What one kind of request was told. */
-export interface Probe {
+interface Probe {
   right: number;
   /** Every other answer, in words. */
   readonly wrong: string[];

@@ -23,7 +23,7 @@ interface Workload {
 }
 
 /** A Deployment of the usual size: applied by the server, so with managed fields. */
-export function deploymentWith(image: string): object {
+function deploymentWith(image: string): object {
   const container = {
     name: 'web',
     image,

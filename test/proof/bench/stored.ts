@@ -45,7 +45,7 @@ const own = `system:serviceaccount:${systemNamespace}:stepup`;
 const previewKey = new Uint8Array(32);
 
 /** The recorded review, about another Deployment. */
-export function reviewAbout(recorded: Review, { namespace, name }: Pick<Wanted, 'namespace' | 'name'>): JsonObject {
+function reviewAbout(recorded: Review, { namespace, name }: Pick<Wanted, 'namespace' | 'name'>): JsonObject {
   const review = recorded as unknown as { request: Record<string, JsonObject> } & JsonObject;
   const about = (object: JsonObject = {}) => ({
     ...object,

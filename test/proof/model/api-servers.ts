@@ -247,7 +247,7 @@ export class ApiServers {
   }
 }
 
-export function withFlight(world: World, slot: number, flight: Flight): World {
+function withFlight(world: World, slot: number, flight: Flight): World {
   return { ...world, flights: world.flights.map((one, index) => (index === slot ? flight : one)) };
 }
 

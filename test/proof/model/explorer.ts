@@ -32,7 +32,7 @@ export interface Exploration {
   readonly violation?: Violation;
 }
 
-export interface Violation {
+interface Violation {
   readonly promise: string;
   readonly trace: readonly string[];
 }

@@ -21,7 +21,7 @@ export interface Other {
   readonly write: (target: Target) => Omit<Target, 'resourceVersion'> | undefined;
 }
 
-export interface OperatorSetting {
+interface OperatorSetting {
   /** Statuses that are decided and not yet written at the same time: 0 decides and writes in one step. */
   readonly pendingWrites: number;
   /** Whether a watch may lose states of the target. */
@@ -78,7 +78,7 @@ const apiVersion = 'stepup.dev/v1alpha1';
 export const usableUntilSeconds = 960;
 export const readmittedUntilSeconds = 994;
 
-export const configMaps = {
+const configMaps = {
   operations: ['CREATE', 'UPDATE', 'DELETE'],
   apiGroups: [''],
   resources: ['configmaps'],

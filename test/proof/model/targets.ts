@@ -67,7 +67,7 @@ export function withContent(target: Target, change: Partial<Pick<Target, 'conten
 }
 
 /** The target after a write that changes none of what anybody here looks at: a status, a label. */
-export function touched(target: Target): Target {
+function _touched(target: Target): Target {
   return { ...target };
 }
 

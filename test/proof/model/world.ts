@@ -60,7 +60,7 @@ export interface Admitted extends Try {
 }
 
 /** A status that an operator has decided to write. */
-export interface PendingWrite {
+interface PendingWrite {
   readonly written: StepUpApproval;
 }
 

@@ -38,11 +38,6 @@ export const ready: NonNullable<StepUpPolicy['status']> = {
 
 let lastRequest = 0;
 
-export interface ReviewOver {
-  readonly request?: object;
-  readonly review?: object;
-}
-
 /** A whole AdmissionReview about prod's Deployment web. */
 export function review(over: object = {}) {
   lastRequest += 1;

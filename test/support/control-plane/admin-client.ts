@@ -13,7 +13,7 @@ export interface KubeObject {
   [field: string]: unknown;
 }
 
-export interface ObjectMeta {
+interface ObjectMeta {
   name: string;
   namespace?: string;
   generateName?: string;
@@ -29,7 +29,7 @@ export interface ObjectMeta {
   ownerReferences?: { apiVersion: string; kind: string; name: string; uid: string; controller?: boolean }[];
 }
 
-export interface ObjectList<T = KubeObject> {
+interface ObjectList<T = KubeObject> {
   metadata: { resourceVersion: string };
   items: T[];
 }
@@ -56,7 +56,7 @@ export interface AdminClient {
   close(): void;
 }
 
-export interface SendOptions {
+interface SendOptions {
   readonly body?: unknown;
   readonly contentType?: string;
   readonly headers?: Readonly<Record<string, string>>;

@@ -20,7 +20,7 @@ export interface PemPair {
   readonly key: string;
 }
 
-export interface Subject {
+interface Subject {
   readonly commonName: string;
   readonly organizations?: readonly string[];
 }

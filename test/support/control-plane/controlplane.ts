@@ -46,14 +46,14 @@ export interface Cluster {
   stop(): Promise<void>;
 }
 
-export interface UserOptions {
+interface UserOptions {
   readonly user: string;
   readonly groups?: readonly string[];
   /** URL of another API server than the first. */
   readonly server?: string;
 }
 
-export interface ServiceAccountOptions extends TokenOptions {
+interface ServiceAccountOptions extends TokenOptions {
   /** Name (in the cluster's folder) or absolute path; default made from the account's. */
   readonly file?: string;
   readonly server?: string;

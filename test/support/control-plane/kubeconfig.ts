@@ -18,7 +18,7 @@ export type Credentials =
   | { readonly kind: 'token'; readonly token: string };
 
 /** Acts as somebody else with the credentials of one who may. */
-export interface Impersonation {
+interface Impersonation {
   readonly kind: 'impersonation';
   readonly by: Credentials;
   readonly user: string;

@@ -12,7 +12,7 @@ import { type Indexers, keyOf, ObjectStore } from '../../../src/kube/watch/objec
 let lastUID = 0;
 let lastVersion = 1000;
 
-export class FakeResource<T extends KubeObject & { readonly status?: unknown }, Index extends string = never> {
+class FakeResource<T extends KubeObject & { readonly status?: unknown }, Index extends string = never> {
   readonly cache: ObjectStore<T, Index>;
   readonly calls: string[] = [];
   /** Runs before each call takes effect; what it throws is the call's outcome. */

@@ -45,17 +45,17 @@ export interface EnvVar {
   };
 }
 
-export interface EnvFrom {
+interface EnvFrom {
   prefix?: string;
   secretRef?: ObjectRef;
   configMapRef?: ObjectRef;
 }
 
-export interface FieldRef {
+interface FieldRef {
   fieldPath: string;
 }
 
-export interface ObjectRef {
+interface ObjectRef {
   name: string;
   optional?: boolean;
 }
@@ -64,7 +64,7 @@ export interface KeyRef extends ObjectRef {
   key: string;
 }
 
-export interface VolumeMount {
+interface VolumeMount {
   name: string;
   mountPath: string;
   subPath?: string;

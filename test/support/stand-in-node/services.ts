@@ -9,7 +9,7 @@ import { persistently } from './persistently.ts';
 import { type Pod, resolvePort, type Service } from './pod.ts';
 
 /** A pod as the balancer sees it. */
-export interface Backend {
+interface Backend {
   readonly pod: Pod;
   readonly ip: string;
   readonly isReady: boolean;
