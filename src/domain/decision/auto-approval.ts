@@ -6,6 +6,7 @@ import type { Attempt } from '../change/attempt.ts';
 import { digestVersion } from '../change/change-digest.ts';
 import { useOf } from '../lifecycle/reservation.ts';
 import type { Approval, ApprovalSpec } from '../model/approval.ts';
+import { hypothetical } from '../model/hypothetical.ts';
 import { type Candidate, isRefusedByPeople, nextName, type Question } from './candidate.ts';
 import { missingElsewhere, type Waiting } from './other-policies.ts';
 
@@ -37,9 +38,5 @@ export function autoAnswer(question: Question, candidates: readonly Candidate[])
 /** The approval that is about to be made, as the group asks about it. */
 function byPolicyOf(attempt: Attempt, now: Date): Approval {
   const { policy, requester, action } = attempt;
-  return {
-    metadata: { name: '', namespace: '', uid: '', resourceVersion: '', creationTimestamp: now.toISOString() },
-    spec: { policy: { name: policy }, requester, action, origin: 'Auto' },
-    seals: { creation: 'Sealed', releases: [] },
-  };
+  return hypothetical({ policy: { name: policy }, requester, action, origin: 'Auto' }, now, 'Sealed');
 }

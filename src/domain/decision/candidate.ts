@@ -10,6 +10,7 @@ import type { DescribeUnder } from '../change/describe.ts';
 import { hasRoomForUse, isSameBase, isUseOf, openUseOf, provesLoss } from '../lifecycle/reservation.ts';
 import { type Approval, byAge, type Decision, isEnded, usesOf } from '../model/approval.ts';
 import { type Life, lifeOf } from '../model/deadlines.ts';
+import { hypothetical } from '../model/hypothetical.ts';
 import type { Labels } from '../model/label-selector.ts';
 import { grantOf, type Policy } from '../model/policy.ts';
 import type { AdmissionRequest } from '../model/request.ts';
@@ -145,16 +146,8 @@ export function isRefusedByPeople(approval: Approval, attempt: Attempt): boolean
 
 /** The approval of an attempt for which none is filed: what it takes is asked of it. */
 export function unfiled(attempt: Attempt, now: Date): Approval {
-  return {
-    metadata: { name: '', namespace: '', uid: '', resourceVersion: '', creationTimestamp: now.toISOString() },
-    spec: {
-      policy: { name: attempt.policy },
-      requester: attempt.requester,
-      action: attempt.action,
-      origin: 'Denied',
-    },
-    seals: { creation: 'Missing', releases: [] },
-  };
+  const { policy, requester, action } = attempt;
+  return hypothetical({ policy: { name: policy }, requester, action, origin: 'Denied' }, now, 'Missing');
 }
 
 /** The name made from the newest approval of this attempt that can serve it no more. */

@@ -5,7 +5,8 @@
 import { isObject, type Json, type JsonObject, textAt, valueAt } from '../../lib/json.ts';
 import { isNameOfAttempt, targetLabelOf } from '../change/attempt.ts';
 import { digestVersion, isKnownVersion, previousDigestVersion } from '../change/change-digest.ts';
-import type { Approval, ApprovalAction } from '../model/approval.ts';
+import type { ApprovalAction } from '../model/approval.ts';
+import { hypothetical } from '../model/hypothetical.ts';
 import { targetLabel } from '../model/labels.ts';
 import { grantOf, type Policy, requestRulesOf } from '../model/policy.ts';
 import { deniedReasons } from '../model/reason.ts';
@@ -159,18 +160,15 @@ function problemOfBinding(spec: JsonObject, policy: Policy): string | undefined 
 
 /** Creating it was the creator's vote: says what is missing besides. */
 function votesWarning(submitted: SubmittedApproval, spec: JsonObject, policy: Policy): readonly string[] {
-  const { caller, policies, namespace, now, nonce } = submitted;
+  const { caller, policies, now, nonce } = submitted;
   const instant = now.toISOString();
-  const approval: Approval = {
-    metadata: { name: '', namespace, uid: '', resourceVersion: '', creationTimestamp: instant },
-    spec: {
-      policy: { name: policy.metadata.name },
-      requester: { username: textAt(spec, '/requester/username') },
-      action: { operation: 'CREATE', version: '', resource: '', name: '' },
-      origin: 'Applied',
-      createdBy: { ...exposedTo(unabridged(caller), submitted.requesterMay), stampedAt: instant, nonce },
-    },
-    seals: { creation: 'Sealed', releases: [] },
-  };
+  const voted = {
+    policy: { name: policy.metadata.name },
+    requester: { username: textAt(spec, '/requester/username') },
+    action: { operation: 'CREATE', version: '', resource: '', name: '' },
+    origin: 'Applied',
+    createdBy: { ...exposedTo(unabridged(caller), submitted.requesterMay), stampedAt: instant, nonce },
+  } as const;
+  const approval = hypothetical(voted, now, 'Sealed');
   return missingWarning(tally(approval, [], policy, policies, []));
 }
