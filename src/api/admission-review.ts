@@ -4,7 +4,7 @@
 
 import type { AdmissionRequest, Operation, Requester } from '../domain/model/request.ts';
 import { extraKeys } from '../domain/model/stamp.ts';
-import { isObject, type Json, type JsonObject } from '../lib/json.ts';
+import { defined, isObject, type Json, type JsonObject } from '../lib/json.ts';
 
 const apiVersion = 'admission.k8s.io/v1';
 const kind = 'AdmissionReview';
@@ -18,7 +18,7 @@ export type ParsedReview =
 /** Reads a review; members that are not known are left alone. */
 export function parseReview(review: Json): ParsedReview {
   if (!isObject(review)) return { ok: false, problems: ['must be an object'] };
-  const fields = new Fields(isObject(review.request) ? review.request : {}, 'request');
+  const fields = new ReviewFields(isObject(review.request) ? review.request : {}, 'request');
   const uid = fields.text('uid', 1);
   const problems: string[] = [];
   if (review.apiVersion !== apiVersion) problems.push(`apiVersion: must be ${apiVersion}`);
@@ -30,7 +30,7 @@ export function parseReview(review: Json): ParsedReview {
   return { ok: true, request };
 }
 
-function requestOf(fields: Fields, uid: string): AdmissionRequest {
+function requestOf(fields: ReviewFields, uid: string): AdmissionRequest {
   const resource = fields.object('resource');
   const operation = fields.text('operation', 1);
   const object = fields.optionalObject('object');
@@ -53,16 +53,14 @@ function requestOf(fields: Fields, uid: string): AdmissionRequest {
     subresource: fields.text('subResource'),
     namespace: fields.text('namespace'),
     name: fields.text('name'),
-    requester: requesterOf(userInfo),
+    requester: requesterOfReview(userInfo),
     ...extraOf(userInfo),
     dryRun: fields.flag('dryRun'),
-    ...(object === undefined ? {} : { object }),
-    ...(oldObject === undefined ? {} : { oldObject }),
-    ...(options === undefined ? {} : { options }),
+    ...defined({ object, oldObject, options }),
   };
 }
 
-function requesterOf(user: Fields): Requester {
+function requesterOfReview(user: ReviewFields): Requester {
   const extra = user.value.extra;
   const first = (key: string): string | undefined => {
     const values = isObject(extra) ? extra[key] : undefined;
@@ -76,12 +74,12 @@ function requesterOf(user: Fields): Requester {
     uid: user.text('uid'),
     groups: user.texts('groups'),
     ...(name === undefined || uid === undefined ? {} : { pod: { name, uid } }),
-    ...(nodeName === undefined ? {} : { node: { name: nodeName, ...(nodeUID === undefined ? {} : { uid: nodeUID }) } }),
-    ...(credential === undefined ? {} : { credential }),
+    ...(nodeName === undefined ? {} : { node: { name: nodeName, ...defined({ uid: nodeUID }) } }),
+    ...defined({ credential }),
   };
 }
 
-function extraOf(user: Fields): Pick<AdmissionRequest, 'extra'> {
+function extraOf(user: ReviewFields): Pick<AdmissionRequest, 'extra'> {
   const { extra } = user.value;
   if (!isObject(extra)) return {};
   const texts = Object.entries(extra).map(([key, values]): [string, readonly string[]] => [
@@ -92,7 +90,7 @@ function extraOf(user: Fields): Pick<AdmissionRequest, 'extra'> {
 }
 
 /** Reads members of an object and notes what is wrong with them. Absent and null are the same, as for the API server. */
-class Fields {
+class ReviewFields {
   readonly value: JsonObject;
   readonly problems: string[];
   readonly #path: string;
@@ -135,11 +133,15 @@ class Fields {
     return undefined;
   }
 
-  object(name: string): Fields {
+  object(name: string): ReviewFields {
     const value = this.value[name];
     if (!isObject(value)) this.problem(name, 'must be an object');
     // What lies within is not complained about twice.
-    return new Fields(isObject(value) ? value : {}, `${this.#path}.${name}`, isObject(value) ? this.problems : []);
+    return new ReviewFields(
+      isObject(value) ? value : {},
+      `${this.#path}.${name}`,
+      isObject(value) ? this.problems : [],
+    );
   }
 }
 
@@ -169,7 +171,7 @@ export function reviewAnswer(uid: string, answer: Answer): string {
     allowed: refusal === undefined,
     ...(refusal === undefined ? {} : { status: { status: 'Failure', ...refusal } }),
     ...(warnings.length === 0 ? {} : { warnings }),
-    ...(auditAnnotations === undefined ? {} : { auditAnnotations }),
+    ...defined({ auditAnnotations }),
     ...(patch === undefined || refusal !== undefined
       ? {}
       : { patchType: 'JSONPatch', patch: Buffer.from(JSON.stringify(patch, bigIntAsNumber)).toString('base64') }),

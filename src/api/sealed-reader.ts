@@ -4,16 +4,17 @@
 import { type Approval, type Decision, usesOf } from '../domain/model/approval.ts';
 import type { Seals } from '../domain/model/seal-check.ts';
 import { creationStatement, decisionStatement, previewStatement, releaseStatement } from '../domain/seals/seal.ts';
+import { defined } from '../lib/json.ts';
 import type { StepUpApproval, StepUpDecision } from './kinds.ts';
 
 /** Where the domain's approvals and decisions come from. The same object gives the same result. */
-export interface Reader {
+export interface ObjectReader {
   approval(object: StepUpApproval): Approval;
   decision(object: StepUpDecision): Decision;
 }
 
 /** Looks at each seal once, when somebody first asks: stored objects are never changed, and a signature takes its time. */
-export class SealedReader implements Reader {
+export class SealedReader implements ObjectReader {
   readonly #seals: Seals;
   readonly #approvals = new WeakMap<StepUpApproval, Approval>();
   readonly #decisions = new WeakMap<StepUpDecision, Decision>();
@@ -29,7 +30,7 @@ export class SealedReader implements Reader {
       const { metadata, spec, status } = object;
       return {
         ...{ metadata, spec },
-        ...(status === undefined ? {} : { status }),
+        ...defined({ status }),
         get seals() {
           found ??= check();
           return found;
@@ -47,11 +48,11 @@ export class SealedReader implements Reader {
   }
 
   #sealsOf({ metadata, spec, status }: StepUpApproval): Approval['seals'] {
-    const uses = usesOf({ spec, ...(status === undefined ? {} : { status }) });
+    const uses = usesOf({ spec, ...defined({ status }) });
     const { releases = [], preview } = status ?? {};
     const seen = preview && this.#seals.check(previewStatement(metadata.uid, preview), preview.seal);
     return {
-      ...(seen === undefined ? {} : { preview: seen }),
+      ...defined({ preview: seen }),
       creation: this.#seals.check(creationStatement(metadata.namespace, spec), spec.createdBy?.seal),
       releases: releases.map((release) =>
         this.#seals.check(releaseStatement(metadata.uid, uses[release.use], release), release.seal),

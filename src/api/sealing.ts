@@ -3,13 +3,13 @@
 // The current keyring of this process, and the reader and the seals that use it.
 
 import type { Seals } from '../domain/model/seal-check.ts';
-import { type Reader, SealedReader } from './sealed-reader.ts';
+import { type ObjectReader, SealedReader } from './sealed-reader.ts';
 
 /** Ask for each member anew whenever it is needed: keys come and go. */
 export interface Sealing {
   /** False until there is a key. Before, nothing counts and nothing can be sealed. */
   readonly isKnown: boolean;
-  readonly reader: Reader;
+  readonly reader: ObjectReader;
   readonly seals: Seals;
 }
 
@@ -29,7 +29,7 @@ export class CurrentSealing implements Sealing {
     return this.#seals !== noKeys;
   }
 
-  get reader(): Reader {
+  get reader(): ObjectReader {
     return this.#reader;
   }
 

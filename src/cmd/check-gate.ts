@@ -26,7 +26,7 @@ export interface CheckGateOptions {
 
 export const checkGateExit = { inPath: 0, notInPath: 1, notDone: 2 } as const;
 
-interface Gate {
+interface PolicyGate {
   readonly policy: string;
   /** There, and Ready at its newest generation. */
   readonly isReady: boolean;
@@ -80,12 +80,12 @@ async function lookAtGates(
     readonly policies: Pick<ResourceClient<StepUpPolicy>, 'list'>;
     readonly leases: Parameters<typeof gatesInPath>[1]['leases'];
   },
-): Promise<readonly Gate[]> {
+): Promise<readonly PolicyGate[]> {
   const { items } = await clients.policies.list();
   const byName = new Map(items.map((policy) => [policy.metadata.name, policy]));
   const names = [...new Set([...byName.keys(), ...expect])].sort();
   const inPath = await gatesInPath(names, { leases: clients.leases, namespace });
-  return names.map((policy): Gate => {
+  return names.map((policy): PolicyGate => {
     const known = byName.get(policy);
     const gate = { policy, isReady: known !== undefined && isReady(known), inPath: inPath.has(policy) };
     return gate.inPath ? gate : { ...gate, hint: hintOn(policy, known) };
@@ -103,7 +103,7 @@ function hintOn(policy: string, known: StepUpPolicy | undefined): string {
   return `check the pods, the Service and ValidatingWebhookConfiguration stepup-${policy}`;
 }
 
-function textOf(gates: readonly Gate[]): string {
+function textOf(gates: readonly PolicyGate[]): string {
   if (gates.length === 0) return 'There are no policies, so there is no webhook to call.\n';
   const width = Math.max(...gates.map(({ policy }) => policy.length));
   const lines = gates.map(

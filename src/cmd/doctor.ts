@@ -13,6 +13,7 @@ import type { KubeObject } from '../kube/objects/objects.ts';
 import type { Resource } from '../kube/objects/resource.ts';
 import { ResourceClient } from '../kube/objects/resource-client.ts';
 import * as resources from '../kube/objects/resources.ts';
+import { defined } from '../lib/json.ts';
 import { visibleLine } from '../lib/visible-text.ts';
 import { connectAsUser } from './connect.ts';
 
@@ -50,12 +51,12 @@ async function readGrants(rest: RestClient): Promise<Grants> {
     (await new ResourceClient<T>(rest, resource).list()).items;
   const role =
     (kind: Role['kind']) =>
-    ({ metadata, rules }: RoleObject): Role => ({ kind, ...nameOf(metadata), rules: rules ?? null });
+    ({ metadata, rules }: RoleObject): Role => ({ kind, ...subjectText(metadata), rules: rules ?? null });
   const binding =
     (kind: Binding['kind']) =>
     ({ metadata, roleRef, subjects }: BindingObject): Binding => ({
       kind,
-      ...nameOf(metadata),
+      ...subjectText(metadata),
       roleRef,
       subjects: subjects ?? null,
     });
@@ -71,8 +72,11 @@ async function readGrants(rest: RestClient): Promise<Grants> {
   };
 }
 
-function nameOf({ name, namespace }: KubeObject['metadata']): { readonly name: string; readonly namespace?: string } {
-  return { name, ...(namespace !== undefined && { namespace }) };
+function subjectText({ name, namespace }: KubeObject['metadata']): {
+  readonly name: string;
+  readonly namespace?: string;
+} {
+  return { name, ...defined({ namespace }) };
 }
 
 /** Whom the policies gate; also before stepup is installed it can be asked who would be a danger. */

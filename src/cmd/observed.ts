@@ -8,6 +8,7 @@ import { type DeniedReason, deniedReasons } from '../domain/model/reason.ts';
 import { isForbidden, isNotFound } from '../kube/http/api-error.ts';
 import type { RestClient } from '../kube/http/rest.ts';
 import { ResourceClient } from '../kube/objects/resource-client.ts';
+import { defined } from '../lib/json.ts';
 import { visibleLine } from '../lib/visible-text.ts';
 import { connectAsUser } from './connect.ts';
 
@@ -56,7 +57,7 @@ export async function observed(
   const rest = await connectAsUser(options);
   try {
     const policies = chosen(await readPolicies(rest), names);
-    const rows = policies.flatMap(rowsOf).sort(byPolicyAndAge);
+    const rows = policies.flatMap(tableOf).sort(byPolicyAndAge);
     const sums = policies.map(sumOf);
     print(
       options.output === 'json'
@@ -104,7 +105,7 @@ function countsOf({ metadata, status }: StepUpPolicy) {
 }
 
 /** The rows of one policy's status. */
-export function rowsOf(policy: StepUpPolicy): readonly ObservedRow[] {
+export function tableOf(policy: StepUpPolicy): readonly ObservedRow[] {
   return (countsOf(policy)?.blocked ?? []).map(({ action: phrase, requester, reason, count, lastAt }) => {
     // The name in a connection is whatever the client wrote: nobody has looked for the pod yet, and spaces are the least of it.
     const [operation, resource, ...named] = phrase.split(' ');
@@ -121,7 +122,7 @@ function sumOf(policy: StepUpPolicy): ObservedPolicy {
     requests,
     wouldHaveBlocked,
     unlisted: Math.max(0, wouldHaveBlocked - listed),
-    ...(since === undefined ? {} : { since }),
+    ...defined({ since }),
   };
 }
 

@@ -93,7 +93,7 @@ program
     new Option('--service-account-dir <dir>', 'in a pod: directory with token and ca.crt, instead of a kubeconfig'),
   )
   .addOption(new Option('-n, --namespace <name>', 'namespace of stepup').default('stepup-system'))
-  .addOption(new Option('--expect <list>', 'policies that must exist').default([], 'none').argParser(listed))
+  .addOption(new Option('--expect <list>', 'policies that must exist').default([], 'none').argParser(namesIn))
   .addOption(
     new Option('--wait <seconds>', 'how long to wait until the webhook of every policy is called')
       .default(0)
@@ -117,13 +117,13 @@ program
   .addOption(
     new Option('--guard-exempt <list>', 'usernames that the guard does not restrict')
       .default([], 'none')
-      .argParser(listed),
+      .argParser(namesIn),
   )
   .action((options: StaticManifestsOptions) => {
     process.stdout.write(staticManifests(options));
   });
 
-function listed(text: string): readonly string[] {
+function namesIn(text: string): readonly string[] {
   return text.split(',').filter((name) => name !== '');
 }
 

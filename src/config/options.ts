@@ -34,24 +34,24 @@ export interface ServeOptions {
 }
 
 /** How a text is read: undefined where it is not what is expected. */
-interface Reader {
+interface OptionReader {
   readonly expects: string;
   readonly read: (text: string) => unknown;
 }
 
-const wholeNumber: Reader = {
+const wholeNumber: OptionReader = {
   expects: 'a whole number of at most nine digits',
   read: (text) => (/^\d{1,9}$/.test(text) ? Number(text) : undefined),
 };
-const integer: Reader = {
+const integer: OptionReader = {
   expects: 'a whole number of at most nine digits, which may be negative',
   read: (text) => (/^-?\d{1,9}$/.test(text) ? Number(text) : undefined),
 };
-const port: Reader = {
+const port: OptionReader = {
   expects: 'a port, at most 65535',
   read: (text) => (/^\d{1,5}$/.test(text) && Number(text) <= 65535 ? Number(text) : undefined),
 };
-const list: Reader = {
+const list: OptionReader = {
   expects: 'a list, separated by commas',
   read: (text) =>
     text
@@ -65,7 +65,7 @@ interface Row {
   readonly env: string;
   readonly help: string;
   readonly default?: string | number;
-  readonly parse?: Reader;
+  readonly parse?: OptionReader;
   readonly choices?: readonly string[];
 }
 
@@ -281,7 +281,7 @@ export function certificateLives(options: ServeOptions) {
 
 export class BadOptionError extends Error {}
 
-function readAs({ read, expects }: Reader, flag: string): (text: string) => unknown {
+function readAs({ read, expects }: OptionReader, flag: string): (text: string) => unknown {
   return (text) => {
     const value = read(text);
     if (value === undefined) {

@@ -158,3 +158,10 @@ export function textAt(root: Json | undefined, pointer: string): string {
   const value = valueAt(root, pointer);
   return typeof value === 'string' ? value : '';
 }
+
+/** The members that have a value: what an optional member needs, which may be absent and not undefined. */
+export function defined<T extends object>(members: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const kept: { [K in keyof T]?: T[K] } = {};
+  for (const key in members) if (members[key] !== undefined) kept[key] = members[key];
+  return kept as { [K in keyof T]?: Exclude<T[K], undefined> };
+}

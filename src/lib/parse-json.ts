@@ -23,20 +23,20 @@ export function readCarefully(
   { bigIntegers = 'Exactly' }: { readonly bigIntegers?: 'Exactly' | 'AsNumbers' } = {},
 ): ParsedJson {
   try {
-    return { ok: true, value: new Reader(text, bigIntegers === 'Exactly').whole() };
+    return { ok: true, value: new JsonReader(text, bigIntegers === 'Exactly').whole() };
   } catch (error) {
-    if (error instanceof Refusal) return { ok: false, problem: error.message };
+    if (error instanceof JsonProblem) return { ok: false, problem: error.message };
     throw error;
   }
 }
 
-class Refusal extends Error {}
+class JsonProblem extends Error {}
 
 const noJson = 'it is not JSON';
 const numberHere = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const spaceHere = /[ \t\n\r]*/y;
 
-class Reader {
+class JsonReader {
   readonly #text: string;
   readonly #isExact: boolean;
   #at = 0;
@@ -48,7 +48,7 @@ class Reader {
 
   whole(): Json {
     const value = this.#value(0);
-    if (this.#at !== this.#text.length) throw new Refusal(noJson);
+    if (this.#at !== this.#text.length) throw new JsonProblem(noJson);
     return value;
   }
 
@@ -85,7 +85,7 @@ class Reader {
     while (!this.#isClosed('}', members.size)) {
       this.#skipSpace();
       const key = this.#string();
-      if (members.has(key)) throw new Refusal('an object has the same key twice');
+      if (members.has(key)) throw new JsonProblem('an object has the same key twice');
       this.#skipSpace();
       this.#take(':');
       members.set(key, this.#value(depth + 1));
@@ -102,7 +102,7 @@ class Reader {
   }
 
   #open(depth: number): void {
-    if (depth >= mostDepth) throw new Refusal(`it is nested deeper than ${mostDepth} levels`);
+    if (depth >= mostDepth) throw new JsonProblem(`it is nested deeper than ${mostDepth} levels`);
     this.#at += 1;
     this.#skipSpace();
   }
@@ -121,31 +121,31 @@ class Reader {
     const start = this.#at;
     this.#take('"');
     while (this.#text[this.#at] !== '"') {
-      if (this.#at >= this.#text.length) throw new Refusal(noJson);
+      if (this.#at >= this.#text.length) throw new JsonProblem(noJson);
       this.#at += this.#text[this.#at] === '\\' ? 2 : 1;
     }
     this.#at += 1;
     const value = unescaped(this.#text.slice(start, this.#at));
-    if (!value.isWellFormed()) throw new Refusal('a string has half a surrogate pair');
+    if (!value.isWellFormed()) throw new JsonProblem('a string has half a surrogate pair');
     return value;
   }
 
   #number(): number | bigint {
     const source = this.#match(numberHere);
     const value = Number(source);
-    if (source === '') throw new Refusal(noJson);
-    if (!Number.isFinite(value)) throw new Refusal('a number is out of range');
+    if (source === '') throw new JsonProblem(noJson);
+    if (!Number.isFinite(value)) throw new JsonProblem('a number is out of range');
     return this.#isExact && !Number.isSafeInteger(value) && /^-?\d+$/.test(source) ? BigInt(source) : value;
   }
 
   #literal<T extends Json>(literal: string, value: T): T {
-    if (!this.#text.startsWith(literal, this.#at)) throw new Refusal(noJson);
+    if (!this.#text.startsWith(literal, this.#at)) throw new JsonProblem(noJson);
     this.#at += literal.length;
     return value;
   }
 
   #take(char: string): void {
-    if (this.#text[this.#at] !== char) throw new Refusal(noJson);
+    if (this.#text[this.#at] !== char) throw new JsonProblem(noJson);
     this.#at += 1;
   }
 
@@ -169,5 +169,5 @@ function unescaped(literal: string): string {
   } catch {
     // a control character, or an escape that is none
   }
-  throw new Refusal(noJson);
+  throw new JsonProblem(noJson);
 }

@@ -14,6 +14,7 @@ import type { ObjectKey } from '../kube/objects/resource.ts';
 import { ResourceClient } from '../kube/objects/resource-client.ts';
 import * as resources from '../kube/objects/resources.ts';
 import { type Clock, sleep } from '../kube/time/clock.ts';
+import { defined } from '../lib/json.ts';
 import type { Log } from '../observe/log.ts';
 import { isManaged, stampName, type WebhookConfiguration } from './admission/webhook-configuration.ts';
 import { guardNames } from './guard/guard.ts';
@@ -21,9 +22,9 @@ import { packLabel } from './packs/pack.ts';
 
 export interface UninstallDependencies {
   readonly rest: RestClient;
-  /** The operator's Lease, taken so that no leader puts back what is removed. */
+  /** The operator's Lease, taken so that no leader restores what is removed. */
   readonly lease: ObjectKey;
-  /** The Service that the API server calls: what calls it has to go before what answers. */
+  /** The Service that the API server calls: the webhook configurations must go before the pods. */
   readonly service: ObjectKey;
   /** The Secrets with the keys of the certificates and of the seals, which no release owns. */
   readonly keptSecrets: readonly ObjectKey[];
@@ -47,7 +48,7 @@ export async function uninstall(
 ): Promise<void> {
   const gates = new ResourceClient<WebhookConfiguration>(rest, resources.validatingWebhookConfigurations);
   const stamps = new ResourceClient<WebhookConfiguration>(rest, resources.mutatingWebhookConfigurations);
-  // Also where somebody took the label away: whatever calls a webhook that is gone refuses all that it governs.
+  // Also those whose label somebody removed: a webhook configuration without its webhook denies all that it governs.
   const isOurs = (object: WebhookConfiguration) =>
     isManaged(object) || object.metadata.name === stampName || calls(object, service);
   const isGuard = ({ metadata }: KubeObject) => guardNames.includes(metadata.name);
@@ -56,7 +57,7 @@ export async function uninstall(
   const owners = await leaseOwners(lease, rest, signal);
   const leases = new ResourceClient<Lease>(rest, resources.leases);
   const wasLed = await takeLease(leases, lease, { owners, log, clock, signal });
-  // A leader that still runs notices the Lease within two seconds; until then it puts back, and speaks of tampering.
+  // A leader that still runs notices the Lease within two seconds; until then it restores, and reports tampering.
   if (wasLed) await sleep(clock, quietMs, signal);
   for (let round = 1; round <= mostRounds; round++) {
     const removed =
@@ -66,10 +67,10 @@ export async function uninstall(
       (await removeAll(guardPolicies, isGuard, log, signal));
     if (removed === 0 && (round > 1 || !wasLed)) {
       await removePacks(rest, log, signal);
-      // Last: nobody calls the webhook any more. Its authority's key must not outlive what trusted it.
+      // Last: the API server no longer calls the webhook. The key of its authority must not outlive what trusts it.
       const secrets = new ResourceClient<KubeObject>(rest, resources.secrets);
       for (const secret of keptSecrets) await unlessNotFound(secrets.delete(secret, { signal }));
-      // Nobody has led, and without the binding nobody may: then there is nobody to keep from it.
+      // No replica has led, and without the binding none can: then the Lease is not needed.
       if (owners.length === 0 && !wasLed) await unlessNotFound(leases.delete(lease, { signal }));
       log.info({}, 'stepup no longer governs anything');
       return;
@@ -87,7 +88,7 @@ export async function uninstall(
  */
 async function leaseOwners({ namespace, name }: ObjectKey, rest: RestClient, signal: AbortSignal) {
   const bindings = new ResourceClient<KubeObject>(rest, resources.roleBindings);
-  const key = { ...(namespace !== undefined && { namespace }), name };
+  const key = { ...defined({ namespace }), name };
   const binding = await unlessNotFound(bindings.get(key, { signal }));
   if (binding === undefined) return [];
   return [{ apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding', name, uid: binding.metadata.uid }];
@@ -100,7 +101,7 @@ interface Taking {
   readonly signal: AbortSignal;
 }
 
-/** Tells whether somebody may have been leading. */
+/** Returns whether a replica may have been leading. */
 async function takeLease(
   leases: ResourceClient<Lease>,
   key: ObjectKey,

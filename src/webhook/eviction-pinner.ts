@@ -18,7 +18,7 @@ export class Pinner {
     this.#rest = rest;
   }
 
-  /** Never refuses: what could not be changed here the gate refuses, with its reason. Rejects when time is up. */
+  /** Never denies: the gate denies an eviction that was not changed here, with its reason. Rejects at the deadline. */
   async review(request: AdmissionRequest): Promise<Answer> {
     if (!isEviction(request) || uidNamedBy(request) !== '') return {};
     const limit = { attempt: `name the pod of request ${request.uid}`, deadlineMs: innerDeadlineMs };

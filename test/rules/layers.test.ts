@@ -39,7 +39,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'webhook/after-answer': ['webhook/reads', ...of('domain', 'model change lifecycle decision filing seals'), ...base],
   'webhook/gate': [
     ...of('webhook', 'reads after-answer'),
-    ...of('domain', 'model coverage change seals votes lifecycle decision'),
+    ...of('domain', 'model coverage change seals votes lifecycle decision filing'),
     ...base,
   ],
   'webhook/stamp': ['webhook/reads', ...of('domain', 'model seals stamping integrity'), ...base],

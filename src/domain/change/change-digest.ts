@@ -16,7 +16,7 @@ export const digestVersion: DigestVersion = 'v2';
 export const previousDigestVersion: DigestVersion = 'v1';
 
 /** What a change amounts to, and on what. */
-export interface Described {
+export interface DigestInput {
   readonly operation: Operation;
   readonly subresource: string;
   readonly content: JsonObject;
@@ -29,7 +29,7 @@ export interface ChangeDigests {
 }
 
 /** The digests of a change. The previous one is made when somebody asks: almost nobody does. */
-export function changeDigests({ group, resource }: AdmissionRequest, described: Described): ChangeDigests {
+export function changeDigests({ group, resource }: AdmissionRequest, described: DigestInput): ChangeDigests {
   const { operation, subresource, content } = described;
   const digest = digestOf(['stepup.dev/v2', operation, group, resource, subresource, content]);
   let previous: string | undefined;

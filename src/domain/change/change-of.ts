@@ -37,8 +37,8 @@ export function changeOf(row: CoverageRow, request: AdmissionRequest, context: C
       return deletion(request, request.options, request.oldObject);
     case 'NamespaceLeaves':
       return labelChange(request, context.selectorKeys);
-    case 'MarkRemoved':
-      return updateOfFields(request, row.marks ?? [], []);
+    case 'ConditionLabelRemoved':
+      return updateOfFields(request, row.conditionLabels ?? [], []);
     case 'Connect':
       return virtualCreation(request);
     case 'Identity':

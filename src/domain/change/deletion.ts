@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests that end an object, and what happens to its dependents.
 
-import { type Json, type JsonObject, sameJson, textAt, valueAt } from '../../lib/json.ts';
+import { defined, type Json, type JsonObject, sameJson, textAt, valueAt } from '../../lib/json.ts';
 import type { Effect } from '../model/approval.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 import type { Change, Harmless } from './change.ts';
@@ -30,7 +30,7 @@ export function deletion(
     objectUID: uid,
     oldResourceVersion: resourceVersion,
     base: { kind: 'Deletion', uid },
-    ...(effect === undefined ? {} : { effect }),
+    ...defined({ effect }),
   };
 }
 
@@ -53,8 +53,7 @@ function effectBeforeGone(
   const graceSeconds = asked.graceSeconds ?? valueAt(target, '/metadata/deletionGracePeriodSeconds');
   const finalizers = finalizersFor(asked.propagation, target);
   const metadata = {
-    ...(graceSeconds === undefined ? {} : { deletionGracePeriodSeconds: graceSeconds }),
-    ...(finalizers === undefined ? {} : { finalizers }),
+    ...defined({ deletionGracePeriodSeconds: graceSeconds, finalizers }),
   };
   const pointers = ['/metadata/deletionGracePeriodSeconds', '/metadata/finalizers'];
   return effectOf(target, { metadata }, { kind: 'Fields', pointers });

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a request is privileged under a policy, and its identity, before any approval is read.
 
-import { type JsonObject, valueAt } from '../../lib/json.ts';
+import { defined, type JsonObject, valueAt } from '../../lib/json.ts';
 import { type CoverageRow, rowsFor } from '../coverage/coverage.ts';
 import type { Policy } from '../model/policy.ts';
 import type { DeniedReason } from '../model/reason.ts';
@@ -50,7 +50,7 @@ export function describer(request: AdmissionRequest, live?: JsonObject): Describ
   return (policy, selectorKeys) => {
     const before = known.get(policy);
     if (before !== undefined) return before;
-    const described = describe(request, policy, { selectorKeys, ...(live === undefined ? {} : { live }) });
+    const described = describe(request, policy, { selectorKeys, ...defined({ live }) });
     known.set(policy, described);
     return described;
   };

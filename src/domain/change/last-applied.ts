@@ -15,10 +15,11 @@ export function isMisleadingApply(request: AdmissionRequest, fields: readonly st
   if (record === undefined || sameJson(record, valueAt(oldObject, lastApplied))) return false;
   const said = parsed(record);
   if (said === undefined) return true;
-  if (fields !== undefined) return !fields.every((field) => isWithin(valueAt(said, field), valueAt(object, field)));
+  if (fields !== undefined)
+    return !fields.every((field) => isWithinRecord(valueAt(said, field), valueAt(object, field)));
   // The same content may be written in another version; stringData becomes data when it is stored.
   const { apiVersion: _, kind: __, stringData: ___, status: ____, ...content } = said;
-  return !isWithin(content, object);
+  return !isWithinRecord(content, object);
 }
 
 function parsed(record: Json): JsonObject | undefined {
@@ -32,17 +33,17 @@ function parsed(record: Json): JsonObject | undefined {
 }
 
 /** True when the whole says all that the part says. Null and what is empty say nothing; lists are read as sets. */
-function isWithin(part: Json | undefined, whole: Json | undefined): boolean {
-  if (isEmpty(part)) return true;
+function isWithinRecord(part: Json | undefined, whole: Json | undefined): boolean {
+  if (isEmptyRecord(part)) return true;
   if (Array.isArray(part)) {
-    return Array.isArray(whole) && part.every((item: Json) => whole.some((one: Json) => isWithin(item, one)));
+    return Array.isArray(whole) && part.every((item: Json) => whole.some((one: Json) => isWithinRecord(item, one)));
   }
-  if (isObject(part)) return isObject(whole) && Object.keys(part).every((key) => isWithin(part[key], whole[key]));
+  if (isObject(part)) return isObject(whole) && Object.keys(part).every((key) => isWithinRecord(part[key], whole[key]));
   return sameJson(part, whole);
 }
 
-function isEmpty(value: Json | undefined): boolean {
+function isEmptyRecord(value: Json | undefined): boolean {
   if (value === undefined || value === null) return true;
-  if (Array.isArray(value)) return value.every(isEmpty);
-  return isObject(value) && Object.values(value).every(isEmpty);
+  if (Array.isArray(value)) return value.every(isEmptyRecord);
+  return isObject(value) && Object.values(value).every(isEmptyRecord);
 }

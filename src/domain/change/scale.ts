@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a Scale changes: the replicas of its parent object, where the effect shows.
 
-import { type JsonObject, textAt, valueAt } from '../../lib/json.ts';
+import { defined, type JsonObject, textAt, valueAt } from '../../lib/json.ts';
 import type { Content } from '../model/approval.ts';
 import type { AdmissionRequest } from '../model/request.ts';
 import { generationOf } from './base.ts';
@@ -36,7 +36,7 @@ export function scaleChange(request: AdmissionRequest, parent: JsonObject | unde
     fields: ['/spec/replicas'],
     objectUID: uid,
     oldResourceVersion: resourceVersion,
-    base: { kind: 'Scale', uid, resourceVersion, ...(generation === undefined ? {} : { generation }) },
+    base: { kind: 'Scale', uid, resourceVersion, ...defined({ generation }) },
     ...(isParent && isKeptThere ? { effect: effectOf(oldObject, object, content) } : {}),
   };
 }

@@ -3,6 +3,7 @@
 // What an update changes: the whole object, some of its fields, or the labels that select it.
 
 import {
+  defined,
   type Json,
   type JsonObject,
   joined,
@@ -105,7 +106,7 @@ function ofUpdate(
   return {
     ...kind,
     ...changeDigests(request, { ...kind, content: { ...described.digest, uid } }),
-    ...(described.fields === undefined ? {} : { fields: described.fields }),
+    ...defined({ fields: described.fields }),
     objectUID: uid,
     oldResourceVersion,
     get base() {

@@ -6,7 +6,7 @@ import { type JsonObject, valueAt } from '../../lib/json.ts';
 import { type Labels, selects } from '../model/label-selector.ts';
 import type { Action, Policy } from '../model/policy.ts';
 import type { AdmissionRequest, Operation } from '../model/request.ts';
-import { marksOf } from './condition-marks.ts';
+import { conditionLabelsOf } from './condition-labels.ts';
 
 /** One row: requests of these operations on these kinds are asked about, and why. */
 export interface CoverageRow {
@@ -19,7 +19,7 @@ export interface CoverageRow {
   /** The action of the policy that the row is or was added for; absent on the rows about namespaces. */
   readonly action?: Action;
   /** Pointers to the labels and annotations that the policy's conditions read. */
-  readonly marks?: readonly string[];
+  readonly conditionLabels?: readonly string[];
   /** Not where ExemptNamespaces rows ask about the same: what persists nothing must be asked about once (reservation.ts). */
   readonly isOutsideExempt?: boolean;
 }
@@ -35,7 +35,7 @@ export type Shape =
   | 'DeletionByUpdate'
   | 'NamespaceDeletion'
   | 'NamespaceLeaves'
-  | 'MarkRemoved'
+  | 'ConditionLabelRemoved'
   | 'Connect'
   | 'Identity'
   | 'IdentityElsewhere'
@@ -51,7 +51,7 @@ export type Reach = 'Selected' | 'SelectedNamespaces' | 'AllNamespaces' | 'Clust
 
 /** The policy's own CEL is about the governed object; at the other doors another object is in its place. */
 export function speaksOfObject(shape: Shape): boolean {
-  return ['Action', 'EphemeralContainers', 'Resize', 'DeletionByUpdate', 'MarkRemoved'].includes(shape);
+  return ['Action', 'EphemeralContainers', 'Resize', 'DeletionByUpdate', 'ConditionLabelRemoved'].includes(shape);
 }
 
 /** Policies are never changed in place: a new version is a new object. */
@@ -66,9 +66,9 @@ export function coverageOf(policy: Policy): readonly CoverageRow[] {
 
 function rowsOf(policy: Policy): readonly CoverageRow[] {
   const { actions, namespaceSelector } = policy.spec;
-  const marks = marksOf(policy.spec).pointers;
+  const conditionLabels = conditionLabelsOf(policy.spec).pointers;
   const rows = actions.flatMap((action) =>
-    rowsOfAction(action, { isSelective: namespaceSelector !== undefined, marks }),
+    rowsOfAction(action, { isSelective: namespaceSelector !== undefined, conditionLabels }),
   );
   if (namespaceSelector === undefined) return rows;
   const deletes = actions.some((action) => action.operations.includes('DELETE'));
@@ -92,7 +92,7 @@ function rowsOf(policy: Policy): readonly CoverageRow[] {
 
 function rowsOfAction(
   action: Action,
-  { isSelective, marks }: { readonly isSelective: boolean; readonly marks: readonly string[] },
+  { isSelective, conditionLabels }: { readonly isSelective: boolean; readonly conditionLabels: readonly string[] },
 ): CoverageRow[] {
   const { apiGroups, operations } = action;
   const rows: CoverageRow[] = [];
@@ -139,14 +139,22 @@ function rowsOfAction(
     add('DeletionByUpdate', ['UPDATE'], mains.flatMap(withSubresources));
     add('DeletionByUpdate', ['UPDATE'], namespaces.flatMap(withSubresources), 'SelectedNamespaces');
   }
-  if (marks.length > 0 && (operations.includes('UPDATE') || operations.includes('DELETE'))) {
-    const isMarked = (all: readonly string[], reach: Reach) => {
-      const resources = all.filter((name) => !(action.resources.includes(name) && bindsMarks(action, marks)));
+  if (conditionLabels.length > 0 && (operations.includes('UPDATE') || operations.includes('DELETE'))) {
+    const labelled = (all: readonly string[], reach: Reach) => {
+      const resources = all.filter((name) => !(action.resources.includes(name) && bindsAll(action, conditionLabels)));
       if (resources.length > 0)
-        rows.push({ shape: 'MarkRemoved', operations: ['UPDATE'], apiGroups, resources, reach, action, marks });
+        rows.push({
+          shape: 'ConditionLabelRemoved',
+          operations: ['UPDATE'],
+          apiGroups,
+          resources,
+          reach,
+          action,
+          conditionLabels,
+        });
     };
-    isMarked(mains.flatMap(withSubresources), 'Selected');
-    isMarked(namespaces.flatMap(withSubresources), 'SelectedNamespaces');
+    labelled(mains.flatMap(withSubresources), 'Selected');
+    labelled(namespaces.flatMap(withSubresources), 'SelectedNamespaces');
   }
   rows.push(...doorsToConnections(action), ...doorsToIdentities(action, isSelective));
   if (apiGroups.includes('') && mains.includes('pods')) {
@@ -222,12 +230,12 @@ function doorsToIdentities(action: Action, isSelective: boolean): readonly Cover
   ];
 }
 
-/** True when the action's own fields hold all the marks: a second row about them would make a second effect of one change. */
-function bindsMarks({ operations, fields, digestIgnore = [] }: Action, marks: readonly string[]): boolean {
+/** True when the action's own fields hold all the pointers: a second row about them would make a second effect of one change. */
+function bindsAll({ operations, fields, digestIgnore = [] }: Action, pointers: readonly string[]): boolean {
   if (!operations.includes('UPDATE') || fields === undefined) return false;
-  return marks.every((mark) => {
-    const isIgnored = digestIgnore.some((place) => isWithin(mark, place) || isWithin(place, mark));
-    return !isIgnored && fields.some((field) => isWithin(mark, field));
+  return pointers.every((pointer) => {
+    const isIgnored = digestIgnore.some((place) => isWithin(pointer, place) || isWithin(place, pointer));
+    return !isIgnored && fields.some((field) => isWithin(pointer, field));
   });
 }
 

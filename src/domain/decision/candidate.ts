@@ -3,6 +3,7 @@
 // Whether an approval covers an attempt, and whether it can be used for it now.
 
 import { digestOf } from '../../lib/digest.ts';
+import { defined } from '../../lib/json.ts';
 import { type Attempt, approvalNameOf, targetKeyOf } from '../change/attempt.ts';
 import { namesChange, versionOf } from '../change/change-digest.ts';
 import type { DescribeUnder } from '../change/describe.ts';
@@ -120,7 +121,7 @@ export function weigh(approval: Approval, question: Question): Candidate {
 function askedBy(approval: Approval, { requester: { uid, credential } }: Attempt): Approval {
   const { requester } = approval.spec;
   if (requester.uid !== undefined && requester.credential !== undefined) return approval;
-  const shown = { uid, ...(credential === undefined ? {} : { credential }), ...requester };
+  const shown = { uid, ...defined({ credential }), ...requester };
   return { ...approval, spec: { ...approval.spec, requester: shown } };
 }
 

@@ -3,6 +3,7 @@
 // Why was I denied? One function from a request, the policies and the approvals to a decision. It starts undecided;
 // only a reason of allowedReasons allows.
 
+import { defined } from '../../lib/json.ts';
 import { isOnce, isUseOf, openUseOf, reservedStatus } from '../lifecycle/reservation.ts';
 import { type Approval, type ApprovalStatus, byAge, type Use } from '../model/approval.ts';
 import type { Policy } from '../model/policy.ts';
@@ -96,7 +97,7 @@ function elsewhere({ missing, approvalName, approval }: Waiting): NeedsApproval 
     reason: 'WaitingForOthers',
     missing,
     approvalName,
-    ...(approval === undefined ? {} : { approval }),
+    ...defined({ approval }),
     isSettling: false,
     isElsewhere: true,
     waitsForEngines: false,
@@ -135,7 +136,7 @@ function needsApproval(
         ? `the previous approval is reserved or consumed; ${votes.missing} missing`
         : `${votes.missing} missing`),
     approvalName: name,
-    ...(approval === undefined ? {} : { approval }),
+    ...defined({ approval }),
     waitsForEngines: waiting === undefined && waitsForEngines(votes, pending?.approval.status?.engines ?? []),
     isSettling: isOwn && pending === undefined && !isOnce(attempt.change.base),
     ...(waiting?.mayGovern === undefined ? {} : { mayGovern: waiting.mayGovern }),

@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The messages and the machine-readable details that a requester gets; docs/answers.md is the contract.
+
+import { defined } from '../../lib/json.ts';
 import type { Attempt } from '../change/attempt.ts';
 import { nameOf } from '../change/normalise.ts';
 import { type DeniedReason, deniedReasons } from '../model/reason.ts';
@@ -51,17 +53,17 @@ export const nextSteps: Readonly<Record<DeniedReason, string>> = {
 export function observedMessage(attempt: Attempt, denial: NeedsApproval): string {
   const missing = denial.missing.replace(/ missing$/, '');
   const sentence = `would have required approval to ${actionWords(attempt.action)}: ${missing}`;
-  return cut(`stepup: ${attempt.policy} observes; it ${sentence}`);
+  return cutWarning(`stepup: ${attempt.policy} observes; it ${sentence}`);
 }
 
 /** The same for a request that would have been refused before any approval. */
 export function observedRejection(policy: string, reason: DeniedReason): string {
-  return cut(`stepup: ${policy} observes; it would have denied the request: ${deniedReasons[reason]}`);
+  return cutWarning(`stepup: ${policy} observes; it would have denied the request: ${deniedReasons[reason]}`);
 }
 
 const mostWarning = 250;
 
-function cut(text: string): string {
+function cutWarning(text: string): string {
   return text.length <= mostWarning ? text : `${text.slice(0, mostWarning - 1)}…`;
 }
 
@@ -94,7 +96,7 @@ export function denialDetails(attempt: Attempt, denial: NeedsApproval, namespace
     group: 'stepup.dev',
     kind: 'stepupapprovals',
     name: denial.approvalName,
-    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    ...defined({ retryAfterSeconds }),
     causes: [
       { reason: 'Policy', message: attempt.policy },
       { reason: 'Reason', message: denial.reason },

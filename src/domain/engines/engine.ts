@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The contract with policy engines: what stepup sends about an approval, and how it reads the answer (docs/engines.md).
 
-import { isObject, type Json } from '../../lib/json.ts';
+import { defined, isObject, type Json } from '../../lib/json.ts';
 import { visibleLine } from '../../lib/visible-text.ts';
 import { targetKeyOf } from '../change/attempt.ts';
 import { isFiledByUs, isSeenByUs } from '../lifecycle/content-verified.ts';
@@ -105,22 +105,19 @@ export function engineReview(engine: string, considered: Considered): EngineRevi
     kind: 'EngineReview',
     engine,
     time: now.toISOString(),
-    policy: { name: policy.metadata.name, ...(policy.spec.risk === undefined ? {} : { risk: policy.spec.risk }) },
+    policy: { name: policy.metadata.name, ...defined({ risk: policy.spec.risk }) },
     approval: {
       namespace: metadata.namespace,
       name: metadata.name,
       uid: metadata.uid,
       createdAt: metadata.creationTimestamp,
       pendingUntil: lifeOf(approval, votes, policy).pendingUntil.toISOString(),
-      ...(spec.origin === undefined ? {} : { origin: spec.origin }),
-      ...(spec.reason === undefined ? {} : { reason: spec.reason }),
-      ...(spec.ticket === undefined ? {} : { ticket: spec.ticket }),
+      ...defined({ origin: spec.origin, reason: spec.reason, ticket: spec.ticket }),
     },
-    requester: { ...requester, ...(serviceAccount === undefined ? {} : { serviceAccount }) },
+    requester: { ...requester, ...defined({ serviceAccount }) },
     action: spec.action,
     change: {
-      ...(change.digest === undefined ? {} : { digest: change.digest }),
-      ...(change.fields === undefined ? {} : { fields: change.fields }),
+      ...defined({ digest: change.digest, fields: change.fields }),
       targetChangedSinceAsked: hasTargetChanged(approval, seen) ?? 'unknown',
       ...(preview?.diff === undefined
         ? {}
@@ -133,7 +130,7 @@ export function engineReview(engine: string, considered: Considered): EngineRevi
         verdict,
         decidedBy,
         decidedAt,
-        ...(reason === undefined ? {} : { reason }),
+        ...defined({ reason }),
       })),
     },
     history: { firstTime: isFirstTime(policy.metadata.name, uses), uses: uses.slice(0, mostUses) },
@@ -163,7 +160,7 @@ export interface ReadAnswer {
 }
 
 /** Whatever is not exactly an answer of the contract is an abstention that says why. */
-export function answerOf(body: Json, format: EngineFormat): ReadAnswer {
+export function engineAnswerOf(body: Json, format: EngineFormat): ReadAnswer {
   if (!isObject(body)) return bad('the answer is not a JSON object');
   if (format === 'stepup') return verdictOf(body);
   // OPA leaves result out where the rule is undefined for the input.

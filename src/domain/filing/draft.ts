@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The approval that the webhook files for a denied request.
 
+import { defined } from '../../lib/json.ts';
 import type { Attempt } from '../change/attempt.ts';
 import { digestVersion } from '../change/change-digest.ts';
 import { statedOn } from '../change/describe.ts';
@@ -29,17 +30,14 @@ export function draftOf(
     requester: {
       username: requester.username,
       ...(requester.uid === '' ? {} : { uid: requester.uid }),
-      ...(requester.pod === undefined ? {} : { pod: requester.pod }),
-      ...(requester.node === undefined ? {} : { node: requester.node }),
-      ...(requester.credential === undefined ? {} : { credential: requester.credential }),
+      ...defined({ pod: requester.pod, node: requester.node, credential: requester.credential }),
       ...recordedOwners(owners),
     },
     action: attempt.action,
     change: {
       digest: change.digest,
       digestVersion,
-      ...(change.fields === undefined ? {} : { fields: change.fields }),
-      ...(askedOn === undefined ? {} : { askedOn }),
+      ...defined({ fields: change.fields, askedOn }),
       preview,
     },
     ttlSeconds: grantOf(policy).ttlSeconds,

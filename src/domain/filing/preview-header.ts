@@ -36,20 +36,20 @@ export function previewHeader(
   const tags = request.operation === 'DELETE' ? [] : imagesByTag(request.object);
   return [
     line(`${attempt.policy}: ${actionWords(action)}`),
-    line(`requester: ${requesterOf(attempt)}`),
-    ...(owners.length === 0 ? [] : [line(`owners: ${listed(owners)}`)]),
+    line(`requester: ${requesterText(attempt)}`),
+    ...(owners.length === 0 ? [] : [line(`owners: ${firstOf(owners)}`)]),
     ...(before === undefined ? [] : [line(historyLine(attempt.policy, before))]),
     line(`reason: ${reason ?? 'none given'}`),
     ...(ticket === undefined ? [] : [line(`ticket: ${ticket}`)]),
     ...riskLines(policy),
-    ...(change.fields === undefined ? [] : [line(`changes: ${listed(change.fields)}`)]),
+    ...(change.fields === undefined ? [] : [line(`changes: ${firstOf(change.fields)}`)]),
     ...(change.deletion === undefined ? [] : deletionLines(change.deletion)),
     ...tags.slice(0, mostListed).map((image) => line(`image by tag: ${image}`)),
     ...(tags.length > mostListed ? [line(`and ${tags.length - mostListed} more images by tag`)] : []),
   ];
 }
 
-function requesterOf({ requester }: Attempt): string {
+function requesterText({ requester }: Attempt): string {
   const { username, pod, node, credential } = requester;
   const from = [
     ...(pod === undefined ? [] : [`pod ${pod.name}`]),
@@ -74,7 +74,7 @@ function deletionLines({ propagation, immediate }: Deletion): readonly string[] 
   ];
 }
 
-function listed(names: readonly string[]): string {
+function firstOf(names: readonly string[]): string {
   const left = names.length - mostListed;
   return names.slice(0, mostListed).join(', ') + (left > 0 ? ` and ${left} more` : '');
 }

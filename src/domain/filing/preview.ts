@@ -47,7 +47,7 @@ function differenceOf(request: AdmissionRequest, shown: (object: JsonObject) => 
   const patch = createTwoFilesPatch('before', 'after', before, after, '', '', options);
   if (patch === undefined) return replacement(before, after, most);
   const lines = patch.split('\n').filter((line) => !line.startsWith('====') && line !== '\\ No newline at end of file');
-  return cut(lines.join('\n'), most);
+  return cutPreview(lines.join('\n'), most);
 }
 
 /** Everything old and everything new, where too much differs to search for what stayed. */
@@ -56,8 +56,8 @@ function replacement(before: string, after: string, mostBytes: number): Preview 
   const left = mostBytes - header.length;
   // One more byte parts them, where the cut took the line break.
   const most = before === '' || after === '' ? left : Math.floor(left / 2) - 1;
-  const removed = cut(prefixed('-', before), most);
-  const added = cut(prefixed('+', after), most);
+  const removed = cutPreview(prefixed('-', before), most);
+  const added = cutPreview(prefixed('+', after), most);
   const between = removed.diff === '' || removed.diff.endsWith('\n') ? '' : '\n';
   return {
     diff: header + removed.diff + between + added.diff,
@@ -103,21 +103,21 @@ function hashed(value: Json | undefined, key: Uint8Array): string {
 }
 
 function yamlOf(value: Json): string {
-  return dump(plain(value), { noRefs: true, lineWidth: -1, sortKeys: true });
+  return dump(forYaml(value), { noRefs: true, lineWidth: -1, sortKeys: true });
 }
 
 /** Without what the YAML writer does not know. */
-function plain(value: Json): unknown {
+function forYaml(value: Json): unknown {
   if (typeof value === 'bigint') return value.toString();
-  if (Array.isArray(value)) return value.map(plain);
+  if (Array.isArray(value)) return value.map(forYaml);
   if (!isObject(value)) return value;
   const members = Object.entries(value).flatMap(([key, member]) =>
-    member === undefined ? [] : [[key, plain(member)]],
+    member === undefined ? [] : [[key, forYaml(member)]],
   );
   return Object.fromEntries(members);
 }
 
-function cut(text: string, mostBytes: number): Preview {
+function cutPreview(text: string, mostBytes: number): Preview {
   const bytes = Buffer.from(text, 'utf8');
   if (bytes.length <= mostBytes) return { diff: text, truncated: false };
   // A cut inside a character leaves a replacement character at the end; it goes.

@@ -45,7 +45,7 @@ function has(listed: readonly string[] | undefined, wanted: readonly string[]): 
 }
 
 /** The message for the voter. */
-export function sentenceOn({ kind, name }: Mutator): string {
+export function mutatorSentence({ kind, name }: Mutator): string {
   return (
     `${kind} ${name} can change this object before stepup sees it, so stepup does not seal it; ` +
     'have an admin delete it, narrow its rules, or list it in the chart value trustedMutators'

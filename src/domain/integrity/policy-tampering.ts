@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The condition Tampered of a policy: somebody changed what stepup depends on, and a person has to look into it.
+import type { Condition } from '../model/approval.ts';
 
 /** On a policy: the instant up to which somebody has looked. */
 export const clearedAnnotation = 'stepup.dev/tampered-cleared';
@@ -18,14 +19,6 @@ export interface TamperedCondition {
   readonly reason: string;
   readonly message: string;
   /** For status True: the instant of the latest tampering. */
-  readonly lastTransitionTime: string;
-}
-
-interface Condition {
-  readonly type: string;
-  readonly status: string;
-  readonly reason: string;
-  readonly message: string;
   readonly lastTransitionTime: string;
 }
 
@@ -81,7 +74,10 @@ function clearedIn({ metadata }: Watchful, now: Date): number {
   return instant <= now.getTime() ? instant : never;
 }
 
-function asTampered({ reason, message, lastTransitionTime }: Condition, status: 'True' | 'False'): TamperedCondition {
+function asTampered(
+  { reason, message, lastTransitionTime }: Omit<Condition, 'type' | 'status'>,
+  status: 'True' | 'False',
+): TamperedCondition {
   return { type: 'Tampered', status, reason, message, lastTransitionTime };
 }
 

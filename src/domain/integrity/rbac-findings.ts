@@ -3,7 +3,7 @@
 // Permissions that get around stepup, found in RBAC: no gated account should have them (design, section 5).
 
 import { type Identity, isGated, type Subjects, serviceAccountPrefix } from '../model/subject.ts';
-import { type GrantRule, type Grants, rulesOf, type Subject } from './rbac.ts';
+import { type GrantRule, type Grants, type RbacSubject, rulesOf } from './rbac.ts';
 import { admissionGroup, admissionKinds } from './vote-powers.ts';
 
 export interface Surroundings {
@@ -25,7 +25,7 @@ export interface Finding {
   readonly by: string;
 }
 
-interface Power {
+interface RbacPower {
   readonly name: string;
   readonly why: string;
   readonly verbs: readonly string[];
@@ -39,7 +39,7 @@ const read = ['get', 'list', 'watch'];
 const write = ['create', 'update', 'patch', 'delete', 'deletecollection'];
 const start = ['create', 'update', 'patch'];
 
-const powers: readonly Power[] = [
+const powers: readonly RbacPower[] = [
   {
     name: 'Impersonate',
     why: 'can act as an approver, or as an account that no policy gates',
@@ -173,14 +173,14 @@ export function powersIn(grants: Grants, where: Surroundings): readonly Finding[
   return [...byKey.values()].sort((a, b) => compare(a.who, b.who) || compare(a.power, b.power) || compare(a.by, b.by));
 }
 
-function reaches({ namespaces }: Power, namespace: string | undefined, where: Surroundings): boolean {
+function reaches({ namespaces }: RbacPower, namespace: string | undefined, where: Surroundings): boolean {
   if (namespace === undefined) return true;
   if (namespaces === undefined) return false;
   return namespace === where.namespace || (namespaces === 'own and kube-system' && namespace === 'kube-system');
 }
 
 /** The rules as the API server reads them (plugin/pkg/auth/authorizer/rbac, pkg/apis/rbac/v1/evaluation_helpers.go). */
-function gives({ verbs, groups, resources }: Power): (rule: GrantRule) => boolean {
+function gives({ verbs, groups, resources }: RbacPower): (rule: GrantRule) => boolean {
   return (rule) =>
     (rule.apiGroups ?? []).some((one) => one === '*' || groups.includes(one)) &&
     verbs.some((verb) => rule.verbs.some((one) => one === '*' || one === verb) && mayName(rule, verb)) &&
@@ -205,7 +205,7 @@ function mayName({ resourceNames = [] }: GrantRule, verb: string): boolean {
 }
 
 /** The name of a subject that is gated, or that gated accounts belong to. */
-function gatedName(subject: Subject, bound: string | undefined, where: Surroundings): string | undefined {
+function gatedName(subject: RbacSubject, bound: string | undefined, where: Surroundings): string | undefined {
   const { kind, name } = subject;
   if (kind === 'Group') return isGatedGroup(name, where) ? `group ${name}` : undefined;
   const username = kind === 'ServiceAccount' ? `${serviceAccountPrefix}${subject.namespace ?? bound}:${name}` : name;

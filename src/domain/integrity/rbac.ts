@@ -17,7 +17,7 @@ export interface Role {
   readonly rules?: readonly GrantRule[] | null;
 }
 
-export interface Subject {
+export interface RbacSubject {
   readonly kind: string;
   readonly namespace?: string;
   readonly name: string;
@@ -28,7 +28,7 @@ export interface Binding {
   readonly namespace?: string;
   readonly name: string;
   readonly roleRef: { readonly kind: string; readonly name: string };
-  readonly subjects?: readonly Subject[] | null;
+  readonly subjects?: readonly RbacSubject[] | null;
 }
 
 export interface Grants {

@@ -7,7 +7,7 @@ import { type Policy, requirementsOf } from '../model/policy.ts';
 import { serviceAccountOf } from '../model/subject.ts';
 
 /** One permission, as a SubjectAccessReview names it. */
-export interface Power {
+export interface VotePower {
   readonly verb: string;
   readonly group: string;
   readonly resource: string;
@@ -44,7 +44,7 @@ export interface Own {
 }
 
 /** Permissions over all votes, whoever casts them. */
-export function powersOverAll({ namespace, keysSecret }: Own): readonly Power[] {
+export function powersOverAll({ namespace, keysSecret }: Own): readonly VotePower[] {
   const own = { group: '', namespace };
   return [
     { verb: 'impersonate', group: '', resource: 'groups', name: 'system:masters' },
@@ -63,7 +63,7 @@ export function powersOverAll({ namespace, keysSecret }: Own): readonly Power[] 
  * Permissions over the votes of one voter: to impersonate them, or a group for which their vote counts. Since Kubernetes
  * 1.36 impersonation can be limited to some actions, with verbs of its own (KEP-5284); the actions are not checked.
  */
-export function powersOver(voter: Stamp, policy: Policy): readonly Power[] {
+export function powersOver(voter: Stamp, policy: Policy): readonly VotePower[] {
   const account = serviceAccountOf(voter.username);
   const counting = new Set(requirementsOf(policy).flatMap(({ approvers }) => approvers?.groups ?? []));
   const groups = (voter.groups ?? []).filter((group) => counting.has(group));
@@ -97,17 +97,17 @@ export function groupsOfRequester(username: string): readonly string[] {
 const mostNamed = 3;
 
 /** Permissions as a short phrase: "impersonate users ada, get secrets in stepup-system and 4 more"; undefined when there are none. */
-export function powersPhrase(powers: readonly Power[]): string | undefined {
+export function powersPhrase(powers: readonly VotePower[]): string | undefined {
   if (powers.length === 0) return undefined;
   // Who has the full permission also has the constrained one, which says less.
-  const isConstrained = ({ verb }: Power) => Number(verb.includes(':'));
+  const isConstrained = ({ verb }: VotePower) => Number(verb.includes(':'));
   const tellingFirst = [...powers].sort((a, b) => isConstrained(a) - isConstrained(b));
-  const named = tellingFirst.slice(0, mostNamed).map(phraseOf);
+  const named = tellingFirst.slice(0, mostNamed).map(powerPhrase);
   const left = powers.length - named.length;
   return `${named.join(', ')}${left > 0 ? ` and ${left} more` : ''}`.slice(0, 512);
 }
 
-function phraseOf({ verb, resource, subresource, namespace, name }: Power): string {
+function powerPhrase({ verb, resource, subresource, namespace, name }: VotePower): string {
   const kind = subresource === undefined ? resource : `${resource}/${subresource}`;
   return `${verb} ${kind}${name === undefined ? '' : ` ${name}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
 }

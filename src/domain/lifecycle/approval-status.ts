@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // The status of an approval for people and clients: phase, votes, deadlines, conditions, and how to approve.
+
+import { defined } from '../../lib/json.ts';
 import {
   type Approval,
   type ApprovalStatus,
@@ -18,7 +20,7 @@ import { contentCondition, isSeenByUs } from './content-verified.ts';
 import { tamperedCondition } from './tampered-condition.ts';
 
 /** The new phase of an approval and why, for its status. */
-export interface Outcome {
+export interface NextPhase {
   readonly phase: Phase;
   readonly message: string;
   readonly nextAt?: Date;
@@ -28,7 +30,7 @@ export interface Outcome {
 
 export function statusOf(
   approval: Approval,
-  outcome: Outcome,
+  outcome: NextPhase,
   { votes, life, now }: { readonly votes: Tally; readonly life: Life; readonly now: Date },
 ): ApprovalStatus {
   const { engines: said = [], ...before } = approval.status ?? {};
@@ -47,9 +49,7 @@ export function statusOf(
     ...(life.approvedAt === undefined ? {} : { approvedAt: life.approvedAt.toISOString() }),
     ...(life.usableUntil === undefined ? {} : { usableUntil: life.usableUntil.toISOString() }),
     ...(isEnd ? { endedAt: now.toISOString() } : {}),
-    ...(outcome.evidence === undefined ? {} : { evidence: outcome.evidence }),
-    ...(review === undefined ? {} : { review }),
-    ...(outcome.releases === undefined ? {} : { releases: outcome.releases }),
+    ...defined({ evidence: outcome.evidence, review, releases: outcome.releases }),
     decisions: votes.decisions,
     ...(engines.length === 0 ? {} : { engines }),
     approveWith: approveWithOf(approval),
@@ -82,7 +82,7 @@ export function approveWithOf(approval: Approval): string {
     apiVersion: 'stepup.dev/v1alpha1',
     kind: 'StepUpDecision',
     metadata: { generateName: `${name}-`, namespace },
-    spec: { approval: { name, uid, ...(digest === undefined ? {} : { digest }) }, verdict: 'Approve' },
+    spec: { approval: { name, uid, ...defined({ digest }) }, verdict: 'Approve' },
   });
 }
 
@@ -94,7 +94,7 @@ const conditionOf: Record<string, readonly Phase[]> = {
   Expired: ['Expired', 'TimedOut'],
 };
 
-function conditionsOf(outcome: Outcome, before: readonly Condition[], now: Date): readonly Condition[] {
+function conditionsOf(outcome: NextPhase, before: readonly Condition[], now: Date): readonly Condition[] {
   return Object.entries(conditionOf).map(([type, phases]) => {
     const status = phases.includes(outcome.phase) ? 'True' : 'False';
     const earlier = before.find((condition) => condition.type === type);

@@ -3,7 +3,7 @@
 // What happens to an approval next: from its votes, its target and the time to a status, events, and when to look
 // again.
 
-import { isSameAsSent } from '../../lib/json.ts';
+import { defined, isSameAsSent } from '../../lib/json.ts';
 import { targetKeyOf } from '../change/attempt.ts';
 import {
   type Abstention,
@@ -20,7 +20,7 @@ import { isUnreviewed, keptFrom, reviewCondition, reviewedStatus } from '../vote
 import { withAbstentions } from '../votes/engine-vote.ts';
 import { tally } from '../votes/tally.ts';
 import type { Tally } from '../votes/vote.ts';
-import { type Outcome, statusOf, summaryOf } from './approval-status.ts';
+import { type NextPhase, statusOf, summaryOf } from './approval-status.ts';
 import { isFiledByUs } from './content-verified.ts';
 import { openUseOf } from './reservation.ts';
 import { settle } from './settle.ts';
@@ -112,11 +112,11 @@ function withoutPolicy(situation: Situation): Plan {
     return planWith(situation, statusOf(approval, outcome, { votes: none, life, now }), outcome);
   }
   const isOver = now >= overAt;
-  const outcome: Outcome = isOver ? { phase: 'TimedOut', message } : { phase: 'Pending', message, nextAt: overAt };
+  const outcome: NextPhase = isOver ? { phase: 'TimedOut', message } : { phase: 'Pending', message, nextAt: overAt };
   return planWith(situation, statusOf(approval, outcome, { votes: none, life, now }), outcome);
 }
 
-function outcomeOf(situation: Situation, votes: Tally, life: Life): Outcome {
+function outcomeOf(situation: Situation, votes: Tally, life: Life): NextPhase {
   const { approval, now } = situation;
   const open = openUseOf(approval);
   if (open !== undefined) return settled(situation, open, votes, life);
@@ -131,7 +131,7 @@ function outcomeOf(situation: Situation, votes: Tally, life: Life): Outcome {
   return { phase: 'Pending', message: `${votes.missing} missing`, nextAt: life.pendingUntil };
 }
 
-function stoppedBy(stopped: NonNullable<Tally['stopped']>): Outcome {
+function stoppedBy(stopped: NonNullable<Tally['stopped']>): NextPhase {
   const phases = { Deny: 'Denied', Revoke: 'Revoked', Withdraw: 'Withdrawn' } as const;
   const phase = phases[stopped.verdict];
   return { phase, message: `${phase.toLowerCase()} by ${stopped.by}` };
@@ -177,7 +177,7 @@ function settled(
   open: NonNullable<ReturnType<typeof openUseOf>>,
   votes: Tally,
   life: Life,
-): Outcome {
+): NextPhase {
   const { approval, now, seen } = situation;
   const { use, index } = open;
   const until = life.readmittedUntil ?? after(new Date(use.reservedAt), requestCapSeconds);
@@ -217,7 +217,7 @@ function settled(
   }
 }
 
-function afterRelease(votes: Tally, life: Life, now: Date): Outcome {
+function afterRelease(votes: Tally, life: Life, now: Date): NextPhase {
   if (votes.stopped !== undefined) return stoppedBy(votes.stopped);
   if (life.usableUntil === undefined || now >= life.usableUntil) {
     return { phase: 'Expired', message: 'the admitted change lost to another write, and the approval has expired' };
@@ -231,7 +231,7 @@ function afterRelease(votes: Tally, life: Life, now: Date): Outcome {
 
 const warningEnds: readonly End[] = ['Denied', 'Revoked', 'TimedOut', 'Expired'];
 
-function planWith(situation: Situation, status: ApprovalStatus, outcome: Outcome): Plan {
+function planWith(situation: Situation, status: ApprovalStatus, outcome: NextPhase): Plan {
   const { approval, seen } = situation;
   const before = approval.status;
   const isMoved = before?.phase !== outcome.phase;
@@ -245,7 +245,7 @@ function planWith(situation: Situation, status: ApprovalStatus, outcome: Outcome
   ];
   return {
     ...(isWorthWriting(before, status) ? { status, events } : { events: [] }),
-    ...(outcome.nextAt === undefined ? {} : { nextAt: outcome.nextAt }),
+    ...defined({ nextAt: outcome.nextAt }),
     isToBeRemoved: false,
     isToBeConfirmed: outcome.phase === 'Expired' && openUseOf(approval) !== undefined && seen.kind !== 'Nothing',
   };

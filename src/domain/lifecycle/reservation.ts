@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reserves an approval for one attempt, and tells whether a later attempt is the same one.
 
-import type { JsonObject } from '../../lib/json.ts';
+import { defined, type JsonObject } from '../../lib/json.ts';
 import type { Attempt } from '../change/attempt.ts';
 import { generationOf } from '../change/base.ts';
 import { type DigestVersion, isKnownVersion, versionOf, versionOfUse } from '../change/change-digest.ts';
@@ -105,11 +105,10 @@ export function useOf(attempt: Attempt, version: DigestVersion, now: Date, votes
     digest: change.digests[version],
     digestVersion: version,
     base: change.base,
-    ...(change.effect === undefined ? {} : { effect: change.effect }),
+    ...defined({ effect: change.effect }),
     reservedAt: now.toISOString(),
     requestUID: attempt.requestUID,
-    ...(change.objectUID === undefined ? {} : { objectUID: change.objectUID }),
-    ...(change.oldResourceVersion === undefined ? {} : { oldResourceVersion: change.oldResourceVersion }),
+    ...defined({ objectUID: change.objectUID, oldResourceVersion: change.oldResourceVersion }),
     votes,
   };
 }

@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
+import { defined } from '../../lib/json.ts';
+
 // One step in the life of an approval, as the audit record reports it: from which phase to which, by whom and why.
 
 import { versionOf } from '../change/change-digest.ts';
@@ -92,7 +94,7 @@ export function transitionOf(
   const approvedBy = reason === 'Approved' || reason === 'BreakGlass' ? { approvedBy: voters } : {};
   return {
     ...about(approval),
-    ...(from === undefined ? {} : { from }),
+    ...defined({ from }),
     to,
     reason,
     by: actorsOf(reason, approval, status, voters),
@@ -198,7 +200,7 @@ function about({
       ...(home ? { namespace: home } : {}),
       name: target,
     },
-    ...(spec.origin === undefined ? {} : { origin: spec.origin }),
+    ...defined({ origin: spec.origin }),
     ...(digest === undefined ? {} : { digest, digestVersion: versionOf(spec) }),
   };
 }

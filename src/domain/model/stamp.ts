@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An authenticated caller, as approvals and votes record it.
 
-import type { JsonObject } from '../../lib/json.ts';
+import { defined, type JsonObject } from '../../lib/json.ts';
 import type { Stamp } from './approval.ts';
 import type { Policy } from './policy.ts';
 import type { Requester } from './request.ts';
@@ -41,8 +41,7 @@ export function requesterOf({ username, uid, pod, credential }: Requester): Json
   return {
     username,
     ...(uid === '' ? {} : { uid }),
-    ...(pod === undefined ? {} : { pod }),
-    ...(credential === undefined ? {} : { credential }),
+    ...defined({ pod, credential }),
   };
 }
 

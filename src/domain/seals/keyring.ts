@@ -35,7 +35,7 @@ export class Keyring implements Seals {
     if (kept.length === 0) return 'it has no key';
     const keys: Key[] = [];
     for (const [index, one] of kept.entries()) {
-      const key = keyOf(one);
+      const key = publicKeyOf(one);
       if (typeof key === 'string') return `key ${index + 1}: ${key}`;
       keys.push(key);
     }
@@ -63,7 +63,7 @@ export class Keyring implements Seals {
   }
 }
 
-function keyOf({ createdAt, privateKey: pem }: KeptKey): Key | string {
+function publicKeyOf({ createdAt, privateKey: pem }: KeptKey): Key | string {
   const createdAtMs = Date.parse(createdAt);
   if (Number.isNaN(createdAtMs)) return 'createdAt is not a timestamp';
   try {

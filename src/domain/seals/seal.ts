@@ -68,15 +68,15 @@ export function withSealedReleases(approval: Approval, status: ApprovalStatus, s
 
 /** A short text to sign: the kind of statement, and the digest of its canonical form. */
 function statement(what: string, said: Json): string {
-  return `stepup.dev/v1alpha1 ${what} ${digestOf(withoutEmpty(said))}`;
+  return `stepup.dev/v1alpha1 ${what} ${digestOf(withoutEmptyMembers(said))}`;
 }
 
 /** Empty and absent members mean the same, and the API server may turn one into the other by schema defaults. */
-function withoutEmpty(value: Json): Json {
-  if (Array.isArray(value)) return value.map(withoutEmpty);
+function withoutEmptyMembers(value: Json): Json {
+  if (Array.isArray(value)) return value.map(withoutEmptyMembers);
   if (!isObject(value)) return value;
   const members = Object.entries(value).flatMap(([key, member]) => {
-    const kept = member === undefined ? undefined : withoutEmpty(member);
+    const kept = member === undefined ? undefined : withoutEmptyMembers(member);
     return kept === undefined || saysNothing(kept) ? [] : [[key, kept] as const];
   });
   return Object.fromEntries(members);

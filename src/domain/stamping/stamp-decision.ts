@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // What admission writes on a decision that somebody creates, and which it rejects.
-import { isObject, type JsonObject, textAt, valueAt } from '../../lib/json.ts';
+import { defined, isObject, type JsonObject, textAt, valueAt } from '../../lib/json.ts';
 import { hasTargetChanged } from '../lifecycle/target-drift.ts';
 import { type Approval, type Decision, isEnded, type Verdict } from '../model/approval.ts';
 import { after } from '../model/deadlines.ts';
@@ -55,7 +55,7 @@ export function approveWarnings(
   const vote: Decision = {
     metadata: { name: '', namespace, uid: '', creationTimestamp: now.toISOString() },
     spec: {
-      approval: { name, uid, ...(digest === undefined ? {} : { digest }) },
+      approval: { name, uid, ...defined({ digest }) },
       verdict: 'Approve',
       ...speakers,
       bypass: valueAt(object, '/spec/bypass') === true,

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Break-glass: one person approves in place of all votes, and somebody else must review it.
+import { defined } from '../../lib/json.ts';
 import type { Approval, ApprovalStatus, Condition, Decision, SeenDecision, Stamp } from '../model/approval.ts';
 import { isSamePerson, type Person, personOf } from './same-person.ts';
 import type { BreakGlass, CountedVote } from './vote.ts';
@@ -101,7 +102,7 @@ export function reviewedStatus(
   const others = (status?.conditions ?? []).filter((condition) => condition.type !== type);
   return {
     ...status,
-    ...(review === undefined ? {} : { review }),
+    ...defined({ review }),
     votes: votesText(status?.received ?? 0, status?.required ?? 0, review),
     decisions: [...votes.decisions.filter(isNew), ...(status?.decisions ?? [])].slice(0, mostTold),
     conditions: [...others, ...conditions],

@@ -23,11 +23,9 @@ export function objectionToStamp(approval: Approval, others: readonly Approval[]
   if (stampedAt === undefined || nonce === undefined) {
     return 'its stamp is of an older release and not bound to an object; create it again';
   }
-  const ageSeconds = (Date.parse(approval.metadata.creationTimestamp) - Date.parse(stampedAt)) / 1000;
-  // Instants of creation are whole seconds, so one may seem to be a second earlier than it was.
-  if (!(ageSeconds >= -skewSeconds - 1))
-    return 'it was stamped after it was created, so clocks differ; create it again';
-  if (!(ageSeconds <= stampedForSeconds)) return copied(`of one that was stamped at ${stampedAt}`);
+  const age = ageAt(approval, stampedAt);
+  if (age === 'Negative') return 'it was stamped after it was created, so clocks differ; create it again';
+  if (age === 'TooOld') return copied(`of one that was stamped at ${stampedAt}`);
   // A cache holds no ended approvals; one that is too young to remember cannot tell.
   if (others === undefined) return 'stepup has not looked for the original yet';
   const { uid } = approval.metadata;
@@ -51,9 +49,15 @@ function copied(ofWhat: string): string {
 
 /** True when an instant that was written as an approval was made is too far from its creation: another one was made then. */
 export function isOfAnother({ metadata }: Pick<Approval, 'metadata'>, writtenAt: string): boolean {
+  return ageAt({ metadata }, writtenAt) !== 'Possible';
+}
+
+/** Whether an approval may have been created by the request in which an instant was written. */
+function ageAt({ metadata }: Pick<Approval, 'metadata'>, writtenAt: string): 'Possible' | 'Negative' | 'TooOld' {
   const ageSeconds = (Date.parse(metadata.creationTimestamp) - Date.parse(writtenAt)) / 1000;
   // Instants of creation are whole seconds, so one may seem to be a second earlier than it was.
-  return !(ageSeconds >= -skewSeconds - 1 && ageSeconds <= stampedForSeconds);
+  if (!(ageSeconds >= -skewSeconds - 1)) return 'Negative';
+  return ageSeconds <= stampedForSeconds ? 'Possible' : 'TooOld';
 }
 
 /** True when the stamp, on which an original bears its nonce too, was certainly made after the instant. */

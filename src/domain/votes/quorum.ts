@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Whether votes fill all seats of a policy's requirements.
+
+import { defined } from '../../lib/json.ts';
 import type { Abstention } from '../model/approval.ts';
 import type { Requirement } from '../model/policy.ts';
 import { serviceAccountOf } from '../model/subject.ts';
@@ -33,7 +35,7 @@ export function countVotes(
       .slice(0, mostEntries)
       .map((vote) => vote.person.username)
       .sort(),
-    ...(approvedAt === undefined ? {} : { approvedAt }),
+    ...defined({ approvedAt }),
   };
 }
 

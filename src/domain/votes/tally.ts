@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Counts the votes on an approval: which of them count, for what, and whether they are enough.
+
+import { defined } from '../../lib/json.ts';
 import type { Approval, Decision, SeenDecision, Stamp } from '../model/approval.ts';
 import { type Policy, requirementsOf } from '../model/policy.ts';
 import { objectionToSeal, type SealCheck } from '../model/seal-check.ts';
@@ -73,7 +75,7 @@ export function tally(
     ...counted,
     missing,
     exposures: told,
-    ...(stopped === undefined ? {} : { stopped }),
+    ...defined({ stopped }),
     ...breakGlass,
     decisions: mostTelling(seen),
     tampered: tamperedIn(approval, decisions),
@@ -176,7 +178,7 @@ function judged(decision: Decision, asked: Asked) {
     decidedBy: person.username,
     ...(decidedVia === undefined ? {} : { decidedVia: decidedVia.username }),
     decidedAt: at.toISOString(),
-    ...(reason === undefined ? {} : { reason }),
+    ...defined({ reason }),
     ...(bypass === true ? { bypass } : {}),
     counted: objection === undefined,
     ...(objection === undefined ? {} : { why: cut(objection) }),

@@ -7,6 +7,7 @@ import type { RequestOptions } from 'node:https';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
+import { defined } from '../../lib/json.ts';
 import type { Clock } from '../time/clock.ts';
 import { systemClock } from '../time/clock.ts';
 
@@ -130,6 +131,6 @@ function tlsMaterial({ ca, cert, key, pfx, passphrase, servername, rejectUnautho
     ...(pfx && { pfx }),
     ...(passphrase && { passphrase }),
     ...(servername && { servername }),
-    ...(rejectUnauthorized !== undefined && { rejectUnauthorized }),
+    ...defined({ rejectUnauthorized }),
   };
 }

@@ -159,7 +159,7 @@ export class RestClient {
   }
 
   /**
-   * When the API server or the way to it died without a word, every connection is dead. Without this each following call
+   * When the API server or the way to it died silently, every connection is dead. Without this each following call
    * would find that out by a deadline of its own, and each watch only after a silence longer than that between two
    * bookmarks. A watch that was alive after all resumes where it was.
    */

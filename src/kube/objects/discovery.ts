@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which kinds the API server serves, in which version and with which subresources; read again every half minute.
 
+import { defined } from '../../lib/json.ts';
 import type { RestClient } from '../http/rest.ts';
 import { type Clock, sleep } from '../time/clock.ts';
 import type { APIService } from './objects.ts';
@@ -51,7 +52,7 @@ export function readDiscovery(groups: readonly GroupDiscovery[], services: reado
           kind: responseKind?.kind ?? '',
           namespaced: scope === 'Namespaced',
           subresources: subresources.map(({ subresource }) => subresource),
-          ...(aggregatedBy !== undefined && { aggregatedBy }),
+          ...defined({ aggregatedBy }),
         });
       }
     }

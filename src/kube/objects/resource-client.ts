@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Typed calls on the objects of one resource. Types describe the raw JSON; nothing is converted or dropped.
 
+import { defined } from '../../lib/json.ts';
 import { ApiError } from '../http/api-error.ts';
 import type { ApiRequest, RestClient } from '../http/rest.ts';
 import type { KubeList, KubeObject, NewObject } from './objects.ts';
@@ -131,7 +132,7 @@ export class ResourceClient<T extends KubeObject> {
     const { namespace, name, generateName } = object.metadata;
     return this.#call(
       'create',
-      { ...(namespace !== undefined && { namespace }), name: name ?? generateName ?? '' },
+      { ...defined({ namespace }), name: name ?? generateName ?? '' },
       { method: 'POST', path: creationPath(this.resource, namespace), body: this.#typed(object) },
       options,
     );
@@ -215,5 +216,5 @@ export class ResourceClient<T extends KubeObject> {
 }
 
 function callLimits({ deadlineMs, signal }: CallOptions): CallOptions {
-  return { ...(deadlineMs !== undefined && { deadlineMs }), ...(signal && { signal }) };
+  return { ...defined({ deadlineMs }), ...(signal && { signal }) };
 }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps a copy of the objects of one resource: lists them, then watches, and starts again after any failure.
 
+import { defined } from '../../lib/json.ts';
 import { ApiError, isGone, statusError } from '../http/api-error.ts';
 import type { KubeList, KubeObject } from '../objects/objects.ts';
 import type { PageOptions, Selection, WatchOptions } from '../objects/resource-client.ts';
@@ -261,9 +262,7 @@ export class Reflector<T extends KubeObject, Index extends string = never> {
   #selection(): Selection {
     const { namespace, labelSelector, fieldSelector } = this.#options;
     return {
-      ...(namespace !== undefined && { namespace }),
-      ...(labelSelector !== undefined && { labelSelector }),
-      ...(fieldSelector !== undefined && { fieldSelector }),
+      ...defined({ namespace, labelSelector, fieldSelector }),
     };
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Moves approvals through their phases: collects the facts, calls plan, and performs what it returns.
+import { approvalsOnTarget } from '../../api/approvals-on-target.ts';
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { type Plan, plan } from '../../domain/lifecycle/plan.ts';
@@ -84,7 +85,7 @@ export class ApprovalReconciler {
       if (change?.type === 'delete') {
         // Ended, mostly by our own write, which has seen to its removal.
         this.#options.targets.forget(approval.metadata.uid);
-        // A word that came while a copy of the live one was still here has told nobody that it was over.
+        // A vote that came while the copy still had the live approval has not been handled as one on an ended approval.
         if (this.#isBreakGlass(approval)) this.enqueue(approval.metadata);
         return;
       }
@@ -151,11 +152,8 @@ export class ApprovalReconciler {
     const label = metadata.labels?.[targetLabel];
     const isJudged = (status?.phase ?? 'Pending') !== 'Pending';
     if (!isVotedByCreation(approval) || isJudged || label === undefined) return this.#siblingsOf(approval);
-    const namespaces = [...new Set([metadata.namespace, own.namespace])];
-    const lists = await Promise.all(
-      namespaces.map((namespace) => client.list({ namespace, labelSelector: `${targetLabel}=${label}` })),
-    );
-    return lists.flatMap(({ items }) => items).filter(({ metadata: { uid } }) => uid !== metadata.uid);
+    const all = await approvalsOnTarget(client, label, [metadata.namespace, own.namespace]);
+    return all.filter(({ metadata: { uid } }) => uid !== metadata.uid);
   }
 
   /** Not among the live ones: ended, or gone. */

@@ -8,6 +8,7 @@ import { keptFrom } from '../../domain/votes/break-glass.ts';
 import type { ObjectKey } from '../../kube/objects/resource.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import { type Clock, sleep } from '../../kube/time/clock.ts';
+import { defined } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 
 export interface RetentionOptions {
@@ -45,7 +46,7 @@ async function scanOnce(options: RetentionOptions, signal: AbortSignal): Promise
       fieldSelector: endedOnly,
       limit: 250,
       signal,
-      ...(token !== undefined && { continue: token }),
+      ...defined({ continue: token }),
     });
     const horizon = after(clock.now(), scanSeconds - retentionSeconds);
     for (const approval of items) {

@@ -11,7 +11,7 @@ import { backoffMs } from '../../kube/time/backoff.ts';
 import { type Clock, sleep } from '../../kube/time/clock.ts';
 import { Watchdog } from '../../kube/time/watchdog.ts';
 import { watchEvents } from '../../kube/watch/watch-stream.ts';
-import type { JsonObject } from '../../lib/json.ts';
+import { defined, type JsonObject } from '../../lib/json.ts';
 
 export interface FollowTargetOptions {
   readonly client: Pick<ResourceClient<KubeObject>, 'page' | 'watch'>;
@@ -115,7 +115,7 @@ async function* changesAfter(
 }
 
 function selectionOf({ namespace, name }: ObjectKey) {
-  return { ...(namespace !== undefined && { namespace }), fieldSelector: `metadata.name=${name}` };
+  return { ...defined({ namespace }), fieldSelector: `metadata.name=${name}` };
 }
 
 function stateOf(object: KubeObject, isNext: boolean): Seen {

@@ -4,14 +4,15 @@
 // answer.
 import { type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
-import { abstain, answerOf, askOf, type EngineReview, type ReadAnswer } from '../../domain/engines/engine.ts';
+import { abstain, askOf, type EngineReview, engineAnswerOf, type ReadAnswer } from '../../domain/engines/engine.ts';
 import { ApiError } from '../../kube/http/api-error.ts';
 import { withinLimit } from '../../kube/http/call-limit.ts';
 import { readBody, TooLargeError } from '../../kube/http/http-exchange.ts';
+import { defined } from '../../lib/json.ts';
 import { parseStrictJson } from '../../lib/parse-strict-json.ts';
 import type { Engine } from './engine-settings.ts';
 
-/** What came of asking, as the metric counts it. */
+/** The result of a request, as the metric counts it. */
 export type EngineResult =
   | ReadAnswer['result']
   | 'BadStatus'
@@ -67,9 +68,9 @@ function post({ url, caBundle }: Engine, body: Buffer, signal: AbortSignal): Pro
       url.protocol === 'https:'
         ? tlsRequest(url, {
             ...options,
-            // Said, so that no variable of the environment can switch it off.
+            // Set explicitly, so that no environment variable can disable it.
             rejectUnauthorized: true,
-            ...(caBundle === undefined ? {} : { ca: caBundle }),
+            ...defined({ ca: caBundle }),
           })
         : plainRequest(url, options);
     request.once('response', resolve);
@@ -90,7 +91,7 @@ async function readAnswer(answer: IncomingMessage, { format }: Engine): Promise<
   }
   const parsed = parseStrictJson(await readBody(answer, mostBytes));
   if (!parsed.ok) return { result: 'BadAnswer', answer: abstain(`the answer cannot be read: ${parsed.problem}`) };
-  return answerOf(parsed.value, format);
+  return engineAnswerOf(parsed.value, format);
 }
 
 function failed(error: unknown, { timeoutSeconds }: Engine): AskResult {

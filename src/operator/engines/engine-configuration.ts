@@ -4,6 +4,7 @@
 import type { EventRecorder } from '../../kube/objects/events.ts';
 import type { ConfigMap } from '../../kube/objects/objects.ts';
 import type { Watched } from '../../kube/watch/watched.ts';
+import { defined } from '../../lib/json.ts';
 import type { Log } from '../../observe/log.ts';
 import { type Engine, readEngines } from './engine-settings.ts';
 
@@ -42,7 +43,7 @@ export class EngineConfiguration {
   #complain({ metadata: { name, namespace, uid } }: ConfigMap, engine: string, message: string): void {
     this.#options.log.warn({ engine, reason: message }, 'an engine cannot be used');
     this.#options.events.emit({
-      regarding: { apiVersion: 'v1', kind: 'ConfigMap', ...(namespace !== undefined && { namespace }), name, uid },
+      regarding: { apiVersion: 'v1', kind: 'ConfigMap', ...defined({ namespace }), name, uid },
       type: 'Warning',
       action: 'Configure',
       reason: 'EngineNotUsable',

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Sends pending approvals to the engines that their policies require, and records the answers as votes.
+import { approvalsOnTarget } from '../../api/approvals-on-target.ts';
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { targetKeyOf, targetLabelOf } from '../../domain/change/attempt.ts';
@@ -12,7 +13,7 @@ import {
   enginesToAsk,
 } from '../../domain/engines/engine.ts';
 import type { Abstention, Approval } from '../../domain/model/approval.ts';
-import { approvalLabel, targetLabel } from '../../domain/model/labels.ts';
+import { approvalLabel } from '../../domain/model/labels.ts';
 import { enginesOf } from '../../domain/model/policy.ts';
 import type { Seen } from '../../domain/model/seen.ts';
 import { withSealedDecision } from '../../domain/seals/seal.ts';
@@ -23,6 +24,7 @@ import { backoffMs } from '../../kube/time/backoff.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
+import { defined } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { OperatorMetrics } from '../../observe/operator-metrics.ts';
 import type { TargetWatch } from '../approvals/target-watch.ts';
@@ -51,7 +53,7 @@ export interface EngineReconcilerOptions {
   readonly clock: Clock;
 }
 
-/** Between two questions about one approval: nobody loses patience with an engine that is down for an hour. */
+/** Between two questions about one approval: an engine that is down for an hour is still asked again. */
 const backoff = { baseMs: 1_000, capMs: 60_000 };
 /** An engine that decided is asked again only when its decision has not become visible, or was taken away. */
 const decidedMs = 60_000;
@@ -186,7 +188,7 @@ export class EngineReconciler {
     };
   }
 
-  /** A target that cannot be read keeps nobody waiting: the engine is told that it is not known. */
+  /** A target that cannot be read delays nothing: the engine gets it as unknown. */
   async #lookAt(approval: Approval, signal: AbortSignal): Promise<Seen> {
     try {
       return await this.#options.targets.look(approval);
@@ -206,12 +208,8 @@ export class EngineReconciler {
     const { approvalClient, sealing, own } = this.#options;
     const label = targetLabelOf(spec);
     const key = targetKeyOf(spec);
-    const namespaces = [...new Set([metadata.namespace, own.namespace])];
-    const lists = await Promise.all(
-      namespaces.map((namespace) => approvalClient.list({ namespace, labelSelector: `${targetLabel}=${label}` })),
-    );
-    return lists
-      .flatMap(({ items }) => items)
+    const all = await approvalsOnTarget(approvalClient, label, [metadata.namespace, own.namespace]);
+    return all
       .filter((one) => one.metadata.uid !== metadata.uid && targetKeyOf(one.spec) === key)
       .map((one) => sealing.reader.approval(one));
   }
@@ -226,7 +224,7 @@ export class EngineReconciler {
     const { name, namespace, uid } = metadata;
     const digest = spec.change?.digest;
     const said = {
-      approval: { name, uid, ...(digest === undefined ? {} : { digest }) },
+      approval: { name, uid, ...defined({ digest }) },
       verdict,
       reason,
       kind: 'Engine',

@@ -65,7 +65,7 @@ const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 function readAddress(text: unknown): URL {
   if (typeof text !== 'string' || !URL.canParse(text)) throw new Error('url: is not a URL');
   const url = new URL(text);
-  // An answer that anybody on the way may write would be anybody's approval.
+  // Over plain HTTP anybody on the way could approve.
   const isTold = url.protocol === 'https:' || (url.protocol === 'http:' && loopback.test(url.hostname));
   if (!isTold) throw new Error('url: must be https; plain http is for loopback addresses only');
   if (url.username !== '' || url.password !== '') throw new Error('url: must not contain credentials');

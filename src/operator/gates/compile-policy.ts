@@ -41,7 +41,7 @@ export interface Compiled {
   readonly problems: readonly Problem[];
 }
 
-/** The API server's bound on matchConditions of one entry. */
+/** The API server's limit on matchConditions of one webhook. */
 const mostConditions = 64;
 
 export function compilePolicy(policy: Policy, context: CompileContext): Compiled {
@@ -107,7 +107,7 @@ function usefulRows(policy: Policy): readonly CoverageRow[] {
       // A selector without terms cannot be left.
       return selectorKeys(policy.spec.namespaceSelector ?? {}).length === 0 ? [] : [row];
     }
-    if (row.shape !== 'DeletionByUpdate' && row.shape !== 'MarkRemoved') return [row];
+    if (row.shape !== 'DeletionByUpdate' && row.shape !== 'ConditionLabelRemoved') return [row];
     const resources = row.resources.filter(
       (resource) => !row.apiGroups.every((group) => asksAlways(row.reach, group, resource)),
     );
@@ -146,7 +146,7 @@ const nameOfShape: Record<CoverageRow['shape'], string> = {
   Binding: 'equivalent',
   NamespaceDeletion: 'namespace-deletion',
   NamespaceLeaves: 'namespace-leaves',
-  MarkRemoved: 'condition-label-removed',
+  ConditionLabelRemoved: 'condition-label-removed',
   Connect: 'equivalent',
   Identity: 'identity',
   IdentityElsewhere: 'identity-elsewhere',
@@ -241,7 +241,7 @@ function configurationOf(policy: Policy, entries: readonly CompiledEntry[], cont
       name: `${entry.name}${count === 1 ? '' : `-${count}`}.${name}.gate.stepup.dev`,
       admissionReviewVersions: ['v1'],
       clientConfig: { service: { ...service, path: `/${isEnforced(policy) ? 'gate' : 'observe'}/${name}` }, caBundle },
-      // Who only looks on must not stand in the way either.
+      // A policy in mode Observe must not block either.
       failurePolicy: isEnforced(policy) ? (policy.spec.failurePolicy ?? 'Fail') : 'Ignore',
       matchConditions,
       matchPolicy: 'Equivalent',

@@ -11,21 +11,21 @@ export function pinName(policy: string): string {
   return `${pinPrefix}${policy}`;
 }
 
-/** The policy whose pin bears the name; undefined for any other name. */
+/** The policy whose pin has this name; undefined for any other name. */
 export function policyPinnedBy(name: string): string | undefined {
   return name.startsWith(pinPrefix) ? name.slice(pinPrefix.length) : undefined;
 }
 
 /**
- * For exactly the evictions that a policy's gate is asked about, in the same words; undefined when there are none. It
- * stands in nobody's way: the gate refuses an eviction that has not been changed.
+ * For exactly the evictions that a policy's webhook matches, with the same conditions; undefined when there are none. It
+ * blocks nothing itself: the gate denies an eviction that has not been changed.
  */
 export function pinConfiguration(policy: string, gate: NewConfiguration): NewConfiguration | undefined {
   const webhooks = (gate.webhooks ?? []).flatMap((webhook): WebhookEntry[] => {
     const { name, clientConfig, rules } = webhook;
     const { service } = clientConfig;
     const evictions = rules.flatMap(aboutEvictions);
-    // A gate that only looks on has nothing changed.
+    // A policy in mode Observe changes nothing.
     if (evictions.length === 0 || !service?.path.startsWith('/gate/')) return [];
     return [
       {

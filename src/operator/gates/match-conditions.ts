@@ -89,8 +89,8 @@ export function changeCondition(row: CoverageRow, selector: LabelSelector | unde
     }
     case 'DeletionByUpdate':
       return ifUpdate(['/metadata/finalizers', '/metadata/ownerReferences', '/spec/finalizers'].map(celDiffers));
-    case 'MarkRemoved':
-      return ifUpdate((row.marks ?? []).map(celDiffers));
+    case 'ConditionLabelRemoved':
+      return ifUpdate((row.conditionLabels ?? []).map(celDiffers));
     case 'TokenSecret':
       return `${celAt('object', '/type')}.orValue('') == ${celText(tokenSecretType)} && (${ifUpdate(tokenOwners.map(celDiffers))})`;
     case 'NamespaceLeaves':

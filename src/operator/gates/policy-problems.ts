@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds problems of a policy in its spec. Each message says how to fix it.
 
-import { marksOf } from '../../domain/coverage/condition-marks.ts';
+import { conditionLabelsOf } from '../../domain/coverage/condition-labels.ts';
 import { selects } from '../../domain/model/label-selector.ts';
 import { enginesOf, type Policy, type Requirement } from '../../domain/model/policy.ts';
 import { isGated, isPartOfKubernetes, type Subject, serviceAccountPrefix } from '../../domain/model/subject.ts';
@@ -18,7 +18,7 @@ export interface Problem {
     | 'NeverGated'
     | 'NeverMatched'
     | 'UnguardedCEL'
-    | 'MarkOnNewObject'
+    | 'ConditionLabelOnNewObject'
     | 'NobodyReviews'
     | 'TooManyEntries'
     | 'NamespaceShapesMissing';
@@ -37,7 +37,7 @@ export function blockingProblems({ spec }: Policy, engineExists: (name: string) 
   return [...problems, ...impossibleRequirements(spec), ...engineProblems(spec, engineExists), ...contradictions(spec)];
 }
 
-/** An engine has one word: it fills one seat. */
+/** An engine has one vote, which fills one seat. */
 function engineProblems(spec: Policy['spec'], engineExists: (name: string) => boolean): readonly Problem[] {
   const { require = [] } = spec.approval;
   return enginesOf(spec).flatMap((engine): Problem[] => {
@@ -113,12 +113,12 @@ function subjectKeyOf({ kind, namespace = '*', name }: Subject): string {
   return JSON.stringify([kind, kind === 'ServiceAccount' ? namespace : '', name]);
 }
 
-/** What works, but not as whoever wrote the policy may think. */
+/** What works, but perhaps not as its author expects. */
 export function warnings(policy: Policy, ownUsername: string): readonly Problem[] {
   return [...subjectProblems(policy, ownUsername), ...conditionProblems(policy), ...reviewProblems(policy)];
 }
 
-/** A review is an approver's word: neither an engine nor the policy itself gives one. */
+/** Only approvers can review: neither an engine nor the policy itself does. */
 function reviewProblems({ spec }: Policy): readonly Problem[] {
   const isReviewed = (spec.approval.require ?? []).some(({ engine }) => engine === undefined);
   if (spec.bypass?.enabled !== true || isReviewed) return [];
@@ -144,17 +144,18 @@ function usernameOf({ kind, namespace, name }: Subject): string {
 
 function conditionProblems({ spec }: Policy): readonly Problem[] {
   const operations = [...new Set(spec.actions.flatMap((action) => action.operations))];
-  const unguarded = (spec.conditions ?? []).flatMap(({ name, expression }) =>
-    unguardedIn(expression, operations).map((what): Problem => {
-      const message = `condition ${name} ${what}; until you fix it, such requests of gated accounts are denied with an error`;
-      return { reason: 'UnguardedCEL', message };
-    }),
-  );
+  const unguarded = (spec.conditions ?? []).flatMap(({ name, expression }) => {
+    const sentences = unguardedIn(expression, operations)?.map(
+      (what) => `condition ${name} ${what}; until you fix it, such requests of gated accounts are denied with an error`,
+    );
+    const unread = `condition ${name} is CEL that stepup cannot parse: what it reads without a guard is not reported, and each change of a label or annotation needs approval; write it in another way`;
+    return (sentences ?? [unread]).map((message): Problem => ({ reason: 'UnguardedCEL', message }));
+  });
   // Where only creation is governed there is no old object to read.
   const changes = operations.some((operation) => operation === 'UPDATE' || operation === 'DELETE');
-  const blind = (changes ? marksOf(spec).onNewOnly : []).map((name): Problem => {
+  const blind = (changes ? conditionLabelsOf(spec).onNewOnly : []).map((name): Problem => {
     const message = `condition ${name} reads labels or annotations of object only, so a request that removes them is not governed; read those of (oldObject == null ? object : oldObject)`;
-    return { reason: 'MarkOnNewObject', message };
+    return { reason: 'ConditionLabelOnNewObject', message };
   });
   return [...unguarded, ...blind];
 }

@@ -15,7 +15,7 @@ export interface StampContext {
   readonly caBundle: string;
 }
 
-/** The configuration `stepup-stamp`. What we write ourselves is never sent to us: no nested call, no deadlock. */
+/** The configuration `stepup-stamp`. It does not match what stepup writes itself: no nested call, no deadlock. */
 export function stampConfiguration({ ownUsername, service, caBundle }: StampContext): NewConfiguration {
   return {
     metadata: { name: stampName, labels: configurationLabels },

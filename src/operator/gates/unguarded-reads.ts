@@ -1,78 +1,68 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// Finds reads of missing keys in a condition: to CEL they are errors, and an error denies the request (measured). Found
-// in the text only, so it is only a warning.
+// Finds reads of missing keys in a condition, each with its guard: to CEL they are errors, and an error denies the request
+// (measured). The schema is not looked at, so it is only a warning.
+import { type Reads, readsOf, type Unguarded } from '../../domain/coverage/cel-reads.ts';
+import { idOf, type Key, type Place, type Root } from '../../domain/coverage/cel-values.ts';
 import type { Operation } from '../../domain/model/request.ts';
 
-type Root = 'object' | 'oldObject';
-
-const chain =
-  /\b(object|oldObject|request\.userInfo\.extra)((?:\s*\.\s*[A-Za-z_]\w*(?!\w*\s*\()|\s*\[\s*'[^']*'\s*\]|\s*\[\s*"[^"]*"\s*\])+)/g;
-const part = /\.\s*([A-Za-z_]\w*)|\[\s*(?:'([^']*)'|"([^"]*)")\s*\]/g;
-/** Every object has these. */
-const always = new Set(['apiVersion', 'kind', 'metadata', 'metadata/name', 'metadata/uid']);
-
-/** One sentence for each thing the expression reads without a guard, with the fix. */
-export function unguardedIn(expression: string, operations: readonly Operation[]): readonly string[] {
-  const plain = expression.replace(/\s+/g, ' ');
-  const reads = [...plain.matchAll(chain)].map((match) => ({
-    root: match[1] ?? '',
-    keys: [...(match[2] ?? '').matchAll(part)].map(([, name, single, double]) => name ?? single ?? double ?? ''),
-  }));
-  const absent: readonly (readonly [Root, Operation])[] = [
-    ['oldObject', 'CREATE'],
-    ['object', 'DELETE'],
-  ];
-  const missing = absent.flatMap(([root, operation]) => {
-    const isRead = reads.some((read) => read.root === root);
-    const isGuarded = new RegExp(`\\b${root} [!=]= null|has\\(${root}\\)`).test(plain);
-    if (!isRead || isGuarded || !operations.includes(operation)) return [];
-    return [`reads ${root}, which a ${operation} does not have; begin it with ${root} == null ||`];
+/** One sentence for each thing the expression reads without a guard, with the fix; undefined where nothing is known of it. */
+export function unguardedIn(expression: string, operations: readonly Operation[]): readonly string[] | undefined {
+  const reads = operations.map((operation) => ({ operation, found: readsOf(expression, operation) }));
+  const isRead = reads.filter((one): one is { operation: Operation; found: Reads } => one.found !== undefined);
+  if (isRead.length < reads.length) return undefined;
+  const absent = (['oldObject', 'object', 'namespaceObject'] as const).flatMap((root) => {
+    const without = isRead.filter(({ found }) => found.unguarded.some(({ place }) => isRoot(place, root)));
+    if (without.length === 0) return [];
+    if (root === 'namespaceObject') return [`reads ${root}, which the API server never gives a webhook; remove it`];
+    const which = without.map(({ operation }) => operation).join(' or ');
+    return [`reads ${root}, which a ${which} does not have; begin it with ${root} == null ||`];
   });
-  const guards = guardsIn(plain);
-  const keys = reads.flatMap((read) => {
-    const place = read.keys.join('/');
-    const isGuarded = always.has(place) || guards.some((guard) => isGuardOf(guard, read.root, place));
-    const text = `${read.root}.${read.keys.join('.')}`;
-    return isGuarded ? [] : [`reads ${text}, which may be absent; guard it with ${guardFor(read.root, read.keys)}`];
-  });
-  return [...new Set([...missing, ...keys])];
-}
-
-interface ReadGuard {
-  readonly root: string;
-  readonly place: string;
-  /** has(a.b.c) speaks of a.b too; 'c' in a.b reads a.b itself. */
-  readonly isDeep: boolean;
-}
-
-/** What has(…) and '…' in … ask for. */
-function guardsIn(plain: string): readonly ReadGuard[] {
-  const asked = [...plain.matchAll(/\bhas\( ?((?:object|oldObject|request\.userInfo\.extra)[^()]*?) ?\)/g)].map(
-    ([, text = '']) => text,
+  const keys = isRead.flatMap(({ found }) => found.unguarded).filter(({ place }) => place.keys.length > 0);
+  const onTheWay = new Set(keys.flatMap(({ place }) => idsOf(place).slice(0, -1)));
+  const deepest = keys.filter(({ place }) => !onTheWay.has(idOf(place)));
+  const sentences = deepest.map(
+    (one) => `reads ${textOf(one.place)}, which may be absent; guard it with ${guardOf(one, keys)}`,
   );
-  const members = [
-    ...plain.matchAll(/['"]([^'"]*)['"] in ((?:object|oldObject|request\.userInfo\.extra)(?:\.\w+|\['[^']*'\])*)/g),
-  ].map(([, key = '', text = '']) => `${text}['${key}']`);
-  const all = [...asked.map((one) => [one, true] as const), ...members.map((one) => [one, false] as const)];
-  return all.flatMap(([text, isDeep]) => {
-    const [, root = ''] = /^(object|oldObject|request\.userInfo\.extra)/.exec(text) ?? [];
-    const keys = [...text.slice(root.length).matchAll(part)].map(
-      ([, name, single, double]) => name ?? single ?? double,
-    );
-    return root === '' ? [] : [{ root, place: keys.join('/'), isDeep }];
-  });
+  return [...new Set([...absent, ...sentences])];
 }
 
-/** A guard of the same place, or of something inside of it. */
-function isGuardOf(guard: ReadGuard, root: string, place: string): boolean {
-  return guard.root === root && (guard.place === place || (guard.isDeep && guard.place.startsWith(`${place}/`)));
+function isRoot({ root, keys }: Place, name: Root): boolean {
+  return root === name && keys.length === 0;
 }
 
-function guardFor(root: string, keys: readonly string[]): string {
-  const parent = [root, ...keys.slice(0, -1)].join('.');
-  const last = keys.at(-1) ?? '';
-  return /^[A-Za-z_]\w*$/.test(last) && root !== 'request.userInfo.extra'
-    ? `has(${parent}.${last})`
-    : `'${last}' in ${parent}`;
+function idsOf({ root, keys }: Place): readonly string[] {
+  return keys.map((_, at) => idOf({ root, keys: keys.slice(0, at + 1) }));
+}
+
+/** has() of a place is an error where what it is in is absent, so all of the way is asked for. */
+function guardOf({ place, unknown }: Unguarded, all: readonly Unguarded[]): string {
+  const ids = new Set(idsOf(place));
+  const onTheWay = all.filter((other) => ids.has(idOf(other.place))).flatMap((other) => other.unknown);
+  const places = new Map([...onTheWay, ...unknown].map((one) => [idOf(one), one]));
+  return [...places.values()]
+    .toSorted((one, other) => one.keys.length - other.keys.length)
+    .map(guardFor)
+    .join(' && ');
+}
+
+function guardFor({ root, keys }: Place): string {
+  const last = keys.at(-1) ?? { text: '' };
+  const parent = textOf({ root, keys: keys.slice(0, -1) });
+  const isField = 'text' in last && isName(last.text) && !(root === 'request' && keys.length > 2);
+  return isField ? `has(${parent}.${last.text})` : `${keyText(last)} in ${parent}`;
+}
+
+function textOf({ root, keys }: Place): string {
+  const members = keys.map((key) => ('text' in key && isName(key.text) ? `.${key.text}` : `[${keyText(key)}]`));
+  return `${root}${members.join('')}`;
+}
+
+function isName(text: string): boolean {
+  return /^[A-Za-z_]\w*$/.test(text);
+}
+
+/** A variable of a macro is known by where it is declared, and written by its name. */
+function keyText(key: Key): string {
+  return 'text' in key ? `'${key.text.replace(/['\\]/g, '\\$&')}'` : key.symbol.replace(/@\d+$/, '');
 }

@@ -87,7 +87,7 @@ function namespaceVariables({ release }: GuardContext): readonly Variable[] {
           "variables.resource == 'secrets'",
           `${ofRelease(release)} || ${type} in ${celTexts(['kubernetes.io/service-account-token', 'helm.sh/release.v1'])}`,
         ],
-        // Marks on a pod start nothing, and network plugins write them.
+        // Labels and annotations of a pod start nothing, and network plugins write them.
         [
           "variables.resource == 'pods' && variables.subresource == '' && request.operation == 'UPDATE'",
           'object.spec != oldObject.spec',

@@ -47,7 +47,7 @@ export class APIServiceReconciler {
     try {
       await client.delete({ name }, { preconditions: { uid, resourceVersion } });
     } catch (error) {
-      // Changed or gone meanwhile: the watch tells of it.
+      // Changed or deleted meanwhile: the watch reports it.
       if (isConflict(error) || isNotFound(error)) return;
       throw error;
     }

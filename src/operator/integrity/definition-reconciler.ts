@@ -10,7 +10,7 @@ import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import { WorkQueue } from '../../kube/time/work-queue.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
-import { isSameAsSent } from '../../lib/json.ts';
+import { defined, isSameAsSent } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
 
@@ -45,7 +45,7 @@ export class DefinitionReconciler {
   readonly #queue: WorkQueue;
   /** The metadata of each as it was last: labels and annotations are those of Helm, or of whoever installs. */
   readonly #lastSeen = new Map<string, KubeObject['metadata']>();
-  /** What was reported and cannot be put back now, by UID, and by UID and generation. */
+  /** What was reported and cannot be restored now, by UID, and by UID and generation. */
   readonly #reported = new Set<string>();
 
   constructor(options: DefinitionReconcilerOptions) {
@@ -134,15 +134,14 @@ export class DefinitionReconciler {
     const { labels, annotations } = last;
     const metadata = {
       name,
-      ...(labels !== undefined && { labels }),
-      ...(annotations !== undefined && { annotations }),
+      ...defined({ labels, annotations }),
     };
     try {
       const made = await this.#options.client.create({ metadata, spec }, { fieldManager });
       const { uid } = made.metadata;
       this.#options.tampering.notice({ kind, name, what: 'deleted', regarding: { apiVersion, kind, name, uid } });
     } catch (error) {
-      // Somebody else was faster: what they made is looked at when the watch tells of it.
+      // Somebody else was faster: their definition is checked when the watch reports it.
       if (!isAlreadyExists(error)) throw error;
     }
   }

@@ -10,12 +10,13 @@ import { ResourceClient } from '../../kube/objects/resource-client.ts';
 import * as resources from '../../kube/objects/resources.ts';
 import { type Clock, sleep } from '../../kube/time/clock.ts';
 import type { Watched } from '../../kube/watch/watched.ts';
+import { defined } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { OperatorMetrics } from '../../observe/operator-metrics.ts';
 import { gatePrefix, isManaged, type WebhookConfiguration } from '../admission/webhook-configuration.ts';
 import { gatesInPath } from './send-probe.ts';
 
-/** A gate that should be in the path. */
+/** A policy whose webhook the API server should call. */
 export interface ExpectedGate {
   readonly policy: string;
   /** Of the policy; absent where only its gate is left. */
@@ -24,7 +25,7 @@ export interface ExpectedGate {
 
 export interface GateWatchdogOptions {
   readonly expected: () => readonly ExpectedGate[];
-  /** Those of the policies whose gates are called; rejects where nobody can tell. */
+  /** Those of the policies whose webhooks are called; rejects when it is not known. */
   readonly probe: (policies: readonly string[], signal: AbortSignal) => Promise<ReadonlySet<string>>;
   readonly everySeconds: number;
   readonly metrics: Pick<OperatorMetrics, 'gates' | 'looked'>;
@@ -33,7 +34,7 @@ export interface GateWatchdogOptions {
   readonly clock: Clock;
 }
 
-/** A gate is new to the API server for a moment after it has been put in place. */
+/** The API server learns of a new webhook configuration after a moment. */
 const againMs = 2_000;
 
 export class GateWatchdog {
@@ -68,7 +69,7 @@ export class GateWatchdog {
       if (signal.aborted) return;
       for (const policy of await probe(missing, signal)) answered.add(policy);
     }
-    // A gate that went while we were looking is not out of the path: its policy is gone.
+    // A webhook configuration that was deleted meanwhile is no failure: its policy is gone.
     const still = new Set(namesOf(expected()));
     const found = new Map(
       namesOf(gates).flatMap((policy) => (still.has(policy) ? [[policy, answered.has(policy)] as const] : [])),
@@ -93,7 +94,7 @@ export class GateWatchdog {
         apiVersion: 'stepup.dev/v1alpha1',
         kind: 'StepUpPolicy',
         name: policy,
-        ...(uid === undefined ? {} : { uid }),
+        ...defined({ uid }),
       },
       type: isInPath ? 'Normal' : 'Warning',
       action: 'Probe',
@@ -128,7 +129,7 @@ export function createGateWatchdog(
   });
 }
 
-/** Policies that say they are in force, and gates that are left of others: those still refuse. */
+/** Ready policies, and webhook configurations that are left of others, which still deny. */
 export function expectedGates(
   policies: Watched<StepUpPolicy>,
   configurations: Watched<WebhookConfiguration>,

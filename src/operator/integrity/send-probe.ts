@@ -9,12 +9,12 @@ import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 
 export interface ProbeOptions {
   readonly leases: Pick<ResourceClient<Lease>, 'create'>;
-  /** Where stepup runs. */
+  /** The namespace of stepup. */
   readonly namespace: string;
   readonly signal?: AbortSignal;
 }
 
-/** Those of the policies whose gates were called. Rejects where the API server did not get as far as to ask them. */
+/** Those of the policies whose webhooks were called. Rejects if the API server did not get as far as calling them. */
 export async function gatesInPath(
   policies: readonly string[],
   { leases, namespace, signal }: ProbeOptions,

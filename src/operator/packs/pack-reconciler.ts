@@ -9,7 +9,7 @@ import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import { RepeatedTask } from '../../kube/watch/repeated-task.ts';
 import { enqueueChanges, type Watched } from '../../kube/watch/watched.ts';
-import { isSameAsSent } from '../../lib/json.ts';
+import { defined, isSameAsSent } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { TamperingReporter } from '../admission/tampering-reporter.ts';
 import { type Applied, type Pack, packChanges, packLabel, packText, readPacks } from './pack.ts';
@@ -135,7 +135,7 @@ export class PackReconciler {
     const { name, namespace, uid } = configMap.metadata;
     this.#options.log.warn({ pack, reason: message }, 'a pack cannot be applied');
     this.#options.events.emit({
-      regarding: { apiVersion: 'v1', kind: 'ConfigMap', ...(namespace !== undefined && { namespace }), name, uid },
+      regarding: { apiVersion: 'v1', kind: 'ConfigMap', ...defined({ namespace }), name, uid },
       type: 'Warning',
       action: 'Apply',
       reason: 'PackNotApplied',

@@ -1,15 +1,14 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Writes the content of a request onto approvals that others filed for it, after the answer is sent.
+import { approvalsOnTarget } from '../../api/approvals-on-target.ts';
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { type Attempt, targetLabelValue } from '../../domain/change/attempt.ts';
-import { previewOf } from '../../domain/filing/preview.ts';
-import { previewHeader } from '../../domain/filing/preview-header.ts';
+import { shownContent } from '../../domain/filing/spec-to-file.ts';
 import { showsContentOf, statusWithContent } from '../../domain/lifecycle/content-verified.ts';
 import { type PastUse, pastUses } from '../../domain/lifecycle/history.ts';
 import type { Approval } from '../../domain/model/approval.ts';
-import { targetLabel } from '../../domain/model/labels.ts';
 import type { Policy } from '../../domain/model/policy.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
 import { isConflict, isNotFound } from '../../kube/http/api-error.ts';
@@ -36,7 +35,7 @@ export interface Sighting {
   readonly isUse: boolean;
 }
 
-/** Best effort: who is over that is seen the next time. */
+/** Best effort: the content of a request beyond this is written the next time. */
 const mostAtOnce = 8;
 const mostTries = 4;
 const againMs = 150;
@@ -76,10 +75,9 @@ export class Verifications {
   /** On other approvals: this one's own is what is being shown. */
   async #usesBefore({ metadata }: Approval, { targetKey }: Attempt): Promise<readonly PastUse[]> {
     const { approvals, ownNamespace, sealing } = this.#dependencies;
-    const labelSelector = `${targetLabel}=${targetLabelValue(targetKey)}`;
-    const namespaces = [...new Set([metadata.namespace, ownNamespace])];
-    const lists = await Promise.all(namespaces.map((namespace) => approvals.list({ namespace, labelSelector })));
-    const others = lists.flatMap(({ items }) => items).filter(({ metadata: { uid } }) => uid !== metadata.uid);
+    const label = targetLabelValue(targetKey);
+    const all = await approvalsOnTarget(approvals, label, [metadata.namespace, ownNamespace]);
+    const others = all.filter(({ metadata: { uid } }) => uid !== metadata.uid);
     return pastUses(
       targetKey,
       others.map((one) => sealing.reader.approval(one)),
@@ -92,12 +90,11 @@ export class Verifications {
     const { name, namespace, uid } = approval.metadata;
     try {
       const { reason, ticket, requester } = approval.spec;
-      // Of one that has been used nobody asks any more.
+      // Nobody needs it for an approval that has been used.
       const before = isUse ? undefined : await this.#usesBefore(approval, attempt);
-      // Without a seal they are whom somebody names who wrote it past admission.
+      // Without a seal they could have been written without admission.
       const owners = approval.seals.creation === 'Sealed' ? requester.owners : undefined;
-      const header = previewHeader(attempt, request, policy, { reason, ticket, owners, before });
-      const preview = previewOf(request, previewKey, header, attempt.change.fields);
+      const preview = shownContent({ attempt, request, policy }, { reason, ticket, owners, before }, previewKey);
       for (let tries = 1; ; tries++) {
         const stored = await approvals.get({ namespace, name });
         const read = sealing.reader.approval(stored);

@@ -1,26 +1,19 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Files the approval for a denied request, after the answer is sent.
+
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
-import { type Attempt, targetLabelValue } from '../../domain/change/attempt.ts';
-import { statedOn } from '../../domain/change/describe.ts';
-import { draftOf } from '../../domain/filing/draft.ts';
-import { previewOf } from '../../domain/filing/preview.ts';
-import { previewHeader } from '../../domain/filing/preview-header.ts';
-import { pastUses } from '../../domain/lifecycle/history.ts';
-import type { Approval, ApprovalSpec } from '../../domain/model/approval.ts';
-import { targetLabel } from '../../domain/model/labels.ts';
-import type { Policy } from '../../domain/model/policy.ts';
-import type { AdmissionRequest } from '../../domain/model/request.ts';
-import { withSealedCreation } from '../../domain/seals/seal.ts';
-import { ApiError, isAlreadyExists, isForbidden, isTransient } from '../../kube/http/api-error.ts';
+import type { Attempt } from '../../domain/change/attempt.ts';
+import { specToFile, type ToFile } from '../../domain/filing/spec-to-file.ts';
+import { isAlreadyExists, isTransient } from '../../kube/http/api-error.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import { backoffMs } from '../../kube/time/backoff.ts';
 import { type Clock, sleep } from '../../kube/time/clock.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
 import type { AccountOwners } from '../reads/account-owners.ts';
+import { createApproval } from './create-approval.ts';
 
 export interface FilingDependencies {
   readonly approvals: Pick<ResourceClient<StepUpApproval>, 'create'>;
@@ -33,14 +26,10 @@ export interface FilingDependencies {
   readonly metrics: Pick<WebhookMetrics, 'filing'>;
 }
 
-export interface Filing {
+/** What to file under which name. */
+export interface Filing extends ToFile {
   readonly name: string;
   readonly namespace: string;
-  readonly attempt: Attempt;
-  readonly request: AdmissionRequest;
-  readonly policy: Policy;
-  /** The approvals on its target, ended ones too, that it was refused on; absent where nobody has looked. */
-  readonly others?: readonly Approval[] | undefined;
 }
 
 /** Calls at once: reservations share the connections and go first. */
@@ -121,22 +110,16 @@ export class Filings {
   }
 
   async #create(filing: Filing): Promise<'created' | 'exists'> {
-    const { sealing, approvals, own, clock } = this.#dependencies;
-    const { name, attempt } = filing;
-    const spec = specToFile(filing, this.#dependencies, await this.#ownersOf(attempt));
-    const labels = { [targetLabel]: targetLabelValue(attempt.targetKey) };
-    let { namespace } = filing;
+    const { sealing, approvals, own, previewKey, clock } = this.#dependencies;
+    const owners = await this.#ownersOf(filing.attempt);
+    const spec = specToFile(filing, { ownUsername: own.username, key: previewKey }, owners);
+    const to = { approvals, ownNamespace: own.namespace, seals: sealing.seals };
     for (let tries = 1; ; tries++) {
       try {
-        const sealed = withSealedCreation(namespace, spec, sealing.seals);
-        await approvals.create({ metadata: { name, namespace, labels }, spec: sealed });
+        await createApproval({ name: filing.name, home: filing.namespace, spec }, to);
         return 'created';
       } catch (error) {
         if (isAlreadyExists(error)) return 'exists';
-        if (isNoRoom(error) && namespace !== own.namespace) {
-          namespace = own.namespace;
-          continue;
-        }
         if (!isTransient(error) || tries >= mostTries || this.#stop.signal.aborted) throw error;
         await sleep(
           clock,
@@ -147,7 +130,7 @@ export class Filings {
     }
   }
 
-  /** Where they cannot be read it is filed without: whoever votes is held against the account itself. */
+  /** If they cannot be read it is filed without: the owners are read again when a vote is cast. */
   async #ownersOf({ requester }: Attempt): Promise<readonly string[]> {
     try {
       return await this.#dependencies.owners.of(requester.username, { deadlineMs: ownersDeadlineMs });
@@ -165,24 +148,4 @@ export class Filings {
       this.#known.delete(name);
     }
   }
-}
-
-/** The whole spec of an approval that is filed for a request, with all that people are shown. */
-export function specToFile(
-  { attempt, request, policy, others }: Pick<Filing, 'attempt' | 'request' | 'policy' | 'others'>,
-  { own, previewKey }: Pick<FilingDependencies, 'own' | 'previewKey'>,
-  owners: readonly string[] = [],
-): ApprovalSpec {
-  const [reason, ticket] = [statedOn(request, 'reason'), statedOn(request, 'ticket')];
-  const before = others && pastUses(attempt.targetKey, others);
-  const header = previewHeader(attempt, request, policy, { reason, ticket, owners, before });
-  const preview = previewOf(request, previewKey, header, attempt.change.fields);
-  return draftOf(attempt, request, policy, preview, own.username, owners);
-}
-
-/** The namespace is terminating, or its quota is used up (the API server's words; both are Forbidden). */
-export function isNoRoom(error: unknown): boolean {
-  if (!isForbidden(error) || !(error instanceof ApiError)) return false;
-  const causes = error.details?.causes ?? [];
-  return causes.some(({ reason }) => reason === 'NamespaceTerminating') || /exceeded quota/.test(error.message);
 }

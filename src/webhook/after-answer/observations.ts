@@ -15,7 +15,7 @@ export interface ObservationDependencies {
   readonly log: Log;
 }
 
-/** People look at counts; nothing hangs on them. */
+/** The counts are for people; no decision depends on them. */
 const everyMs = 3_000;
 const mostTries = 5;
 
@@ -31,7 +31,7 @@ export class Observations {
     this.#dependencies = dependencies;
   }
 
-  /** Counts a request; blocked: it would have been refused. */
+  /** Counts a request; blocked: it would have been denied. */
   note(policy: Policy, blocked: Blocked | undefined): void {
     const { name } = policy.metadata;
     const { clock } = this.#dependencies;
@@ -78,7 +78,7 @@ export class Observations {
     for (let tries = 1; ; tries++) {
       try {
         const stored = await policies.get({ name });
-        // Enforced since: its refusals are approvals, which everybody can see.
+        // It enforces by now: its denials have approvals, which everybody can see.
         if (isEnforced(policyOf(stored))) return;
         const together = observedTogether(stored.status?.observed, observed);
         await policies.replaceStatus({ ...stored, status: { ...stored.status, observed: together } });

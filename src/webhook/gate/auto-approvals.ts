@@ -3,17 +3,15 @@
 // Creates the approvals that a policy gives by itself, together with their use: one write records and reserves.
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
-import { targetLabelValue } from '../../domain/change/attempt.ts';
 import type { AutoApproval } from '../../domain/decision/decide.ts';
+import { specToFile } from '../../domain/filing/spec-to-file.ts';
 import type { Approval } from '../../domain/model/approval.ts';
-import { targetLabel } from '../../domain/model/labels.ts';
 import type { Policy } from '../../domain/model/policy.ts';
-import { withSealedCreation } from '../../domain/seals/seal.ts';
 import { isAlreadyExists, isUncertain } from '../../kube/http/api-error.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
-import { isNoRoom, specToFile } from '../after-answer/filing.ts';
+import { createApproval } from '../after-answer/create-approval.ts';
 import type { AutoRate } from './auto-rate.ts';
 import type { Governed, Limit } from './governed.ts';
 
@@ -34,14 +32,14 @@ export class AutoApprovals {
     this.#dependencies = dependencies;
   }
 
-  /** Which of these policies may approve one more request by themselves. */
+  /** Which of these policies can approve one more request by themselves. */
   open(policies: readonly Policy[]): ReadonlySet<string> {
     return this.#dependencies.rate.open(policies);
   }
 
   /**
-   * The approval as it was created in its target's namespace, or in ours where there is no room; undefined when there is
-   * one of that name already, or the rate was spent meanwhile: then it is to be decided again. Rejects when nobody can tell.
+   * The approval as it was created in its target's namespace, or in stepup's if there is no room; undefined when there is
+   * one of that name already, or the rate is used up by now: then decide again. Rejects when the result is not known.
    */
   async create(decision: AutoApproval, governed: Governed, home: string, limit: Limit): Promise<Approval | undefined> {
     const { rate, sealing, metrics } = this.#dependencies;
@@ -49,7 +47,7 @@ export class AutoApprovals {
     if (!rate.take(governed.policy)) return undefined;
     try {
       const created = sealing.reader.approval(await this.#create(decision, governed, home, limit));
-      // Somebody between us and the store changed it: what it says is not what was decided.
+      // Somebody changed it on its way to etcd: its content is not what was decided.
       if (created.seals.creation !== 'Sealed') throw new Error(`${created.metadata.name} was changed as it was made`);
       rate.made(name, created.metadata.uid);
       metrics.reservation('reserved');
@@ -57,35 +55,26 @@ export class AutoApprovals {
     } catch (error) {
       const isLost = isAlreadyExists(error);
       metrics.reservation(isLost ? 'conflict' : isUncertain(error) ? 'uncertain' : 'failed');
-      // It may be there all the same; then a watch tells, and it is counted as what others made.
+      // It may have been created all the same. Then the watch reports it, and it counts as created by another replica.
       rate.notMade(name);
       if (isLost) return undefined;
       throw error;
     }
   }
 
-  async #create(
-    { approvalName, use }: AutoApproval,
+  #create(
+    { approvalName: name, use }: AutoApproval,
     governed: Governed,
     home: string,
     { signal, endsAtMs }: Limit,
   ): Promise<StepUpApproval> {
-    const { approvals, own, sealing, clock } = this.#dependencies;
-    const labels = { [targetLabel]: targetLabelValue(governed.attempt.targetKey) };
-    const spec = { ...specToFile(governed, this.#dependencies), origin: 'Auto' as const, use };
-    const createIn = (namespace: string) =>
-      approvals.create(
-        {
-          metadata: { name: approvalName, namespace, labels },
-          spec: withSealedCreation(namespace, spec, sealing.seals),
-        },
-        { signal, deadlineMs: Math.max(endsAtMs - clock.monotonicMs(), 1) },
-      );
-    try {
-      return await createIn(home);
-    } catch (error) {
-      if (home === own.namespace || !isNoRoom(error)) throw error;
-      return createIn(own.namespace);
-    }
+    const { approvals, own, previewKey, sealing, clock } = this.#dependencies;
+    const filed = specToFile(governed, { ownUsername: own.username, key: previewKey });
+    const spec = { ...filed, origin: 'Auto' as const, use };
+    const to = { approvals, ownNamespace: own.namespace, seals: sealing.seals };
+    return createApproval({ name, home, spec }, to, {
+      signal,
+      deadlineMs: Math.max(endsAtMs - clock.monotonicMs(), 1),
+    });
   }
 }

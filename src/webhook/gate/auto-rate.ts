@@ -14,19 +14,19 @@ export class AutoRate {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   /** Policy → UID → the monotonic instant it was made or seen, the oldest first. */
   readonly #made = new Map<string, Map<string, number>>();
-  /** Being made by this replica. */
+  /** Being created by this replica. */
   readonly #underWay = new Map<string, number>();
 
   constructor(clock: Pick<Clock, 'monotonicMs'>) {
     this.#clock = clock;
   }
 
-  /** The names of the policies that may approve one more. */
+  /** The names of the policies that can approve one more. */
   open(policies: readonly Policy[]): ReadonlySet<string> {
     return new Set(policies.filter((policy) => this.#hasRoom(policy)).map(({ metadata }) => metadata.name));
   }
 
-  /** Takes a place; false when there is none. Whoever took one calls `made` or `notMade`. */
+  /** Takes a place; false when there is none. The caller must then call `made` or `notMade`. */
   take(policy: Policy): boolean {
     if (!this.#hasRoom(policy)) return false;
     const { name } = policy.metadata;
@@ -71,5 +71,5 @@ export class AutoRate {
   }
 }
 
-/** The schema's bound on the rate: more need not be known. */
+/** The schema's limit on the rate: more need not be remembered. */
 const mostRate = 100_000;

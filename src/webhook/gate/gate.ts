@@ -16,7 +16,7 @@ import type { AdmissionRequest } from '../../domain/model/request.ts';
 import { withinLimit } from '../../kube/http/call-limit.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import type { Clock } from '../../kube/time/clock.ts';
-import { textAt } from '../../lib/json.ts';
+import { defined, textAt } from '../../lib/json.ts';
 import { lazy } from '../../lib/lazy.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
@@ -50,7 +50,7 @@ export interface GateDependencies {
 /** What a policy does about what it finds. */
 export type Mode = 'Enforce' | 'Observe';
 
-/** Shorter than the API server's 5 s, so that the message is ours. */
+/** Shorter than the API server's 5 s, so that stepup writes the message. */
 const innerDeadlineMs = 3_000;
 
 export class Gate {
@@ -102,7 +102,7 @@ export class Gate {
     const policy = policies.cached(policyName) ?? (await inTime(() => policies.find(policyName)));
     if (policy === undefined) return rejected(policyName, 'UnknownPolicy');
 
-    // 1. Describe: what does it change? Nothing privileged passes, and nothing is spent.
+    // 1. Describe: what does it change? If nothing privileged, it passes and uses no approval.
     const all = lazy(() => policies.allWith(policy));
     const asking = askingOf(policy, request, all);
     const describeUnder = describer(request);
@@ -231,7 +231,7 @@ function publicOutcome({ outcome }: GateOutcome): 'Allowed' | 'Denied' | 'NotGov
   return outcome === 'NeedsApproval' || outcome === 'Rejected' ? 'Denied' : outcome;
 }
 
-/** A dry run is told that approval is needed, also where only the live object could say what for. */
+/** A dry run is answered that approval is needed, even if only the live object could say for what. */
 function isDryRunnable(described: Described, needsLive: boolean): boolean {
   return described.kind === 'Privileged' || (needsLive && described.reason === 'TargetUnknown');
 }
@@ -251,7 +251,7 @@ function modeOf(policy: Policy): Mode {
 }
 
 function rejected(policy: string, reason: DeniedReason, hint?: string): Rejected {
-  return { outcome: 'Rejected', reason, policy, ...(hint === undefined ? {} : { hint }) };
+  return { outcome: 'Rejected', reason, policy, ...defined({ hint }) };
 }
 
 /** The denial of a request that does not state the reason or ticket that the policy wants; undefined when it does. */

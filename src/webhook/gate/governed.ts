@@ -21,6 +21,6 @@ export interface Governed {
 
 export interface Limit {
   readonly signal: AbortSignal;
-  /** The monotonic instant at which nobody waits for the answer any more. */
+  /** The monotonic instant after which the API server no longer waits for the answer. */
   readonly endsAtMs: number;
 }

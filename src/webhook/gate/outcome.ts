@@ -17,6 +17,7 @@ import type { Approval } from '../../domain/model/approval.ts';
 import { grantOf, isEnforced, type Policy, requestRulesOf } from '../../domain/model/policy.ts';
 import type { DeniedReason } from '../../domain/model/reason.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
+import { defined } from '../../lib/json.ts';
 
 export type GateOutcome =
   | { readonly outcome: 'NotGoverned'; readonly reason: Harmless }
@@ -37,7 +38,7 @@ export type GateOutcome =
       readonly attempt: Attempt;
       readonly denial: NeedsApproval;
       readonly namespace: string;
-      /** The approvals on the target, ended ones too; absent in mode Observe, where nobody looks. */
+      /** The approvals on the target, ended ones too; absent in mode Observe, where they are not read. */
       readonly others?: readonly Approval[];
     }
   | Rejected
@@ -58,7 +59,7 @@ interface WouldDeny {
   readonly reason: DeniedReason;
   readonly policy: string;
   readonly warning?: string;
-  /** It is the policy that would refuse; not stepup that could not tell. */
+  /** True if the policy would deny it, and not because stepup could not decide. */
   readonly isPolicys: boolean;
 }
 
@@ -69,13 +70,13 @@ export interface Rejected {
   readonly policy: string;
   readonly hint?: string;
   /**
-   * What it is about is not there. Clients are told 404, as they would be without stepup, so that a drain goes on. It
-   * is a refusal all the same: let through, the request would end a namesake made in this moment.
+   * The target does not exist. Clients get 404, as they would without stepup, so that a drain goes on. It
+   * is a denial all the same: if admitted, the request would end a new object of the same name.
    */
   readonly isAbsent?: true;
 }
 
-/** The status reason of every refusal that an approval lifts. */
+/** The status reason of every denial that an approval lifts. */
 const stepUpRequired = 'StepUpRequired';
 
 export function answerOf(outcome: GateOutcome, request: AdmissionRequest): Answer {
@@ -123,7 +124,7 @@ export function lookedOn(outcome: GateOutcome): GateOutcome {
   }
 }
 
-/** Refusals that say nothing about the request. */
+/** Denials that say nothing about the request. */
 const unjudged: readonly DeniedReason[] = ['NotReady', 'UnknownPolicy', 'InvalidRequest', 'Failed'];
 
 function dryRunAnswer(outcome: Extract<GateOutcome, { reason: 'DryRun' }>): Answer {
@@ -133,7 +134,7 @@ function dryRunAnswer(outcome: Extract<GateOutcome, { reason: 'DryRun' }>): Answ
   const warnings = [
     `stepup: ${name} ${isAsked ? 'requires' : 'observes; it would require'} approval for the real request`,
   ];
-  // What somebody who asks ahead writes into spec.change.digest.
+  // The value of spec.change.digest for an approval that is requested ahead.
   if (isAsked && digest !== undefined && grantOf(policy).binding === 'Content')
     warnings.push(`stepup: change.digest ${digest}`);
   return { warnings, auditAnnotations: { policy: name, outcome: 'Allowed', reason: 'DryRun' } };
@@ -146,7 +147,7 @@ function allowedAnswer(outcome: Exclude<Extract<GateOutcome, { outcome: 'Allowed
       policy: policy.metadata.name,
       outcome: 'Allowed',
       reason,
-      ...(approval === undefined ? {} : { approval }),
+      ...defined({ approval }),
     },
   };
 }

@@ -3,7 +3,7 @@
 // Finds the approvals that cover an attempt and reserves one: decides on the cache, denies only on a live view, and
 // reserves by a compare-and-swap on the very object that it decided on.
 import type { StepUpApproval } from '../../api/kinds.ts';
-import type { Reader } from '../../api/sealed-reader.ts';
+import type { ObjectReader } from '../../api/sealed-reader.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { type Attempt, targetLabelValue } from '../../domain/change/attempt.ts';
 import type { Question, View } from '../../domain/decision/candidate.ts';
@@ -15,6 +15,7 @@ import { withSealedReleases } from '../../domain/seals/seal.ts';
 import { isConflict, isNotFound, isUncertain } from '../../kube/http/api-error.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
+import { defined } from '../../lib/json.ts';
 import type { Audit } from '../../observe/audit.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
 import type { Caches } from '../reads/dependencies.ts';
@@ -88,16 +89,16 @@ export class Reserver {
       settlesUntilMs ??= Math.min(clock.monotonicMs() + settleMs, limit.endsAtMs - settleReserveMs);
       if (outcome.isSettling && clock.monotonicMs() < settlesUntilMs) continue;
       if (outcome.mayGovern !== undefined) suspected.note(attempt.attemptKey, outcome.mayGovern);
-      return needsApproval(this.#withOthers(governed, view), outcome, this.#homeOf(attempt));
+      return deniedWith(this.#withOthers(governed, view), outcome, this.#homeOf(attempt));
     }
   }
 
-  /** What a request without any approval would be told. Nothing is read, and nothing reserved. */
+  /** The answer to a request without any approval. Nothing is read, and nothing reserved. */
   foresee(governed: Governed): GateOutcome {
     const view = { approvals: [], decisions: [], isLive: true };
     const outcome = decide(this.#question(governed, view));
     if (outcome.outcome === 'Rejected') return { ...outcome, policy: governed.policy.metadata.name };
-    if (outcome.outcome === 'NeedsApproval') return needsApproval(governed, outcome, this.#homeOf(governed.attempt));
+    if (outcome.outcome === 'NeedsApproval') return deniedWith(governed, outcome, this.#homeOf(governed.attempt));
     if (outcome.reason === 'AutoApproved')
       return { outcome: 'Allowed', reason: 'AutoApproved', policy: governed.policy };
     throw new Error('nothing covers a request where there is no approval');
@@ -111,8 +112,8 @@ export class Reserver {
     const isBehind = (approval: Approval) => memory.knowsMore(approval, view.beganAtMs);
     const originals = memory.originalsOf(approvals);
     const shown = view.isLive
-      ? // What is behind though read live was restored or forged, and serves nobody. So do copies of what is gone: its
-        // use is remembered.
+      ? // An older state than the known one, though read live, was restored or forged and cannot be used. Nor can
+        // copies of an approval that is gone: its use is remembered.
         [...approvals.map((approval) => (isBehind(approval) ? spent(approval) : approval)), ...originals.map(spent)]
       : // A cache that is behind is no base for a write that would be refused.
         approvals.some(isBehind) || originals.length > 0
@@ -124,7 +125,7 @@ export class Reserver {
         approvals: shown,
         decisions,
         isLive: view.isLive,
-        ...(watchedSince === undefined ? {} : { watchedSince }),
+        ...defined({ watchedSince }),
       }),
     );
   }
@@ -189,7 +190,7 @@ export class Reserver {
     return created;
   }
 
-  /** True when the approval is reserved now, false when it was changed meanwhile. Rejects when nobody can tell. */
+  /** True when the approval is reserved now, false when it was changed meanwhile. Rejects when the result is not known. */
   async #write(decision: Reserved, view: TargetView, limit: Limit): Promise<boolean> {
     const { approvals, metrics, memory, sealing, clock, audit } = this.#dependencies;
     const stored = storedOf(decision.approval, view, sealing.reader);
@@ -216,7 +217,7 @@ function spent(approval: Approval): Approval {
 }
 
 /** The object as it was read, with every field that this release does not know. */
-function storedOf(approval: Approval, view: TargetView, reader: Reader): StepUpApproval {
+function storedOf(approval: Approval, view: TargetView, reader: ObjectReader): StepUpApproval {
   const stored = view.approvals.find((one) => reader.approval(one) === approval);
   if (stored === undefined) throw new Error('the approval decided on is not of the view');
   return stored;
@@ -239,7 +240,7 @@ function allowed(
   return { outcome: 'Allowed', reason: decision.reason, policy, approval, granted: decision.approval };
 }
 
-function needsApproval({ policy, attempt, others }: Governed, denial: NeedsApproval, home: string): GateOutcome {
+function deniedWith({ policy, attempt, others }: Governed, denial: NeedsApproval, home: string): GateOutcome {
   const namespace = denial.approval?.metadata.namespace ?? home;
   return {
     outcome: 'NeedsApproval',
@@ -248,6 +249,6 @@ function needsApproval({ policy, attempt, others }: Governed, denial: NeedsAppro
     attempt,
     denial,
     namespace,
-    ...(others === undefined ? {} : { others }),
+    ...defined({ others }),
   };
 }

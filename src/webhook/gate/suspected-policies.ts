@@ -3,13 +3,13 @@
 // Remembers attempts that were denied because another policy might govern them, so that no replica denies one twice.
 import type { Clock } from '../../kube/time/clock.ts';
 
-/** So long the other policy's own denial has to file its approval, before the next try counts as its answer. */
+/** For so long the other policy's own denial can file its approval, before the next attempt counts as its answer. */
 const filedAfterMs = 1_000;
 
 export class SuspectedPolicies {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #most: number;
-  /** Attempt key → policy → the monotonic instant of the refusal. */
+  /** Attempt key → policy → the monotonic instant of the denial. */
   readonly #seen = new Map<string, ReadonlyMap<string, number>>();
 
   constructor(clock: Pick<Clock, 'monotonicMs'>, most = 10_000) {
@@ -27,7 +27,7 @@ export class SuspectedPolicies {
     if (this.#seen.size > this.#most && oldest !== undefined) this.#seen.delete(oldest);
   }
 
-  /** The policies for whose sake the attempt was refused long enough ago. */
+  /** The policies for which the attempt was denied long enough ago. */
   refusedFor(attemptKey: string): ReadonlySet<string> {
     const filedBeforeMs = this.#clock.monotonicMs() - filedAfterMs;
     const noted = [...(this.#seen.get(attemptKey) ?? [])];

@@ -19,7 +19,7 @@ export interface Instant {
   readonly monotonicMs: number;
 }
 
-/** The longest window that a policy can give. */
+/** The longest use window that a policy can have. */
 const longestSeconds = 86_400;
 
 export class UseMemory {
@@ -56,7 +56,7 @@ export class UseMemory {
     const { usableUntil } = approval.status ?? {};
     const longest = after(now, longestSeconds).getTime();
     const untilMs = usableUntil === undefined ? longest : after(new Date(usableUntil), requestCapSeconds).getTime();
-    // Nobody can use it any more, whatever it says.
+    // It can no longer be used, whatever its status.
     if (untilMs <= now.getTime()) return;
     const isNews = before === undefined || uses > before.uses || (ended && !before.isEnded);
     // The order of the map is the order in which they were noted: the oldest goes first.
@@ -80,7 +80,7 @@ export class UseMemory {
     return seen.uses > usesOf(approval).length || (seen.isEnded && !isEnded(approval));
   }
 
-  /** What these are copies of and is not among them, as it was when it was last seen. */
+  /** The originals of copies among these that are not among them, as they were last seen. */
   originalsOf(approvals: readonly Approval[]): readonly Approval[] {
     const uids = new Set(approvals.map(({ metadata }) => metadata.uid));
     const known = approvals.map(({ spec }) => this.#originals.get(spec.createdBy?.nonce ?? '')?.approval);

@@ -23,7 +23,7 @@ export interface ServerDependencies {
   readonly pinner: { review(request: AdmissionRequest): Promise<Answer> };
   readonly metrics: Pick<WebhookMetrics, 'review' | 'undecided'>;
   readonly log: Log;
-  /** Reviews decided at once; more are refused without being looked at. Default 2,000. */
+  /** Reviews decided at once; more are denied without being read. Default 2,000. */
   readonly mostReviews?: number;
   /** How long close goes on serving connections that are in use. Default 3,000. */
   readonly drainMs?: number;
@@ -155,7 +155,7 @@ export class WebhookServer {
         app(request, response);
         return;
       }
-      // No answer is none that allows.
+      // Without an answer nothing is allowed.
       this.#serve(gate, policy, request, response).catch(() => response.destroy());
     };
   }
@@ -198,7 +198,7 @@ export class WebhookServer {
       return;
     }
     metrics.review(route.name);
-    // Bodies of so many reviews would be a lot of memory.
+    // The bodies of more reviews would take a lot of memory.
     if (this.#held >= 2 * mostReviews) {
       this.#undecided(response, 503, 'too many reviews at once', 'Busy');
       return;

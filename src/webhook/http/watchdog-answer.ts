@@ -6,7 +6,7 @@ import { rejectionDetails, rejectionMessage } from '../../domain/decision/messag
 import { probeWarnings } from '../../domain/integrity/watchdog-probe.ts';
 import type { AdmissionRequest } from '../../domain/model/request.ts';
 
-/** A dry run passes, since a refusal would count as one in the API server's metrics and audit log. Nothing is ever stored. */
+/** A dry run passes, because a denial would count in the API server's metrics and audit log. Nothing is ever stored. */
 export function answerProbe(policy: string, { dryRun, object }: AdmissionRequest): Answer {
   if (dryRun) return { warnings: probeWarnings(policy, object) };
   const message = rejectionMessage(policy, 'InvalidRequest', 'A Lease of the watchdog is for dry runs only');

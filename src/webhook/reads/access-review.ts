@@ -7,7 +7,7 @@ import { creationPath } from '../../kube/objects/resource.ts';
 import { subjectAccessReviews } from '../../kube/objects/resources.ts';
 import { isObject, type Json, valueAt } from '../../lib/json.ts';
 
-export interface Subject {
+export interface AccessSubject {
   readonly user: string;
   readonly uid?: string;
   readonly groups: readonly string[];
@@ -22,7 +22,7 @@ export interface AccessLimit {
 /** True only when the API server says so. Rejects when it cannot be asked. */
 export async function isAllowed(
   rest: Pick<RestClient, 'request'>,
-  subject: Subject,
+  subject: AccessSubject,
   resourceAttributes: object,
   limit: AccessLimit,
 ): Promise<boolean> {

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
 // Reads the approvals and votes on one target from the API server: stepup denies on nothing less.
+import { approvalsOnTarget } from '../../api/approvals-on-target.ts';
 import type { StepUpApproval, StepUpDecision } from '../../api/kinds.ts';
 import { isEnded } from '../../domain/model/approval.ts';
-import { approvalLabel, targetLabel } from '../../domain/model/labels.ts';
+import { approvalLabel } from '../../domain/model/labels.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
@@ -53,12 +54,8 @@ export class LiveViews {
 
   async #read(label: string, namespaces: readonly string[]): Promise<TargetView> {
     const beganAtMs = this.#clock.monotonicMs();
-    const labelSelector = `${targetLabel}=${label}`;
     // Without a resourceVersion the API server answers with the newest state.
-    const lists = await Promise.all(
-      namespaces.map((namespace) => this.#source.approvals.list({ namespace, labelSelector, deadlineMs })),
-    );
-    const approvals = lists.flatMap(({ items }) => items);
+    const approvals = await approvalsOnTarget(this.#source.approvals, label, namespaces, { deadlineMs });
     const live = approvals.filter((approval) => !isEnded(approval));
     const decisions = await Promise.all(namespaces.map((namespace) => this.#decisionsOn(live, namespace)));
     return { approvals, decisions: decisions.flat(), isLive: true, beganAtMs };

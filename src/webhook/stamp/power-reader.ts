@@ -5,18 +5,19 @@
 import {
   groupsOfRequester,
   type Own,
-  type Power,
   powersOver,
   powersOverAll,
   powersPhrase,
+  type VotePower,
 } from '../../domain/integrity/vote-powers.ts';
 import type { ApprovalSpec, Stamp } from '../../domain/model/approval.ts';
 import type { Policy } from '../../domain/model/policy.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import type { Clock } from '../../kube/time/clock.ts';
+import { defined } from '../../lib/json.ts';
 import { type AccessLimit, isAllowed } from '../reads/access-review.ts';
 
-type Requester = ApprovalSpec['requester'];
+type Gated = ApprovalSpec['requester'];
 
 /** Reservations share the connections and go first. */
 const mostAtOnce = 4;
@@ -28,7 +29,7 @@ export class Powers {
   readonly #rest: Pick<RestClient, 'request'>;
   readonly #own: Own;
   readonly #clock: Clock;
-  readonly #known = new Map<string, { readonly atMs: number; readonly powers: readonly Power[] }>();
+  readonly #known = new Map<string, { readonly atMs: number; readonly powers: readonly VotePower[] }>();
 
   constructor(rest: Pick<RestClient, 'request'>, own: Own, clock: Clock) {
     this.#rest = rest;
@@ -37,12 +38,12 @@ export class Powers {
   }
 
   /** In words, what the requester may do so that the voter's vote could be its own. Rejects when it cannot be told. */
-  async overVote(requester: Requester, voter: Stamp, policy: Policy, limit: AccessLimit): Promise<string | undefined> {
+  async overVote(requester: Gated, voter: Stamp, policy: Policy, limit: AccessLimit): Promise<string | undefined> {
     const overOne = await this.#had(requester, powersOver(voter, policy), limit);
     return powersPhrase([...overOne, ...(await this.#overAll(requester, limit))]);
   }
 
-  async #overAll(requester: Requester, limit: AccessLimit): Promise<readonly Power[]> {
+  async #overAll(requester: Gated, limit: AccessLimit): Promise<readonly VotePower[]> {
     const key = `${requester.username} ${requester.uid ?? ''}`;
     const nowMs = this.#clock.monotonicMs();
     const known = this.#known.get(key);
@@ -57,9 +58,13 @@ export class Powers {
     return powers;
   }
 
-  async #had({ username, uid }: Requester, powers: readonly Power[], limit: AccessLimit): Promise<readonly Power[]> {
-    const who = { user: username, groups: groupsOfRequester(username), ...(uid === undefined ? {} : { uid }) };
-    const had: Power[] = [];
+  async #had(
+    { username, uid }: Gated,
+    powers: readonly VotePower[],
+    limit: AccessLimit,
+  ): Promise<readonly VotePower[]> {
+    const who = { user: username, groups: groupsOfRequester(username), ...defined({ uid }) };
+    const had: VotePower[] = [];
     for (let at = 0; at < powers.length; at += mostAtOnce) {
       const some = powers.slice(at, at + mostAtOnce);
       const answers = await Promise.all(some.map((power) => isAllowed(this.#rest, who, { ...power }, limit)));

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import type { Answer } from '../../api/admission-review.ts';
 import type { StepUpApproval } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
-import { sentenceOn } from '../../domain/integrity/foreign-mutator.ts';
+import { mutatorSentence } from '../../domain/integrity/foreign-mutator.ts';
 import { type Approval, type ApprovalSpec, type Decision, isYes } from '../../domain/model/approval.ts';
 import type { Policy } from '../../domain/model/policy.ts';
 import { type DeniedReason, deniedReasons } from '../../domain/model/reason.ts';
@@ -22,7 +22,7 @@ import { withinLimit } from '../../kube/http/call-limit.ts';
 import type { RestClient } from '../../kube/http/rest.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
-import { isObject, type JsonObject, textAt, valueAt } from '../../lib/json.ts';
+import { defined, isObject, type JsonObject, textAt, valueAt } from '../../lib/json.ts';
 import { errorFields, type Log } from '../../observe/log.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
 import type { AccountOwners } from '../reads/account-owners.ts';
@@ -111,7 +111,7 @@ export class Stamper {
     signal: AbortSignal,
   ): Promise<Stamping> {
     const foreign = await this.#dependencies.mutators.foreign({ signal, deadlineMs: innerDeadlineMs });
-    if (foreign !== undefined) return { kind: 'Refused', message: sentenceOn(foreign) };
+    if (foreign !== undefined) return { kind: 'Refused', message: mutatorSentence(foreign) };
     return kind === 'approval' ? this.#approval(request, object, signal) : this.#decision(request, object, signal);
   }
 
@@ -185,7 +185,7 @@ export class Stamper {
         return undefined;
       }),
     ]);
-    return { right, owners, ...(requesterMay === undefined ? {} : { requesterMay }) };
+    return { right, owners, ...defined({ requesterMay }) };
   }
 
   async #stored(namespace: string, name: string, signal: AbortSignal): Promise<StepUpApproval | undefined> {
@@ -197,7 +197,7 @@ export class Stamper {
   async #policies(name: string) {
     const { policies } = this.#dependencies;
     const policy = await policies.find(name);
-    return { policies: policies.allWith(policy), ...(policy === undefined ? {} : { policy }) };
+    return { policies: policies.allWith(policy), ...defined({ policy }) };
   }
 }
 

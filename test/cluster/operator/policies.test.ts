@@ -34,7 +34,7 @@ describe('a policy', () => {
       status: 'False',
       reason: 'InvalidByAPIServer',
       message: expect.stringMatching(
-        /^ValidatingWebhookConfiguration.* is invalid: webhooks\[0\]\.matchConditions\[\d\]\.expression: .*Syntax error/,
+        /^ValidatingWebhookConfiguration.* is invalid: \[?webhooks\[0\]\.matchConditions\[\d\]\.expression: .*Syntax error/,
       ),
     });
     expect(readyOf(await lab.reported(good.metadata.name))?.status).toBe('True');
@@ -123,12 +123,12 @@ describe('a policy', () => {
     },
     {
       given: 'with CEL without guards',
-      overrides: { conditions: [{ name: 'mark', expression: "object.metadata.labels['tier'] == 'a'" }] },
+      overrides: { conditions: [{ name: 'tier', expression: "object.metadata.labels['tier'] == 'a'" }] },
       want: {
         status: 'True',
         reason: 'UnguardedCEL',
         message: expect.stringMatching(
-          /^ValidatingWebhookConfiguration stepup-policy-\d+ is installed \(\d webhooks\); condition mark reads object\.metadata\.labels\.tier, which may be absent; guard it with has\(object\.metadata\.labels\.tier\); until you fix it, such requests of gated accounts are denied with an error; condition mark reads labels or annotations of object only, so a request that removes them is not governed; read those of \(oldObject == null \? object : oldObject\)$/,
+          /^ValidatingWebhookConfiguration stepup-policy-\d+ is installed \(\d webhooks\); condition tier reads object\.metadata\.labels\.tier, which may be absent; guard it with has\(object\.metadata\.labels\) && has\(object\.metadata\.labels\.tier\); until you fix it, such requests of gated accounts are denied with an error; condition tier reads labels or annotations of object only, so a request that removes them is not governed; read those of \(oldObject == null \? object : oldObject\)$/,
         ),
       },
     },

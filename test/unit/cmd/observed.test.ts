@@ -3,7 +3,7 @@
 // What stepup observed prints for people.
 import { expect, test } from 'vitest';
 import type { StepUpPolicy } from '../../../src/api/kinds.ts';
-import { observedText, rowsOf } from '../../../src/cmd/observed.ts';
+import { observedText, tableOf } from '../../../src/cmd/observed.ts';
 
 const now = new Date('2026-01-02T12:00:00Z');
 const since = '2026-01-01T12:00:00Z';
@@ -66,7 +66,7 @@ test('the name in a connection, which a client makes up, neither ends its column
     metadata: { name: 'production-exec', generation: 1 },
     status: { observed: { generation: 1, blocked: [{ ...blocked, action: `CONNECT pods/exec prod/${name}` }] } },
   };
-  const rows = rowsOf(policy as unknown as StepUpPolicy);
+  const rows = tableOf(policy as unknown as StepUpPolicy);
   expect(rows).toEqual([{ ...row, target: `prod/${name}` }]);
   const lines = text([exec], [...rows]).split('\n');
   expect(lines).toHaveLength(3);

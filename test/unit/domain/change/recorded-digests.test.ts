@@ -3,7 +3,7 @@
 // Digests, keys, names and sealed statements are stored and outlive releases. fixtures/recorded-digests.json holds what
 // commit fdd3e04, the last one before src/ was divided into rooms, made of reviews as an API server sends them. What
 // is made today is held against it: a row that fails here means that approvals on clusters would not be found, would
-// not cover their change, or would lose their seal.
+// not cover their change, or would lose their seal. Rows are only ever added, recorded by code that this test holds.
 import { createHash, createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';

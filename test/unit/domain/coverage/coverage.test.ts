@@ -71,7 +71,7 @@ describe('the ready-made policy', () => {
       [
         'Action UPDATE,DELETE core secrets Selected',
         'DeletionByUpdate UPDATE core secrets,secrets/status,secrets/finalize Selected',
-        'MarkRemoved UPDATE core secrets/status,secrets/finalize Selected',
+        'ConditionLabelRemoved UPDATE core secrets/status,secrets/finalize Selected',
         goes,
         leaves,
       ],

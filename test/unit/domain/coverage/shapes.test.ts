@@ -4,7 +4,6 @@
 import { describe, expect, test } from 'vitest';
 import { describe as described } from '../../../../src/domain/change/describe.ts';
 import { lastApplied } from '../../../../src/domain/change/last-applied.ts';
-import { marksOf } from '../../../../src/domain/coverage/condition-marks.ts';
 import { coverageOf } from '../../../../src/domain/coverage/coverage.ts';
 import type { Action, Policy } from '../../../../src/domain/model/policy.ts';
 import type { AdmissionRequest } from '../../../../src/domain/model/request.ts';
@@ -186,54 +185,28 @@ describe('a policy that governs the making of identities', () => {
   });
 });
 
-describe('marks', () => {
-  const rows: readonly (readonly [string, readonly string[]])[] = [
-    ["oldObject.metadata.labels['tier'] == 'a'", ['/metadata/labels/tier']],
-    ['oldObject.metadata.labels["a.example/tier"] == "a"', ['/metadata/labels/a.example~1tier']],
-    ['has(oldObject.metadata.labels) && has(oldObject.metadata.labels.tier)', ['/metadata/labels/tier']],
-    ["'tier' in oldObject.metadata.annotations", ['/metadata/annotations/tier']],
-    ["oldObject.metadata.?labels[?'tier'].orValue('') == 'a'", ['/metadata/labels/tier']],
-    ["oldObject[?'metadata'].x", []],
-    ["(oldObject == null ? object : oldObject).metadata.labels['tier'] == 'a'", ['/metadata/labels/tier']],
-    ["oldObject.metadata.labels.exists(key, key.startsWith('x'))", ['/metadata/labels']],
-    ["oldObject.metadata.labels[request.name] == 'a'", ['/metadata/labels']],
-    ["oldObject.metadata['labels']['tier'] == 'a'", ['/metadata/labels/tier']],
-    ["oldObject.spec.template.metadata.labels['x'] == ''", ['/metadata/labels/x']],
-    ["oldObject.metadata.name == 'labels'", []],
-  ];
-  test.each(rows)('of %s are %j', (expression, want) => {
-    expect(marksOf({ conditions: [{ name: 'c', expression }] }).pointers).toEqual(want);
-  });
-  test('read from the new object only are named', () => {
-    const conditions = [
-      { name: 'blind', expression: "object.metadata.labels['tier'] == 'a'" },
-      { name: 'sees', expression: "(oldObject == null ? object : oldObject).metadata.labels['tier'] == 'a'" },
-      { name: 'other', expression: "object.spec.x == 'a'" },
-    ];
-    expect(marksOf({ conditions }).onNewOnly).toEqual(['blind']);
-  });
-
-  const marked = policy({
+describe('condition labels', () => {
+  const labelled = policy({
     actions: [deploys],
     conditions: [{ name: 'tier', expression: "oldObject == null || oldObject.metadata.labels['tier'] == 'a'" }],
   });
   const tier = (value: Json | undefined, object = deployment()) => set(object, ['metadata', 'labels', 'tier'], value);
   const update = (from: JsonObject, to: JsonObject) => request({ oldObject: from, object: to });
   test('taken away or changed need approval, other labels do not', () => {
-    expect(outcome(update(tier('a'), tier(undefined)), marked)).toBe('needs approval to UPDATE');
-    expect(outcome(update(tier('a'), tier('b')), marked)).toBe('needs approval to UPDATE');
+    expect(outcome(update(tier('a'), tier(undefined)), labelled)).toBe('needs approval to UPDATE');
+    expect(outcome(update(tier('a'), tier('b')), labelled)).toBe('needs approval to UPDATE');
     const other = set(tier('a'), ['metadata', 'labels', 'more'], 'x');
-    expect(outcome(update(tier('a'), other), marked)).toBe('OutsideFields');
-    expect(attempt(update(tier('a'), tier('b')), marked).change.fields).toEqual(['/metadata/labels/tier']);
+    expect(outcome(update(tier('a'), other), labelled)).toBe('OutsideFields');
+    expect(attempt(update(tier('a'), tier('b')), labelled).change.fields).toEqual(['/metadata/labels/tier']);
   });
   test('taken away by …/status need approval too', () => {
-    expect(outcome(request({ subresource: 'status', oldObject: tier('a'), object: tier(undefined) }), marked)).toBe(
+    expect(outcome(request({ subresource: 'status', oldObject: tier('a'), object: tier(undefined) }), labelled)).toBe(
       'needs approval to UPDATE',
     );
   });
   const naming = (more: Partial<Action> = {}) => {
     const fields = ['/spec/template', '/metadata/labels/tier'];
-    return policy({ ...marked.spec, actions: [{ ...deploys, fields, ...more }] });
+    return policy({ ...labelled.spec, actions: [{ ...deploys, fields, ...more }] });
   };
   const both = update(tier('a'), tier(undefined, deployment('web:2', 2)));
   test('that the action names among its fields are one effect with the others', () => {
@@ -249,7 +222,7 @@ describe('marks', () => {
     expect(outcome(both, naming(more))).toBe('SeveralEffects');
   });
   test('taken away along with a governed field are two effects', () => {
-    expect(outcome(update(tier('a'), tier(undefined, deployment('web:2', 2))), marked)).toBe('SeveralEffects');
+    expect(outcome(update(tier('a'), tier(undefined, deployment('web:2', 2))), labelled)).toBe('SeveralEffects');
   });
 });
 

@@ -2,7 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an engine is asked, what its answer comes to, and what its word counts for among the votes.
 import { describe, expect, test } from 'vitest';
-import { answerOf, askOf, type Considered, engineReview, enginesToAsk } from '../../../../src/domain/engines/engine.ts';
+import {
+  askOf,
+  type Considered,
+  engineAnswerOf,
+  engineReview,
+  enginesToAsk,
+} from '../../../../src/domain/engines/engine.ts';
 import type { Approval, ApprovalStatus, Decision } from '../../../../src/domain/model/approval.ts';
 import type { Requirement } from '../../../../src/domain/model/policy.ts';
 import { tally } from '../../../../src/domain/votes/tally.ts';
@@ -367,8 +373,8 @@ describe('an answer', () => {
     ],
     ['Abstain without a word', { verdict: 'Abstain' }, { answer: { why: 'the answer has no reason' } }],
   ])('%s counts, plain and wrapped', (_, body, want) => {
-    expect(answerOf(body, 'stepup')).toMatchObject(want);
-    expect(answerOf({ result: body }, 'opa')).toMatchObject(want);
+    expect(engineAnswerOf(body, 'stepup')).toMatchObject(want);
+    expect(engineAnswerOf({ result: body }, 'opa')).toMatchObject(want);
   });
 
   test.each<[string, Json]>([
@@ -386,24 +392,24 @@ describe('an answer', () => {
     ['a rule too long to be stored', { ...yes, rule: 'x'.repeat(254) }],
   ])('%s is none, plain and wrapped', (_, body) => {
     const none = { result: 'BadAnswer', answer: { verdict: 'Abstain' } };
-    expect(answerOf(body, 'stepup')).toMatchObject(none);
-    expect(answerOf({ result: body }, 'opa')).toMatchObject(none);
+    expect(engineAnswerOf(body, 'stepup')).toMatchObject(none);
+    expect(engineAnswerOf({ result: body }, 'opa')).toMatchObject(none);
   });
 
   test('in the other format is none', () => {
-    expect(answerOf({ result: yes }, 'stepup').result).toBe('BadAnswer');
-    expect(answerOf(yes, 'opa')).toEqual({
+    expect(engineAnswerOf({ result: yes }, 'stepup').result).toBe('BadAnswer');
+    expect(engineAnswerOf(yes, 'opa')).toEqual({
       result: 'Abstain',
       answer: { verdict: 'Abstain', why: 'its rule is undefined for this input' },
     });
   });
 
   test('can be stored and shown whatever it holds', () => {
-    const { answer } = answerOf({ ...yes, reason: `a\u202e${'\u0007'.repeat(1000)}` }, 'stepup');
+    const { answer } = engineAnswerOf({ ...yes, reason: `a\u202e${'\u0007'.repeat(1000)}` }, 'stepup');
     if (answer.verdict === 'Abstain') throw new Error('it is an answer');
     expect(answer.reason.startsWith('a\\u202e\\u0007')).toBe(true);
     expect(answer.reason.length).toBeLessThanOrEqual(1024);
-    const { answer: silent } = answerOf({ verdict: 'Abstain', reason: '\u0007'.repeat(1000) }, 'stepup');
+    const { answer: silent } = engineAnswerOf({ verdict: 'Abstain', reason: '\u0007'.repeat(1000) }, 'stepup');
     expect(silent.verdict === 'Abstain' && silent.why.length).toBeLessThanOrEqual(256);
   });
 });

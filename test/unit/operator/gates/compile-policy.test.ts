@@ -226,23 +226,35 @@ describe('problems', () => {
       works: false,
     },
     {
-      given: 'CEL without guards, and a mark of the new object',
+      given: 'CEL without guards, and a condition label of the new object',
       spec: {
         actions: [{ ...deletion, operations: ['CREATE', 'UPDATE'] }],
         approval,
         conditions: [
           { name: 'kept', expression: "has(object.type) && object.type == 'x' && object.metadata.name != 'y'" },
           { name: 'old', expression: "oldObject.type == 'x'" },
-          { name: 'mark', expression: "object.metadata.labels['tier'] == 'a'" },
+          { name: 'tier', expression: "object.metadata.labels['tier'] == 'a'" },
           { name: 'who', expression: "'a' in request.userInfo.extra['b']" },
         ],
       },
       want: [
         'UnguardedCEL: condition old reads oldObject, which a CREATE does not have; begin it with oldObject == null ||; until you fix it, such requests of gated accounts are denied with an error',
         'UnguardedCEL: condition old reads oldObject.type, which may be absent; guard it with has(oldObject.type); until you fix it, such requests of gated accounts are denied with an error',
-        'UnguardedCEL: condition mark reads object.metadata.labels.tier, which may be absent; guard it with has(object.metadata.labels.tier); until you fix it, such requests of gated accounts are denied with an error',
-        "UnguardedCEL: condition who reads request.userInfo.extra.b, which may be absent; guard it with 'b' in request.userInfo.extra; until you fix it, such requests of gated accounts are denied with an error",
-        'MarkOnNewObject: condition mark reads labels or annotations of object only, so a request that removes them is not governed; read those of (oldObject == null ? object : oldObject)',
+        'UnguardedCEL: condition tier reads object.metadata.labels.tier, which may be absent; guard it with has(object.metadata.labels) && has(object.metadata.labels.tier); until you fix it, such requests of gated accounts are denied with an error',
+        "UnguardedCEL: condition who reads request.userInfo.extra.b, which may be absent; guard it with has(request.userInfo.extra) && 'b' in request.userInfo.extra; until you fix it, such requests of gated accounts are denied with an error",
+        'ConditionLabelOnNewObject: condition tier reads labels or annotations of object only, so a request that removes them is not governed; read those of (oldObject == null ? object : oldObject)',
+      ],
+      works: true,
+    },
+    {
+      given: 'CEL that the parser does not know',
+      spec: {
+        actions: [deletion],
+        approval,
+        conditions: [{ name: 'dotted', expression: "oldObject == null || .oldObject.kind == 'x'" }],
+      },
+      want: [
+        'UnguardedCEL: condition dotted is CEL that stepup cannot parse: what it reads without a guard is not reported, and each change of a label or annotation needs approval; write it in another way',
       ],
       works: true,
     },
