@@ -57,8 +57,8 @@ function tokenSecret(request: AdmissionRequest): Change | Harmless {
 const placesOfEphemeralContainers = ['/spec/ephemeralContainers'];
 const placesOfResize = ['/spec/containers', '/spec/initContainers', '/spec/resources'];
 
-/** A policy may name a door itself. It leads to the same effect as where it is added, so it is the same change. */
-function throughDoor(request: AdmissionRequest, context: ChangeContext): Change | Harmless | undefined {
+/** A policy may name an equivalent request itself. It has the same effect as where it is added, so it is the same change. */
+function byEquivalentRequest(request: AdmissionRequest, context: ChangeContext): Change | Harmless | undefined {
   const { operation, group, resource, subresource } = request;
   // A Scale is another object than its parent, in which the effect will be seen.
   if (operation === 'UPDATE' && subresource === 'scale') return scaleChange(request, context.live);
@@ -80,8 +80,8 @@ function throughDoor(request: AdmissionRequest, context: ChangeContext): Change 
 }
 
 function actionChange(row: CoverageRow, request: AdmissionRequest, context: ChangeContext): Change | Harmless {
-  const door = throughDoor(request, context);
-  if (door !== undefined) return door;
+  const equivalent = byEquivalentRequest(request, context);
+  if (equivalent !== undefined) return equivalent;
   const ignore = row.action?.digestIgnore ?? [];
   switch (request.operation) {
     case 'CREATE':
@@ -91,7 +91,7 @@ function actionChange(row: CoverageRow, request: AdmissionRequest, context: Chan
     case 'CONNECT':
       return virtualCreation(request);
     case 'UPDATE': {
-      // The fields are the action's; a door that is added for it is privileged as a whole.
+      // The fields are the action's; an equivalent request that is added for it is privileged as a whole.
       const fields = row.shape === 'Action' ? row.action?.fields : undefined;
       const change = fields === undefined ? updateOfObject(request, ignore) : updateOfFields(request, fields, ignore);
       if (change === 'AlreadyDeleting' || typeof change !== 'string' || !isMisleadingApply(request, fields))

@@ -6,7 +6,7 @@ import type { CelNode } from '../../lib/parse-cel.ts';
 import type { Operation } from '../model/request.ts';
 import {
   idOf,
-  isText,
+  isTextValue,
   keysOf,
   open,
   type Place,
@@ -29,11 +29,11 @@ export type Guarding = 'Exactly' | 'Fully';
 export interface World {
   readonly operation: Operation;
   readonly meaningOf: (node: CelNode) => Value;
-  readonly known: Known;
+  readonly known: KnownPlaces;
 }
 
 /** What was found out already: without it, nested terms would be looked at again and again. */
-export interface Known {
+export interface KnownPlaces {
   readonly truths: Map<CelNode, boolean | undefined>;
   readonly places: Map<CelNode, Map<string, There>>;
 }
@@ -47,10 +47,10 @@ export const absentIn: Readonly<Record<Root, readonly Operation[]>> = {
 };
 
 export function rootNamed(name: string): Value {
-  return isRoot(name) ? rootOf(name) : open;
+  return isWholeRoot(name) ? rootOf(name) : open;
 }
 
-function isRoot(name: string): name is Root {
+function isWholeRoot(name: string): name is Root {
   return Object.hasOwn(absentIn, name);
 }
 
@@ -80,12 +80,12 @@ function foundAfter(node: CelNode, isTrue: boolean, world: World, how: Guarding)
       return either(both(after(condition, true), after(yes, isTrue)), both(after(condition, false), after(no, isTrue)));
     }
     default:
-      return idsOf(askedBy(node, isTrue, world, how), how);
+      return prefixIdsOf(guardedBy(node, isTrue, world, how), how);
   }
 }
 
 /** The places that one term asks for. */
-function askedBy(node: CelNode, isTrue: boolean, { meaningOf }: World, how: Guarding): readonly Place[] {
+function guardedBy(node: CelNode, isTrue: boolean, { meaningOf }: World, how: Guarding): readonly Place[] {
   if (node.op === '==' || node.op === '!=') {
     const [side] = node.args.filter((one) => !isNull(one));
     if (side === undefined || !node.args.some(isNull) || isTrue !== (node.op === '!=')) return [];
@@ -100,7 +100,7 @@ function askedBy(node: CelNode, isTrue: boolean, { meaningOf }: World, how: Guar
   return node.op === 'rcall' && node.args[0] === 'hasValue' ? meaningOf(node.args[1]).places : [];
 }
 
-function idsOf(places: readonly Place[], how: Guarding): ReadonlySet<string> {
+function prefixIdsOf(places: readonly Place[], how: Guarding): ReadonlySet<string> {
   // has(object.x) is false where there is no object; has(object.x.y) is an error.
   const roots = places
     .filter(({ keys }) => how === 'Fully' || keys.length <= 1)
@@ -135,7 +135,7 @@ function foundTruth(node: CelNode, world: World): boolean | undefined {
     case 'in': {
       const [text, list] = node.args.map(world.meaningOf);
       if (text === undefined || list === undefined || !isOperation(text)) return undefined;
-      if (list.places.length > 0 || list.isOpen || !list.elements.every(isText)) return undefined;
+      if (list.places.length > 0 || list.isOpen || !list.elements.every(isTextValue)) return undefined;
       return list.elements.some(({ texts }) => texts.includes(world.operation));
     }
     default:
@@ -146,7 +146,7 @@ function foundTruth(node: CelNode, world: World): boolean | undefined {
 /** Of the operation with a text, and of an object with null. */
 function areEqual(sides: readonly CelNode[], { operation, meaningOf }: World): boolean | undefined {
   const values = sides.map(meaningOf);
-  const text = values.find(isText);
+  const text = values.find(isTextValue);
   if (text !== undefined && values.some(isOperation)) {
     return text.texts.length === 1 ? text.texts.includes(operation) : undefined;
   }

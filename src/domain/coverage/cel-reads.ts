@@ -8,7 +8,7 @@ import {
   absentIn,
   type Guarding,
   isNull,
-  type Known,
+  type KnownPlaces,
   placesAfter,
   rootNamed,
   type There,
@@ -21,13 +21,13 @@ import {
   idOf,
   isAlwaysThere,
   isOptional,
-  isText,
-  joined,
-  type Key,
+  isTextValue,
+  joinedValues,
   keysOf,
-  listOf,
+  listValueOf,
   open,
   type Place,
+  type PlaceKey,
   prefixesOf,
   textsOf,
   type Value,
@@ -35,12 +35,12 @@ import {
 } from './cel-values.ts';
 
 export interface Reads {
-  readonly uses: readonly Use[];
+  readonly uses: readonly ReadUse[];
   readonly unguarded: readonly Unguarded[];
 }
 
 /** A place that is looked at: its value, only whether it is there, or (Whole) only whether it equals another place. */
-export interface Use {
+export interface ReadUse {
   readonly place: Place;
   readonly how: 'Value' | 'Presence' | 'Whole';
 }
@@ -56,7 +56,7 @@ export interface Unguarded {
 export function readsOf(expression: string, operation: Operation): Reads | undefined {
   const node = parsedCel(expression);
   if (node === undefined) return undefined;
-  const uses: Use[] = [];
+  const uses: ReadUse[] = [];
   const unguarded = new Map<string, Unguarded>();
   const walk = new Walk(operation, {
     use: (use) => uses.push(use),
@@ -72,7 +72,7 @@ interface Scope {
 }
 
 interface Report {
-  readonly use: (use: Use) => void;
+  readonly use: (use: ReadUse) => void;
   readonly miss: (unguarded: Unguarded) => void;
 }
 
@@ -84,16 +84,16 @@ const macros = /^(?:all|exists|exists_one|existsOne|map|filter|transformList|tra
 class Walk {
   readonly #operation: Operation;
   readonly #report: Report;
-  readonly #known: Known;
+  readonly #known: KnownPlaces;
 
-  constructor(operation: Operation, report: Report, known: Known = { truths: new Map(), places: new Map() }) {
+  constructor(operation: Operation, report: Report, known: KnownPlaces = { truths: new Map(), places: new Map() }) {
     this.#operation = operation;
     this.#report = report;
     this.#known = known;
   }
 
   /** All of the value is looked at. */
-  use(value: Value, how: Use['how'] = 'Value'): void {
+  use(value: Value, how: ReadUse['how'] = 'Value'): void {
     for (const place of value.places) this.#report.use({ place, how });
     for (const element of value.elements) this.use(element);
   }
@@ -111,7 +111,7 @@ class Walk {
       case '[?]':
         return this.#indexed(node.args, node.op === '[?]', scope);
       case 'list':
-        return listOf(...node.args.map((one) => this.meaningOf(one, scope)));
+        return listValueOf(...node.args.map((one) => this.meaningOf(one, scope)));
       case '?:': {
         const [condition, yes, no] = node.args;
         this.use(this.meaningOf(condition, scope));
@@ -176,7 +176,7 @@ class Walk {
   }
 
   /** Members of what the value can be: an error where one is absent, unless the way to it is optional. */
-  #member(value: Value, keys: readonly Key[], optional: boolean, scope: Scope): Value {
+  #member(value: Value, keys: readonly PlaceKey[], optional: boolean, scope: Scope): Value {
     if (value.places.some((place) => place.keys.length >= deepest)) {
       this.use(value);
       return open;
@@ -210,8 +210,8 @@ class Walk {
 
   #sum([left, right]: readonly [CelNode, CelNode], scope: Scope): Value {
     const sides = [this.meaningOf(left, scope), this.meaningOf(right, scope)] as const;
-    const sum = joined(...sides);
-    if (!isText(sum)) for (const side of sides) this.use(side);
+    const sum = joinedValues(...sides);
+    if (!isTextValue(sum)) for (const side of sides) this.use(side);
     return sum;
   }
 
@@ -276,9 +276,9 @@ class Walk {
       inner = this.#after(condition, true, inner);
     }
     const result = body.slice(-1).map((one) => this.meaningOf(one, inner));
-    if (name === 'map') return listOf(...result);
+    if (name === 'map') return listValueOf(...result);
     for (const one of result) this.use(one);
-    return name === 'filter' ? listOf(...range.elements) : open;
+    return name === 'filter' ? listValueOf(...range.elements) : open;
   }
 
   /** The scope of what is reached only where the condition is so. Exactly: only where it is so without an error. */

@@ -7,11 +7,11 @@ import type { CelNode } from '../../lib/parse-cel.ts';
 export type Root = 'object' | 'oldObject' | 'namespaceObject' | 'request';
 
 /** A text, or a value that is known when the request is: then its name or its own expression stands for it. */
-export type Key = { readonly text: string } | { readonly symbol: string };
+export type PlaceKey = { readonly text: string } | { readonly symbol: string };
 
 export interface Place {
   readonly root: Root;
-  readonly keys: readonly Key[];
+  readonly keys: readonly PlaceKey[];
 }
 
 /** One of the places, one of the texts, one of the elements, or (isOpen) something else. */
@@ -39,7 +39,7 @@ export function rootOf(root: Root): Value {
 }
 
 /** All elements as one that can be any of them. */
-export function listOf(...elements: readonly Value[]): Value {
+export function listValueOf(...elements: readonly Value[]): Value {
   return elements.length === 0 ? open : { ...open, elements: [eitherOf(...elements)], isOpen: false };
 }
 
@@ -60,12 +60,12 @@ export function eitherOf(...values: readonly Value[]): Value {
 const most = 16;
 
 /** Texts that are put together, where both sides are known. */
-export function joined(left: Value, right: Value): Value {
-  const areTexts = [left, right].every(isText) && left.texts.length * right.texts.length <= most;
+export function joinedValues(left: Value, right: Value): Value {
+  const areTexts = [left, right].every(isTextValue) && left.texts.length * right.texts.length <= most;
   return areTexts ? textsOf(...left.texts.flatMap((one) => right.texts.map((two) => one + two))) : open;
 }
 
-export function isText({ places, texts, elements, isOpen }: Value): boolean {
+export function isTextValue({ places, texts, elements, isOpen }: Value): boolean {
   return texts.length > 0 && places.length === 0 && elements.length === 0 && !isOpen;
 }
 
@@ -74,14 +74,14 @@ export function isOptional(value: Value, optional: boolean): Value {
 }
 
 /** Where these keys lead from what the value can be. */
-export function within({ places }: Value, keys: readonly Key[]): Value['places'] {
+export function within({ places }: Value, keys: readonly PlaceKey[]): Value['places'] {
   const told = places.length * keys.length > most ? [{ symbol: '*' }] : keys;
   return places.flatMap((place) => told.map((key) => ({ ...place, keys: [...place.keys, key] })));
 }
 
 /** What the part is as a key. */
-export function keysOf(node: CelNode, value: Value): readonly Key[] {
-  if (isText(value)) return value.texts.map((text) => ({ text }));
+export function keysOf(node: CelNode, value: Value): readonly PlaceKey[] {
+  if (isTextValue(value)) return value.texts.map((text) => ({ text }));
   return [{ symbol: value.symbol ?? node.input.slice(node.start, node.end).replace(/\s+/g, ' ') }];
 }
 

@@ -4,8 +4,8 @@
 import { pointerToken } from '../../lib/json.ts';
 import type { PolicySpec } from '../model/policy.ts';
 import type { Operation } from '../model/request.ts';
-import { readsOf, type Use } from './cel-reads.ts';
-import type { Key } from './cel-values.ts';
+import { type ReadUse, readsOf } from './cel-reads.ts';
+import type { PlaceKey } from './cel-values.ts';
 
 export interface ConditionLabels {
   /** JSON pointers, sorted; to all labels or annotations where the expression does not say which. */
@@ -14,7 +14,7 @@ export interface ConditionLabels {
   readonly onNewOnly: readonly string[];
 }
 
-type Condition = NonNullable<PolicySpec['conditions']>[number];
+type CelCondition = NonNullable<PolicySpec['conditions']>[number];
 
 /** The labels and annotations that the conditions read: rather one too many than one too few. */
 export function conditionLabelsOf({ conditions = [] }: Pick<PolicySpec, 'conditions'>): ConditionLabels {
@@ -31,7 +31,7 @@ function pointersIn(expression: string, operation: Operation): readonly string[]
 }
 
 /** True when an update can take something away that the condition reads, and the condition sees only what is left. */
-function isBlind({ expression }: Condition): boolean {
+function isBlind({ expression }: CelCondition): boolean {
   const uses = readsOf(expression, 'UPDATE')?.uses;
   if (uses === undefined) return false;
   const read = (root: string) => uses.filter(({ place }) => place.root === root).flatMap(pointersOf);
@@ -39,9 +39,9 @@ function isBlind({ expression }: Condition): boolean {
   return read('object').some((pointer) => !old.some((seen) => pointer === seen || pointer.startsWith(`${seen}/`)));
 }
 
-function pointersOf({ place, how }: Use): readonly string[] {
+function pointersOf({ place, how }: ReadUse): readonly string[] {
   if (place.root !== 'object' && place.root !== 'oldObject') return [];
-  const texts = place.keys.map(textOf);
+  const texts = place.keys.map(textOfKey);
   const at = texts.findIndex(
     (text, index) => isMetadata(text, index) && index + 1 < texts.length && isMap(texts[index + 1]),
   );
@@ -61,7 +61,7 @@ function pointersOf({ place, how }: Use): readonly string[] {
   );
 }
 
-function textOf(key: Key): string | undefined {
+function textOfKey(key: PlaceKey): string | undefined {
   return 'text' in key ? key.text : undefined;
 }
 

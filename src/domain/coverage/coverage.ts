@@ -156,7 +156,7 @@ function rowsOfAction(
     labelled(mains.flatMap(withSubresources), 'Selected');
     labelled(namespaces.flatMap(withSubresources), 'SelectedNamespaces');
   }
-  rows.push(...doorsToConnections(action), ...doorsToIdentities(action, isSelective));
+  rows.push(...equivalentConnections(action), ...equivalentIdentities(action, isSelective));
   if (apiGroups.includes('') && mains.includes('pods')) {
     const pods = (shape: Shape, operation: Operation, ...resources: readonly string[]) =>
       rows.push({
@@ -179,7 +179,7 @@ function rowsOfAction(
 }
 
 /** Whoever may run a command in a pod may do so by each of these too. nodes/proxy reaches every pod of a node. */
-function doorsToConnections(action: Action): readonly CoverageRow[] {
+function equivalentConnections(action: Action): readonly CoverageRow[] {
   const { operations, apiGroups, resources: named } = action;
   if (!operations.includes('CONNECT') || !apiGroups.includes('') || !named.includes('pods/exec')) return [];
   const row = (reach: Reach, ...resources: readonly string[]): readonly CoverageRow[] => {
@@ -205,7 +205,7 @@ function makesIdentities({ operations, apiGroups, resources }: Action): boolean 
 }
 
 /** Whoever may make an identity may do so by each of these too, or take one that the policy does not gate. */
-function doorsToIdentities(action: Action, isSelective: boolean): readonly CoverageRow[] {
+function equivalentIdentities(action: Action, isSelective: boolean): readonly CoverageRow[] {
   if (!makesIdentities(action)) return [];
   const row = (shape: Shape, reach: Reach, operation: Operation, group: string, ...resources: readonly string[]) => ({
     ...{ shape, reach, action, resources },

@@ -13,7 +13,7 @@ import type { NeedsApproval } from './decide.ts';
 /** The one line a requester reads: what is missing, which approval to wait for, how it is approved. */
 export function denialMessage(attempt: Attempt, denial: NeedsApproval, namespace: string): string {
   return (
-    `stepup: ${attempt.policy} requires approval to ${actionWords(attempt.action)}: ${denial.missing}. ` +
+    `stepup: ${attempt.policy} requires approval to ${actionText(attempt.action)}: ${denial.missing}. ` +
     `Approval ${namespace}/${denial.approvalName}. Approve: ${approveCommand(namespace, denial.approvalName)}`
   );
 }
@@ -52,7 +52,7 @@ export const nextSteps: Readonly<Record<DeniedReason, string>> = {
 /** For warnings: what a policy in mode Observe would have required. Clients cut warnings that are longer. */
 export function observedMessage(attempt: Attempt, denial: NeedsApproval): string {
   const missing = denial.missing.replace(/ missing$/, '');
-  const sentence = `would have required approval to ${actionWords(attempt.action)}: ${missing}`;
+  const sentence = `would have required approval to ${actionText(attempt.action)}: ${missing}`;
   return cutWarning(`stepup: ${attempt.policy} observes; it ${sentence}`);
 }
 
@@ -76,17 +76,17 @@ interface Acted {
 }
 
 /** "UPDATE deployments/scale prod/web" */
-export function actionWords({ operation, resource, subresource, namespace, name }: Acted): string {
+export function actionText({ operation, resource, subresource, namespace, name }: Acted): string {
   const kind = subresource ? `${resource}/${subresource}` : resource;
   return `${operation} ${kind} ${namespace ? `${namespace}/${name}` : name}`;
 }
 
-/** Requester and action of a request in a few words, bounded as the schema bounds them. */
+/** Requester and action of a request as a short phrase, bounded as the schema bounds them. */
 export function phraseOf(request: AdmissionRequest): { readonly requester: string; readonly action: string } {
   const { username } = request.requester;
   const account = serviceAccountOf(username);
   const requester = account === undefined ? username : `${account.namespace}/${account.name}`;
-  const action = actionWords({ ...request, name: nameOf(request) });
+  const action = actionText({ ...request, name: nameOf(request) });
   return { requester: requester.slice(0, 512), action: action.slice(0, 512) };
 }
 

@@ -6,7 +6,7 @@
 import { visibleLine } from '../../lib/visible-text.ts';
 import type { Attempt } from '../change/attempt.ts';
 import type { Deletion } from '../change/change.ts';
-import { actionWords } from '../decision/message.ts';
+import { actionText } from '../decision/message.ts';
 import { historyLine, type PastUse } from '../lifecycle/history.ts';
 import type { Policy } from '../model/policy.ts';
 import type { AdmissionRequest } from '../model/request.ts';
@@ -35,7 +35,7 @@ export function previewHeader(
   const { action, change } = attempt;
   const tags = request.operation === 'DELETE' ? [] : imagesByTag(request.object);
   return [
-    line(`${attempt.policy}: ${actionWords(action)}`),
+    line(`${attempt.policy}: ${actionText(action)}`),
     line(`requester: ${requesterText(attempt)}`),
     ...(owners.length === 0 ? [] : [line(`owners: ${firstOf(owners)}`)]),
     ...(before === undefined ? [] : [line(historyLine(attempt.policy, before))]),

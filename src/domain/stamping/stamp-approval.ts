@@ -35,7 +35,7 @@ export interface SubmittedApproval {
   readonly right: Right;
   /** Whom the requesting account names as its owners, read live. */
   readonly owners: readonly string[];
-  /** What the requester may do to speak as the caller, in words. */
+  /** What the requester may do to vote as the caller, as a phrase. */
   readonly requesterMay?: string | undefined;
 }
 

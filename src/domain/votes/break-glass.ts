@@ -24,7 +24,7 @@ export function bypassersOf({ status }: Pick<Approval, 'status'>, decisions: rea
 
 /**
  * Why somebody may not review the approval; undefined when they may, as far as this goes. The account that passes a
- * review on must not have broken the glass either: whom it speaks for is its own word.
+ * review on must not have used break-glass either: whom it acts for is only its claim.
  */
 export function objectionToReview(
   { decidedBy, decidedVia }: { readonly decidedBy: Stamp; readonly decidedVia?: Stamp | undefined },
@@ -37,7 +37,7 @@ export function objectionToReview(
 }
 
 const type = 'ReviewRequired';
-/** The schema's bound on words told. */
+/** The schema's bound on decisions in status. */
 const mostTold = 64;
 
 /**
@@ -87,7 +87,7 @@ function listed(condition: Condition | undefined): readonly Condition[] {
 
 /**
  * The status of an ended approval with a bypass or a review that came to light since; undefined when there is none. The
- * words that were told stay as they were: what a later policy thinks of them changes nothing any more.
+ * votes that were reported stay as they were: what a later policy makes of them changes nothing.
  */
 export function reviewedStatus(
   { status }: Approval,

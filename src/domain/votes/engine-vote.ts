@@ -13,7 +13,7 @@ export function voterOf({ kind, engine }: Decision['spec'], decidedBy: Identity)
   return { username: `engine ${name}`, groups: [], engine: name };
 }
 
-/** Why the word of an engine does not count; undefined when it does. */
+/** Why the vote of an engine does not count; undefined when it does. */
 export function objectionToEngine(engine: string, verdict: Verdict, policy: Policy): string | undefined {
   if (!enginesOf(policy.spec).includes(engine))
     return `policy ${policy.metadata.name} does not require engine ${engine}`;

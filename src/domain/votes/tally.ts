@@ -44,21 +44,21 @@ export function tally(
     exposures.push(exposureOf(createdBy));
   }
   for (const decision of about) {
-    const word = judged(decision, { approval, policy, gatekeepers, bypassers });
-    seen.push(word.seen);
-    if (!word.seen.counted) continue;
+    const cast = judged(decision, { approval, policy, gatekeepers, bypassers });
+    seen.push(cast.seen);
+    if (!cast.seen.counted) continue;
     const { verdict, bypass, reason } = decision.spec;
-    const told = { by: word.person.username, at: word.at, reason };
+    const told = { by: cast.person.username, at: cast.at, reason };
     if (verdict === 'Approve')
       exposures.push(exposureOf(decision.spec.decidedVia ?? decision.spec.decidedBy ?? nobody));
     if (bypass === true) breakGlass = { bypassed: breakGlass.bypassed ?? told };
-    else if (verdict === 'Approve') votes.push(word);
+    else if (verdict === 'Approve') votes.push(cast);
     else if (verdict === 'Review') breakGlass = { ...breakGlass, reviewed: told };
     else stopped ??= { verdict, by: told.by, at: told.at };
   }
-  for (const word of objectionsGone(approval, decisions)) {
-    seen.push(word);
-    stopped ??= { verdict: word.verdict, by: word.decidedBy, at: new Date(word.decidedAt) };
+  for (const one of objectionsGone(approval, decisions)) {
+    seen.push(one);
+    stopped ??= { verdict: one.verdict, by: one.decidedBy, at: new Date(one.decidedAt) };
   }
   const given =
     origin === 'Auto'
@@ -105,13 +105,13 @@ function tamperedIn(approval: Approval, decisions: readonly Decision[]): readonl
 type Stop = SeenDecision & { readonly verdict: NonNullable<Tally['stopped']>['verdict'] };
 
 /**
- * The words that stopped the approval and are no longer there. One denial is final: whoever may delete a decision takes
+ * The votes that stopped the approval and no longer exist. One denial is final: whoever may delete a decision takes
  * back no denial of an approval that is reserved and has not reached its end. Status is believed here, for it only closes.
  */
 function objectionsGone({ status }: Approval, decisions: readonly Decision[]): readonly Stop[] {
-  const isStop = (word: SeenDecision): word is Stop => ['Deny', 'Revoke', 'Withdraw'].includes(word.verdict);
+  const isStop = (vote: SeenDecision): vote is Stop => ['Deny', 'Revoke', 'Withdraw'].includes(vote.verdict);
   const left = new Set(decisions.map(({ metadata }) => metadata.uid));
-  return (status?.decisions ?? []).filter((word): word is Stop => word.counted && isStop(word) && !left.has(word.uid));
+  return (status?.decisions ?? []).filter((vote): vote is Stop => vote.counted && isStop(vote) && !left.has(vote.uid));
 }
 
 /** Why it is no vote that somebody created the approval; undefined when it is one, or was not meant to be. */
@@ -205,7 +205,7 @@ function withBypass(votes: ReturnType<typeof tallyByPolicy>, { bypassed }: Break
   return { ...votes, voters, missing: '', approvedAt: isEarlier ? approvedAt : bypassed.at };
 }
 
-/** Those that count first, so that words that do not cannot push others out. */
+/** Those that count first, so that votes that do not count cannot push others out. */
 function mostTelling(seen: readonly SeenDecision[]): readonly SeenDecision[] {
   if (seen.length <= mostEntries) return seen;
   return [...seen.filter(({ counted }) => counted), ...seen.filter(({ counted }) => !counted)].slice(0, mostEntries);

@@ -18,7 +18,7 @@ export interface ApprovingVote {
   readonly at: Date;
 }
 
-/** A counted word: whose, and when. */
+/** A counted vote: whose, and when. */
 export interface CountedVote {
   readonly by: string;
   readonly at: Date;
@@ -41,7 +41,7 @@ export interface Tally extends BreakGlass {
   readonly approvedAt?: Date;
   /** The voters counted, sorted. */
   readonly voters: readonly string[];
-  /** The first word that ended the approval, if any. */
+  /** The first vote that ended the approval, if any. */
   readonly stopped?: { readonly verdict: 'Deny' | 'Revoke' | 'Withdraw'; readonly by: string; readonly at: Date };
   readonly decisions: readonly SeenDecision[];
   /** Votes that count though the requester could have given them itself, each a sentence. */

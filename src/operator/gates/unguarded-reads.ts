@@ -3,7 +3,7 @@
 // Finds reads of missing keys in a condition, each with its guard: to CEL they are errors, and an error denies the request
 // (measured). The schema is not looked at, so it is only a warning.
 import { type Reads, readsOf, type Unguarded } from '../../domain/coverage/cel-reads.ts';
-import { idOf, type Key, type Place, type Root } from '../../domain/coverage/cel-values.ts';
+import { idOf, type Place, type PlaceKey, type Root } from '../../domain/coverage/cel-values.ts';
 import type { Operation } from '../../domain/model/request.ts';
 
 /** One sentence for each thing the expression reads without a guard, with the fix; undefined where nothing is known of it. */
@@ -22,7 +22,7 @@ export function unguardedIn(expression: string, operations: readonly Operation[]
   const onTheWay = new Set(keys.flatMap(({ place }) => idsOf(place).slice(0, -1)));
   const deepest = keys.filter(({ place }) => !onTheWay.has(idOf(place)));
   const sentences = deepest.map(
-    (one) => `reads ${textOf(one.place)}, which may be absent; guard it with ${guardOf(one, keys)}`,
+    (one) => `reads ${placeText(one.place)}, which may be absent; guard it with ${guardOf(one, keys)}`,
   );
   return [...new Set([...absent, ...sentences])];
 }
@@ -48,12 +48,12 @@ function guardOf({ place, unknown }: Unguarded, all: readonly Unguarded[]): stri
 
 function guardFor({ root, keys }: Place): string {
   const last = keys.at(-1) ?? { text: '' };
-  const parent = textOf({ root, keys: keys.slice(0, -1) });
+  const parent = placeText({ root, keys: keys.slice(0, -1) });
   const isField = 'text' in last && isName(last.text) && !(root === 'request' && keys.length > 2);
   return isField ? `has(${parent}.${last.text})` : `${keyText(last)} in ${parent}`;
 }
 
-function textOf({ root, keys }: Place): string {
+function placeText({ root, keys }: Place): string {
   const members = keys.map((key) => ('text' in key && isName(key.text) ? `.${key.text}` : `[${keyText(key)}]`));
   return `${root}${members.join('')}`;
 }
@@ -63,6 +63,6 @@ function isName(text: string): boolean {
 }
 
 /** A variable of a macro is known by where it is declared, and written by its name. */
-function keyText(key: Key): string {
+function keyText(key: PlaceKey): string {
   return 'text' in key ? `'${key.text.replace(/['\\]/g, '\\$&')}'` : key.symbol.replace(/@\d+$/, '');
 }

@@ -37,7 +37,7 @@ export class Powers {
     this.#clock = clock;
   }
 
-  /** In words, what the requester may do so that the voter's vote could be its own. Rejects when it cannot be told. */
+  /** As a phrase, what the requester may do so that the voter's vote could be its own. Rejects when it cannot be told. */
   async overVote(requester: Gated, voter: Stamp, policy: Policy, limit: AccessLimit): Promise<string | undefined> {
     const overOne = await this.#had(requester, powersOver(voter, policy), limit);
     return powersPhrase([...overOne, ...(await this.#overAll(requester, limit))]);

@@ -60,7 +60,7 @@ interface Voting {
   readonly policies: readonly Policy[];
 }
 
-type Known = Pick<SubmittedDecision, 'right' | 'owners' | 'requesterMay'>;
+type VoterFacts = Pick<SubmittedDecision, 'right' | 'owners' | 'requesterMay'>;
 
 const innerDeadlineMs = 3_000;
 /** For what is only told: no vote fails for it. */
@@ -167,7 +167,10 @@ export class Stamper {
   }
 
   /** What the API server says of the voter and of the requesting account. */
-  async #known({ request, verb, isYes, requester, policy, policies }: Voting, signal: AbortSignal): Promise<Known> {
+  async #known(
+    { request, verb, isYes, requester, policy, policies }: Voting,
+    signal: AbortSignal,
+  ): Promise<VoterFacts> {
     if (policy === undefined) return { right: { isGranted: false, why: 'there is no such policy' }, owners: [] };
     const { rights, powers, log } = this.#dependencies;
     const limit = { signal, deadlineMs: innerDeadlineMs };
