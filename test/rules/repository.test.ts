@@ -107,6 +107,7 @@ describe('repository', () => {
       ...[
         'README.md',
         'CONTRIBUTING.md',
+        'AGENTS.md',
         'docs/README.md',
         'docs/install.md',
         'docs/configuration.md',
