@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // JSON values of admission requests, compared and addressed without losing the meaning of a number or an absent member.
 
-/** A JSON value. Integers beyond 2^53 arrive as bigint (api/strict-json.ts), so that two of them never look alike. */
+/** A JSON value. Integers beyond 2^53 arrive as bigint (lib/parse-strict-json.ts), so that two of them never look alike. */
 export type Json = null | boolean | number | bigint | string | readonly Json[] | JsonObject;
 export interface JsonObject {
   readonly [key: string]: Json | undefined;

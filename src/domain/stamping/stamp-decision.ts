@@ -11,9 +11,9 @@ import { type Policy, requestRulesOf } from '../model/policy.ts';
 import type { Requester } from '../model/request.ts';
 import type { Seen } from '../model/seen.ts';
 import { tally } from '../votes/tally.ts';
+import { type CastBy, castOf, mismatchOf } from './cast-vote.ts';
 import { objectionToCast } from './may-vote.ts';
 import type { Right } from './rbac-verb.ts';
-import { castOf, mismatchOf, type Speakers } from './speakers.ts';
 import { missingWarning, refused, type Stamping } from './stamping.ts';
 
 export interface SubmittedDecision {
@@ -44,7 +44,7 @@ const changedWarning =
 
 function approveWarnings(
   submitted: SubmittedDecision,
-  speakers: Speakers,
+  by: CastBy,
   approval: Approval,
   policy: Policy,
 ): readonly string[] {
@@ -57,7 +57,7 @@ function approveWarnings(
     spec: {
       approval: { name, uid, ...defined({ digest }) },
       verdict: 'Approve',
-      ...speakers,
+      ...by,
       bypass: valueAt(object, '/spec/bypass') === true,
       decidedAt: now.toISOString(),
     },
@@ -94,16 +94,16 @@ export function stampDecision(submitted: SubmittedDecision): Stamping {
   if (typeof cast === 'string') return refused(cast);
   const objection = objectionToCast(cast.vote, { ...submitted, approval: asked, policy });
   if (objection !== undefined) return refused(objection);
-  const { speakers } = cast;
+  const { by } = cast;
 
   // decidedVia is written here or not at all.
   const { decidedVia: _, ...own } = spec;
-  const stamped = { ...own, ...speakers, decidedAt: now.toISOString() };
+  const stamped = { ...own, ...by, decidedAt: now.toISOString() };
   return {
     kind: 'Stamped',
     spec: stamped,
     labels: { [approvalLabel]: approval.metadata.uid },
     owner: { name: approval.metadata.name, uid: approval.metadata.uid },
-    warnings: verdict === 'Approve' ? approveWarnings(submitted, speakers, approval, policy) : [],
+    warnings: verdict === 'Approve' ? approveWarnings(submitted, by, approval, policy) : [],
   };
 }

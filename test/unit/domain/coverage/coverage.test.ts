@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The doors to one effect, and who is gated: rows of the ready-made policies, names, labels, subjects.
+// The equivalent requests to one effect, and who is gated: rows of the ready-made policies, names, labels, subjects.
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { load } from 'js-yaml';
@@ -19,7 +19,7 @@ function pack(name: string): Policy {
   return policy(read.spec, name);
 }
 
-function doors(of: Policy): readonly string[] {
+function equivalents(of: Policy): readonly string[] {
   const lines = coverageOf(of).map(
     ({ shape, operations, apiGroups, resources, reach }) =>
       `${shape} ${operations.join(',')} ${apiGroups.map((group) => group || 'core').join(',')} ${resources.join(',')} ${reach}`,
@@ -28,16 +28,16 @@ function doors(of: Policy): readonly string[] {
 }
 
 describe('the ready-made policy', () => {
-  test('secret-deletion has these doors', () => {
-    expect(doors(pack('secret-deletion'))).toEqual([
+  test('secret-deletion is governed with these equivalent requests', () => {
+    expect(equivalents(pack('secret-deletion'))).toEqual([
       'Action DELETE core secrets Selected',
       'DeletionByUpdate UPDATE core secrets,secrets/status,secrets/finalize Selected',
       'NamespaceDeletion DELETE core namespaces SelectedNamespaces',
       'NamespaceLeaves UPDATE core namespaces,namespaces/status,namespaces/finalize AllNamespaces',
     ]);
   });
-  test('namespace-deletion has these doors', () => {
-    expect(doors(pack('namespace-deletion'))).toEqual([
+  test('namespace-deletion is governed with these equivalent requests', () => {
+    expect(equivalents(pack('namespace-deletion'))).toEqual([
       'Action DELETE core namespaces SelectedNamespaces',
       'DeletionByUpdate UPDATE core namespaces,namespaces/status,namespaces/finalize SelectedNamespaces',
       'NamespaceLeaves UPDATE core namespaces,namespaces/status,namespaces/finalize AllNamespaces',
@@ -85,8 +85,8 @@ describe('the ready-made policy', () => {
         leaves,
       ],
     ],
-  ])('%s has these doors', (name, want) => {
-    expect(doors(pack(name))).toEqual(want);
+  ])('%s is governed with these equivalent requests', (name, want) => {
+    expect(equivalents(pack(name))).toEqual(want);
   });
   test('rbac-escalation governs cluster-scoped kinds, and those of every namespace', () => {
     const { spec } = pack('rbac-escalation');

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The doors that are added to a policy, each with what it refuses and what it lets pass.
+// The equivalent requests that are added to a policy, each with what it refuses and what it lets pass.
 import { describe, expect, test } from 'vitest';
 import { describe as described } from '../../../../src/domain/change/describe.ts';
 import { lastApplied } from '../../../../src/domain/change/last-applied.ts';
@@ -44,7 +44,7 @@ const applied = 'kubectl.kubernetes.io/last-applied-configuration';
 
 describe('CONNECT', () => {
   const under = policy({ actions: [exec] });
-  const doors: readonly (readonly [string, string])[] = [
+  const equivalents: readonly (readonly [string, string])[] = [
     ['pods', 'exec'],
     ['pods', 'attach'],
     ['pods', 'portforward'],
@@ -52,7 +52,7 @@ describe('CONNECT', () => {
     ['services', 'proxy'],
     ['nodes', 'proxy'],
   ];
-  test.each(doors)('to %s/%s needs approval where exec does', (resource, subresource) => {
+  test.each(equivalents)('to %s/%s needs approval where exec does', (resource, subresource) => {
     expect(outcome(connect(resource, subresource), under)).toBe('needs approval to CONNECT');
   });
   test('to the logs of a pod is no door', () => {

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The doors at the ends of an object's life: made directly instead of by a Deployment, ended by its finalizers or by an
+// Equivalent requests at the ends of an object's life: made directly instead of by a Deployment, ended by its finalizers or by an
 // owner, changed while it is going. Each is refused, approved, and passes on its second try; its neighbour passes at once.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';

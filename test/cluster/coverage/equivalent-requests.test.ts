@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: The stepup authors
 // SPDX-License-Identifier: Apache-2.0
-// The doors that no ready-made policy opens onto: connections, identities, marks, lists, records of kubectl. Each is
+// Equivalent requests that no pack has: connections, identities, condition labels, lists, records of kubectl. Each is
 // refused, approved, and passes on its second try; its harmless neighbour passes at once.
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';

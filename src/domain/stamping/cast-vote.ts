@@ -11,7 +11,7 @@ import { exposedTo, stampOf, unabridged } from '../model/stamp.ts';
 import { isNamedAccount, type Vote } from '../votes/eligibility.ts';
 
 /** Who a decision is by, as it is stored. */
-export interface Speakers {
+export interface CastBy {
   readonly decidedBy: Stamp & JsonObject;
   readonly decidedVia?: Stamp & JsonObject;
   readonly kind: 'Human' | 'Delegate';
@@ -22,7 +22,7 @@ export interface Cast {
   /** To be judged: with all groups of the caller. */
   readonly vote: Vote;
   /** To be stored: with the groups that policies name. */
-  readonly speakers: Speakers;
+  readonly by: CastBy;
 }
 
 export interface Submitted {
@@ -65,10 +65,10 @@ export function castOf({ spec, verdict, caller, policy, policies, requesterMay }
   const stamp = exposedTo(stampOf(caller, policies), requesterMay);
   if (person !== undefined) {
     const vote = { verdict, bypass, decidedBy: person, decidedVia: whole };
-    return { vote, speakers: { decidedBy: person, decidedVia: stamp, kind: 'Delegate' } };
+    return { vote, by: { decidedBy: person, decidedVia: stamp, kind: 'Delegate' } };
   }
   const kind = isNamedAccount(caller.username, policy) ? 'Delegate' : 'Human';
-  return { vote: { verdict, bypass, decidedBy: whole }, speakers: { decidedBy: stamp, kind } };
+  return { vote: { verdict, bypass, decidedBy: whole }, by: { decidedBy: stamp, kind } };
 }
 
 /** Whom a delegate speaks for; undefined when for itself, a sentence when the name could be read as another one. */
