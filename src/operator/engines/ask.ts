@@ -4,7 +4,8 @@
 // answer.
 import { type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
-import { abstain, askOf, type EngineReview, engineAnswerOf, type ReadAnswer } from '../../domain/engines/engine.ts';
+import { abstain, engineAnswerOf, type ReadAnswer } from '../../domain/engines/engine-answer.ts';
+import { askOf, type EngineReview } from '../../domain/engines/engine-review.ts';
 import { ApiError } from '../../kube/http/api-error.ts';
 import { withinLimit } from '../../kube/http/call-limit.ts';
 import { readBody, TooLargeError } from '../../kube/http/http-exchange.ts';

@@ -5,13 +5,8 @@ import { approvalsOnTarget } from '../../api/approvals-on-target.ts';
 import { policyOf, type StepUpApproval, type StepUpDecision, type StepUpPolicy } from '../../api/kinds.ts';
 import type { Sealing } from '../../api/sealing.ts';
 import { targetKeyOf, targetLabelOf } from '../../domain/change/attempt.ts';
-import {
-  type Considered,
-  type EngineAnswer,
-  type EngineReview,
-  engineReview,
-  enginesToAsk,
-} from '../../domain/engines/engine.ts';
+import type { EngineAnswer } from '../../domain/engines/engine-answer.ts';
+import { type Considered, type EngineReview, engineReview, enginesToAsk } from '../../domain/engines/engine-review.ts';
 import type { Abstention, Approval } from '../../domain/model/approval.ts';
 import { approvalLabel } from '../../domain/model/labels.ts';
 import { enginesOf } from '../../domain/model/policy.ts';

@@ -3,7 +3,7 @@
 // Reads the settings of policy engines, one from each key of a ConfigMap. stepup calls no others.
 import { X509Certificate } from 'node:crypto';
 import { load } from 'js-yaml';
-import { type EngineFormat, engineFormats } from '../../domain/engines/engine.ts';
+import { type EngineFormat, engineFormats } from '../../domain/engines/engine-review.ts';
 
 export interface Engine {
   readonly name: string;

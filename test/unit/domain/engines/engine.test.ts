@@ -2,13 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an engine is asked, what its answer comes to, and what its word counts for among the votes.
 import { describe, expect, test } from 'vitest';
-import {
-  askOf,
-  type Considered,
-  engineAnswerOf,
-  engineReview,
-  enginesToAsk,
-} from '../../../../src/domain/engines/engine.ts';
+import { engineAnswerOf } from '../../../../src/domain/engines/engine-answer.ts';
+import { askOf, type Considered, engineReview, enginesToAsk } from '../../../../src/domain/engines/engine-review.ts';
 import type { Approval, ApprovalStatus, Decision } from '../../../../src/domain/model/approval.ts';
 import type { Requirement } from '../../../../src/domain/model/policy.ts';
 import { tally } from '../../../../src/domain/votes/tally.ts';

@@ -4,7 +4,7 @@
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { EngineReview } from '../../../../src/domain/engines/engine.ts';
+import type { EngineReview } from '../../../../src/domain/engines/engine-review.ts';
 import { ask } from '../../../../src/operator/engines/ask.ts';
 import type { Engine } from '../../../../src/operator/engines/engine-settings.ts';
 import { createAuthority } from '../../../support/control-plane/certificates.ts';

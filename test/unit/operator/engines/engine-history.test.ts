@@ -4,7 +4,7 @@
 import { expect, test } from 'vitest';
 import type { StepUpApproval, StepUpPolicy } from '../../../../src/api/kinds.ts';
 import { targetLabelOf } from '../../../../src/domain/change/attempt.ts';
-import type { EngineReview } from '../../../../src/domain/engines/engine.ts';
+import type { EngineReview } from '../../../../src/domain/engines/engine-review.ts';
 import { targetLabel } from '../../../../src/domain/model/labels.ts';
 import { EngineReconciler, type EngineReconcilerOptions } from '../../../../src/operator/engines/engine-reconciler.ts';
 import { approval, policy, request } from '../../../support/builders/domain.ts';

@@ -3,7 +3,7 @@
 // How often an engine is asked, on a clock that the test moves, and what is written for its answer.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { StepUpApproval, StepUpPolicy } from '../../../../src/api/kinds.ts';
-import type { EngineReview } from '../../../../src/domain/engines/engine.ts';
+import type { EngineReview } from '../../../../src/domain/engines/engine-review.ts';
 import type { Seen } from '../../../../src/domain/model/seen.ts';
 import type { KubeObject } from '../../../../src/kube/objects/objects.ts';
 import type { ObjectChange } from '../../../../src/kube/watch/reflector.ts';
