@@ -81,12 +81,9 @@ export async function runOperator(dependencies: OperatorDependencies, signal: Ab
     policies: () => dependencies.policies.objects.values(),
   });
   metrics.leading(true);
-  // One part that fails ends the others: a half of an operator must not hold the Lease.
-  const end = new AbortController();
   try {
-    await work(dependencies, metrics, AbortSignal.any([signal, end.signal]));
+    await work(dependencies, metrics, signal);
   } finally {
-    end.abort();
     metrics.leading(false);
   }
 }
@@ -94,7 +91,10 @@ export async function runOperator(dependencies: OperatorDependencies, signal: Ab
 /** What must be looked at again. Parts tell, whichever of them is composed first; each listens for what is its own. */
 type Due = EventEmitter<{ gates: []; bundle: []; engines: []; approval: [approval: ObjectKey] }>;
 
-async function work(dependencies: OperatorDependencies, metrics: OperatorMetrics, signal: AbortSignal): Promise<void> {
+async function work(dependencies: OperatorDependencies, metrics: OperatorMetrics, leading: AbortSignal): Promise<void> {
+  // One part that fails ends the others: a half of an operator must not hold the Lease.
+  const end = new AbortController();
+  const signal = AbortSignal.any([leading, end.signal]);
   const { rest, own, keyring, log, clock } = dependencies;
   const first = await servedKinds(dependencies, signal);
   if (first === undefined) return;
@@ -182,6 +182,8 @@ async function work(dependencies: OperatorDependencies, metrics: OperatorMetrics
     const parts = [integrity, keys, gates, approvals, engines, packs, discovery];
     await Promise.all(parts.map((part) => part.run(signal)));
   } finally {
+    // The copies are followed until then.
+    end.abort();
     await following;
   }
 }
