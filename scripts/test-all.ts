@@ -14,6 +14,7 @@ const steps: readonly (readonly [string, string, readonly string[]])[] = [
   ['types', 'tsc', ['-p', '.']],
   ['generated types', process.execPath, ['scripts/generate-types.ts', '--check']],
   ['chart CRDs', process.execPath, ['scripts/sync-crds.ts', '--check']],
+  ['table of values', process.execPath, ['scripts/values-table.ts', '--check']],
 ];
 const tests = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2)];
 
