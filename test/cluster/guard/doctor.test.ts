@@ -61,7 +61,7 @@ test('names who holds more, what it is and by which grant', async () => {
   expect(text.stdout).toContain(
     "system:serviceaccount:ci:root-bot\n  ChangeAPIServices: can have another server serve stepup's API, by ClusterRoleBinding root-bot-cluster-admin to ClusterRole cluster-admin\n",
   );
-  expect(text.stdout).toContain('2 gated accounts and groups can get around the gate.');
+  expect(text.stdout).toContain('2 gated accounts and groups can get around stepup.');
   // Where stepup runs decides what matters.
   const elsewhere = await doctor(['-o', 'json', '--namespace', 'elsewhere']);
   expect(elsewhere.stdout).not.toContain('ci:deployer');
