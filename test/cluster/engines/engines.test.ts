@@ -287,7 +287,7 @@ describe('an engine that does not keep to the contract', () => {
     await cluster.kubectl(['-n', 'prod', 'label', 'service', 'moving', 'moved=yes']);
     await changed(key, true);
     const said = await approve(stepup, key);
-    expect(said.stderr).toContain('Warning: stepup: the target has changed since this was asked for');
+    expect(said.stderr).toContain('Warning: stepup: the target has changed since the approval was requested');
 
     door.answer = approving;
     await phaseOf(stepup, key, 'Approved');

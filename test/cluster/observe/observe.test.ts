@@ -349,7 +349,7 @@ describe('what the Prometheus operator needs', () => {
 
   test('is refused with a sentence where its kinds are not served, and accepted where they are', async () => {
     await expect(stepup.upgrade(switches)).rejects.toThrow(
-      /metrics\.\w+\.enabled is on, but the API server does not serve monitoring\.coreos\.com\/v1/,
+      /metrics\.\w+\.enabled is true, but the API server does not serve monitoring\.coreos\.com\/v1/,
     );
     for (const file of (await foreignCrds()).filter((path) => path.includes('monitoring.coreos.com'))) {
       expect(await stepup.kubectl('admin', ['create', '-f', file])).toMatchObject({ code: 0 });
