@@ -39,10 +39,13 @@ export interface Reads {
   readonly unguarded: readonly Unguarded[];
 }
 
-/** A place that is looked at: its value, only whether it is there, or (Whole) only whether it equals another place. */
+/**
+ * A place that is looked at: its value, only whether it is there, or (Whole) only whether it equals another place. Named:
+ * the condition says its name, whatever becomes of it.
+ */
 export interface ReadUse {
   readonly place: Place;
-  readonly how: 'Value' | 'Presence' | 'Whole';
+  readonly how: 'Value' | 'Presence' | 'Whole' | 'Named';
 }
 
 /** Without keys the root itself is absent. */
@@ -52,18 +55,47 @@ export interface Unguarded {
   readonly unknown: readonly Place[];
 }
 
-/** What the condition reads in a request of that operation; undefined where it cannot be told. */
+/**
+ * What the condition reads in a request of that operation; undefined where it cannot be told: the parser does not know it, or
+ * it takes too long.
+ */
 export function readsOf(expression: string, operation: Operation): Reads | undefined {
   const node = parsedCel(expression);
   if (node === undefined) return undefined;
-  const uses: ReadUse[] = [];
+  const uses = new Map<string, ReadUse>();
   const unguarded = new Map<string, Unguarded>();
-  const walk = new Walk(operation, {
-    use: (use) => uses.push(use),
-    miss: (one) => unguarded.set(idOf(one.place), one),
-  });
-  walk.use(walk.meaningOf(node, { variables: new Map(), there: new Set() }));
-  return { uses, unguarded: [...unguarded.values()] };
+  const report = {
+    use: (use: ReadUse) => uses.set(`${use.how} ${idOf(use.place)}`, use),
+    miss: (one: Unguarded) => unguarded.set(idOf(one.place), one),
+  };
+  const steps = { left: mostSteps, deep: 0 };
+  const walk = new Walk(operation, report, { truths: new Map(), places: new Map() }, steps);
+  try {
+    walk.use(walk.meaningOf(node, { variables: new Map(), there: new Set() }));
+  } catch (error) {
+    if (error instanceof TooLong) return undefined;
+    throw error;
+  }
+  return { uses: [...uses.values()], unguarded: [...unguarded.values()] };
+}
+
+/** A condition as people write one takes some hundred. */
+const mostSteps = 5_000;
+/** The API server's own parser goes some 250 deep. */
+const mostDeep = 300;
+
+/** What is left of a walk, its inner walks included. */
+interface Steps {
+  left: number;
+  deep: number;
+}
+
+class TooLong extends Error {}
+
+/** What it costs to go on with a value. */
+function sizeOf({ places, texts, elements }: Value): number {
+  const [element] = elements;
+  return 1 + places.length + texts.length + (element === undefined ? 0 : sizeOf(element));
 }
 
 interface Scope {
@@ -85,11 +117,13 @@ class Walk {
   readonly #operation: Operation;
   readonly #report: Report;
   readonly #known: KnownPlaces;
+  readonly #steps: Steps;
 
-  constructor(operation: Operation, report: Report, known: KnownPlaces = { truths: new Map(), places: new Map() }) {
+  constructor(operation: Operation, report: Report, known: KnownPlaces, steps: Steps) {
     this.#operation = operation;
     this.#report = report;
     this.#known = known;
+    this.#steps = steps;
   }
 
   /** All of the value is looked at. */
@@ -98,7 +132,17 @@ class Walk {
     for (const element of value.elements) this.use(element);
   }
 
+  /** Throws TooLong once the steps of the whole walk are used up. */
   meaningOf(node: CelNode, scope: Scope): Value {
+    this.#steps.deep += 1;
+    if (this.#steps.deep > mostDeep || this.#steps.left < 0) throw new TooLong();
+    const value = this.#meaningOf(node, scope);
+    this.#steps.left -= sizeOf(value);
+    this.#steps.deep -= 1;
+    return value;
+  }
+
+  #meaningOf(node: CelNode, scope: Scope): Value {
     switch (node.op) {
       case 'value':
         return typeof node.args === 'string' ? textsOf(node.args) : open;
@@ -143,7 +187,9 @@ class Walk {
         const [key, where] = node.args;
         const text = this.meaningOf(key, scope);
         this.use(text);
-        this.#usePresence(within(this.meaningOf(where, scope), keysOf(key, text)));
+        const value = this.meaningOf(where, scope);
+        this.#usePresence(within(value, keysOf(key, text)));
+        for (const element of value.elements) this.use(element);
         return open;
       }
       case '+':
@@ -182,7 +228,10 @@ class Walk {
       return open;
     }
     const places = within(value, keys).map((place) => ({ ...place, isOptional: place.isOptional || optional }));
-    for (const place of places) if (!place.isOptional) this.#need(place, scope);
+    for (const place of places) {
+      this.#report.use({ place, how: 'Named' });
+      if (!place.isOptional) this.#need(place, scope);
+    }
     const others = value.isOpen || value.texts.length > 0 ? [open] : [];
     return eitherOf(...(places.length > 0 ? [{ ...open, places, isOpen: false }] : []), ...value.elements, ...others);
   }
@@ -232,14 +281,18 @@ class Walk {
     const [first, second] = args;
     if (macros.test(name) && first?.op === 'id') return this.#expanded(name, target, args, scope);
     if ((name === 'optMap' || name === 'optFlatMap') && first?.op === 'id' && second !== undefined) {
+      this.#usePresence(target.places);
       const there = scope.there && new Set([...scope.there, ...target.places.flatMap(prefixesOf).map(idOf)]);
       const variables = new Map(scope.variables).set(first.args, isOptional(target, false));
       return isOptional(this.meaningOf(second, { variables, there }), true);
     }
     const values = args.map((one) => this.meaningOf(one, scope));
     switch (name) {
-      case 'of':
       case 'ofNonZeroValue':
+        // Whether there is anything in it.
+        for (const value of values) this.use(value);
+        return isOptional(eitherOf(...values), true);
+      case 'of':
         if (on.op === 'id' && on.args === 'optional') return isOptional(eitherOf(...values), true);
         break;
       case 'or':
@@ -249,9 +302,6 @@ class Walk {
       case 'value':
         for (const place of target.places) this.#need(place, scope);
         return isOptional(target, false);
-      case 'hasValue':
-        this.#usePresence(target.places);
-        return open;
     }
     for (const value of [target, ...values]) this.use(value);
     return open;
@@ -289,7 +339,7 @@ class Walk {
   }
 
   #world(scope: Scope): World {
-    const quiet = new Walk(this.#operation, silent, this.#known);
+    const quiet = new Walk(this.#operation, silent, this.#known, this.#steps);
     return { operation: this.#operation, meaningOf: (node) => quiet.meaningOf(node, scope), known: this.#known };
   }
 }

@@ -58,11 +58,14 @@ export function eitherOf(...values: readonly Value[]): Value {
 
 /** More texts or places than this are not told apart. */
 const most = 16;
+/** The longest key of a label: prefix, slash and name. */
+const longestText = 253 + 1 + 63;
 
 /** Texts that are put together, where both sides are known. */
 export function joinedValues(left: Value, right: Value): Value {
-  const areTexts = [left, right].every(isTextValue) && left.texts.length * right.texts.length <= most;
-  return areTexts ? textsOf(...left.texts.flatMap((one) => right.texts.map((two) => one + two))) : open;
+  if (![left, right].every(isTextValue) || left.texts.length * right.texts.length > most) return open;
+  const texts = left.texts.flatMap((one) => right.texts.map((two) => one + two));
+  return texts.every(({ length }) => length <= longestText) ? textsOf(...texts) : open;
 }
 
 export function isTextValue({ places, texts, elements, isOpen }: Value): boolean {

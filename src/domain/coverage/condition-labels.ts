@@ -26,8 +26,13 @@ const operations: readonly Operation[] = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT
 const all = ['/metadata/annotations', '/metadata/labels'];
 
 function pointersIn(expression: string, operation: Operation): readonly string[] {
-  // What cannot be read may read any of them.
-  return readsOf(expression, operation)?.uses.flatMap(pointersOf) ?? all;
+  return readsOf(expression, operation)?.uses.flatMap(pointersOf) ?? pointersNamedIn(expression);
+}
+
+/** Of what cannot be read: all of the maps that it names, and of metadata where it names that alone. */
+function pointersNamedIn(expression: string): readonly string[] {
+  const named = all.filter((pointer) => expression.includes(pointer.slice('/metadata/'.length)));
+  return named.length === 0 && expression.includes('metadata') ? all : named;
 }
 
 /** True when an update can take something away that the condition reads, and the condition sees only what is left. */
@@ -49,8 +54,9 @@ function pointersOf({ place, how }: ReadUse): readonly string[] {
     // The whole of it, in which they are; that it equals another object says nothing of what it holds.
     return how === 'Value' && texts.length < 2 && texts.every(isMetadata) ? all : [];
   }
-  // has(object.metadata.labels) asks for no key; that it was the last one is seen where the key is read.
-  if (how === 'Presence' && texts.length === at + 2) return [];
+  // has(object.metadata.labels) asks for no key; that it was the last one is seen where the key is read. A name leads on
+  // to a key, or something is made of it that says how it is looked at.
+  if ((how === 'Presence' || how === 'Named') && texts.length === at + 2) return [];
   const parent = ['', ...texts.slice(0, at), 'metadata'];
   // Of items of a list, which no pointer names.
   if (parent.includes(undefined)) return [];

@@ -124,7 +124,7 @@ export class Gate {
         const governed = { ...governedBy(asking, request, described.change), policies: all(), describeUnder };
         return this.#useApproval(policy, governed, limit);
       }
-      return this.#describedLive(policy, asking, request, all(), limit);
+      return this.#describedLive(policy, asking, request, all, limit);
     });
   }
 
@@ -133,7 +133,7 @@ export class Gate {
     policy: Policy,
     asking: Asking,
     request: AdmissionRequest,
-    policies: readonly Policy[],
+    all: () => readonly Policy[],
     limit: Limit,
   ): Promise<GateOutcome> {
     const { name } = policy.metadata;
@@ -151,7 +151,7 @@ export class Gate {
         if (modeOf(policy) === 'Enforce' && mayEndAnother(request, live)) {
           return rejected(name, 'TargetUnknown', notNamed);
         }
-        const governed = { ...governedBy(asking, request, described.change), policies, describeUnder };
+        const governed = { ...governedBy(asking, request, described.change), policies: all(), describeUnder };
         return this.#useApproval(policy, governed, limit);
       }
     }

@@ -489,7 +489,11 @@ describe('stepup observed', () => {
   });
 
   test.each([
-    ['a policy that enforces', ['new-egress'], 'policy new-egress is in mode Enforce: list what it blocks with kubectl get sua -A'],
+    [
+      'a policy that enforces',
+      ['new-egress'],
+      'policy new-egress is in mode Enforce: list what it blocks with kubectl get sua -A',
+    ],
     ['no such policy', ['nothing'], 'policy nothing does not exist'],
   ])('cannot look at %s', async (_, args, said) => {
     const { code, stderr, stdout } = await observed(args);

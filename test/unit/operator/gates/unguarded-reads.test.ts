@@ -90,3 +90,59 @@ describe('advice', () => {
     ]);
   });
 });
+
+/** Each place that names a key of a label, in each way in which CEL makes something of it: none is lost on the way. */
+describe('a label that is read', () => {
+  const places = ["oldObject.metadata.labels['env']", "oldObject.metadata.?labels[?'env']"];
+  const ways: readonly ((place: string) => string)[] = [
+    (place) => `'p' in [${place}]`,
+    (place) => `!('p' in [${place}, object.metadata.name])`,
+    (place) => `['p'].all(i, i in [${place}])`,
+    (place) => `'p' in [${place}].map(i, i)`,
+    (place) => `'p' in [${place}].filter(i, true)`,
+    (place) => `'p' in optional.of([${place}]).orValue([])`,
+    (place) => `${place}.optMap(i, true).orValue(false)`,
+    (place) => `${place}.optMap(i, 'yes').hasValue()`,
+    (place) => `${place}.optFlatMap(i, optional.of(true)).orValue(false)`,
+    (place) => `${place}.hasValue()`,
+    (place) => `optional.ofNonZeroValue(${place}).hasValue()`,
+    (place) => `{'k': ${place}}.k == 'p'`,
+    (place) => `{${place}: true}.exists(k, k == 'p')`,
+    (place) => `(request.name == 'a' ? [${place}] : ['b'])[0] == 'p'`,
+    (place) => `[1].map(i, ${place})[0] == 'p'`,
+    (place) => `[[${place}]] == [['p']]`,
+    (place) => `'%s'.format([${place}]) == 'p'`,
+    (place) => `${place} == null`,
+    (place) => `type(${place}) == string`,
+  ];
+  test.each(places.flatMap((place) => ways.map((way) => way(place))))('%s is seen', (expression) => {
+    expect(labelsOf(expression).pointers.join(' ')).toMatch(/^\/metadata\/labels(\/env)?$/);
+  });
+
+  test.each(['oldObject.metadata.?labels.hasValue()', 'optional.ofNonZeroValue(oldObject.metadata.labels).hasValue()'])(
+    '%s asks for all of them',
+    (expression) => {
+      expect(labelsOf(expression).pointers).toEqual(['/metadata/labels']);
+    },
+  );
+
+  test('as has(), which asks for none, does not', () => {
+    expect(labelsOf('has(oldObject.metadata.labels)').pointers).toEqual([]);
+  });
+});
+
+/** A policy is read by every replica: a condition of 4,096 characters must not hold them up. */
+describe('what takes too long is bounded, and loses no label', () => {
+  const long = "oldObject.metadata.labels['x'] == 'y'";
+  test.each([
+    ['texts that double', `['a']${'.map(v, v + v)'.repeat(40)}.exists(v, oldObject.metadata.labels[v] == 'x')`],
+    [
+      'places that multiply',
+      `[oldObject.metadata]${'.map(v, [v.a, v.b, v.c, v.d][0])'.repeat(30)}.size() == 1 && ${long}`,
+    ],
+    ['depth', `${'!'.repeat(3_000)}true && ${long}`],
+  ])('%s', (_, expression) => {
+    expect(labelsOf(expression).pointers).toContain('/metadata/labels');
+    expect(() => unguardedIn(expression, all)).not.toThrow();
+  });
+});
