@@ -86,6 +86,8 @@ export const isGone = (error: unknown): boolean => hasStatus(error, 410);
 export const isForbidden = (error: unknown): boolean => hasStatus(error, 403);
 /** The object is not valid: trying again cannot help. */
 export const isInvalid = (error: unknown): boolean => hasStatus(error, 422) || hasStatus(error, 400);
+/** The API server has not looked at the call: it is too busy, or replaces the kind's definition this very moment. */
+export const isThrottled = (error: unknown): boolean => hasStatus(error, 429);
 /** Nobody can tell whether the call took effect: read before it is tried again. */
 export const isUncertain = (error: unknown): boolean =>
   error instanceof ApiError && (error.kind === 'network' || error.kind === 'deadline' || error.kind === 'aborted');

@@ -5,6 +5,7 @@ import { approvalsOnTarget } from '../../api/approvals-on-target.ts';
 import type { StepUpApproval, StepUpDecision } from '../../api/kinds.ts';
 import { isEnded } from '../../domain/model/approval.ts';
 import { approvalLabel } from '../../domain/model/labels.ts';
+import { isThrottled } from '../../kube/http/api-error.ts';
 import type { ResourceClient } from '../../kube/objects/resource-client.ts';
 import type { Clock } from '../../kube/time/clock.ts';
 import type { WebhookMetrics } from '../../observe/webhook-metrics.ts';
@@ -25,6 +26,8 @@ export interface LiveViewSource {
 }
 
 const deadlineMs = 2_500;
+/** For an instant after a kind's definition has changed, its lists are answered 429, "storage is (re)initializing" (measured). */
+const againMs = 250;
 /** UIDs in one selector: the query stays far below what proxies and servers take. */
 const mostUIDs = 50;
 
@@ -52,16 +55,35 @@ export class LiveViews {
     });
   }
 
+  /** What is throttled is read again while there is time. */
   async #read(label: string, namespaces: readonly string[]): Promise<TargetView> {
+    const endsAtMs = this.#clock.monotonicMs() + deadlineMs;
+    for (;;) {
+      try {
+        return await this.#readOnce(label, namespaces, Math.max(endsAtMs - this.#clock.monotonicMs(), 1));
+      } catch (error) {
+        if (!isThrottled(error) || this.#clock.monotonicMs() + againMs >= endsAtMs) throw error;
+        const waited = Promise.withResolvers<void>();
+        this.#clock.after(againMs, waited.resolve);
+        await waited.promise;
+      }
+    }
+  }
+
+  async #readOnce(label: string, namespaces: readonly string[], deadlineMs: number): Promise<TargetView> {
     const beganAtMs = this.#clock.monotonicMs();
     // Without a resourceVersion the API server answers with the newest state.
     const approvals = await approvalsOnTarget(this.#source.approvals, label, namespaces, { deadlineMs });
     const live = approvals.filter((approval) => !isEnded(approval));
-    const decisions = await Promise.all(namespaces.map((namespace) => this.#decisionsOn(live, namespace)));
+    const decisions = await Promise.all(namespaces.map((namespace) => this.#decisionsOn(live, namespace, deadlineMs)));
     return { approvals, decisions: decisions.flat(), isLive: true, beganAtMs };
   }
 
-  async #decisionsOn(approvals: readonly StepUpApproval[], namespace: string): Promise<readonly StepUpDecision[]> {
+  async #decisionsOn(
+    approvals: readonly StepUpApproval[],
+    namespace: string,
+    deadlineMs: number,
+  ): Promise<readonly StepUpDecision[]> {
     const uids = approvals
       .filter(({ metadata }) => metadata.namespace === namespace)
       .map(({ metadata }) => metadata.uid);

@@ -203,7 +203,7 @@ test('an operator that is away for an hour settles by what it still can see, and
   // Neither says that nothing has come of it or will: it does.
   for (const key of [lateUpdate, lateCreate]) {
     const { status } = await approvalOf(lab, key);
-    expect(status?.conditions?.find(({ type }) => type === 'Ready')?.message).toMatch(/not seen|never seen/);
+    expect(status?.conditions?.find(({ type }) => type === 'Ready')?.message).toMatch(/did not see|never saw/);
   }
   writes.release();
   await eventually(

@@ -99,8 +99,10 @@ function summary(): readonly string[] {
 afterEach(async () => {
   const { ungated, intruder, updates, creations, wrong } = traffic.ledger;
   expect(wrong).toEqual([]);
-  expect([ungated.failures, intruder.passed, intruder.refusals]).toEqual([[], 0, []]);
-  expect([probes.ungated.wrong, probes.unchanged.wrong, probes.unapproved.wrong]).toEqual([[], [], []]);
+  const refusals = intruder.refusals.filter(({ message }) => !isThrottledBefore(message));
+  expect([ungated.failures, intruder.passed, refusals]).toEqual([[], 0, []]);
+  const unapproved = probes.unapproved.wrong.filter((message) => !isThrottledBefore(message));
+  expect([probes.ungated.wrong, probes.unchanged.wrong, unapproved]).toEqual([[], [], []]);
   expect([updates.lost, creations.spent]).toEqual([[], []]);
   // Nothing unapproved, and each approval at most once.
   expect([await generationOf('guarded'), await generationOf('probed')]).toEqual([1, 1]);
@@ -109,6 +111,14 @@ afterEach(async () => {
   const turns = items.map(({ metadata }) => metadata.labels?.turn);
   expect(turns.length).toBe(new Set(turns).size);
 });
+
+/**
+ * While Helm replaces the definition of approvals, the API server answers their lists 429 for an instant. The previous
+ * release does not read them again: it denies, in words of its own.
+ */
+function isThrottledBefore(message: string): boolean {
+  return message.includes('the decision failed. Nothing was admitted, and the log says why.');
+}
 
 async function generationOf(name: string): Promise<number> {
   return (await cluster.admin.get(`${deployments('prod')}/${name}`)).metadata.generation ?? 0;

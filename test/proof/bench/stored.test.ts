@@ -86,7 +86,7 @@ test('nothing is left to write on it, whoever asked', () => {
 test('it covers its request, when it is approved', () => {
   expect(answered(approved)).toMatchObject({ outcome: 'Allowed', reason: 'Reserved' });
   const denial = answered(pending);
-  expect(denial).toMatchObject({ outcome: 'Denied', approvalName: pending.approval.metadata.name });
+  expect(denial).toMatchObject({ outcome: 'NeedsApproval', approvalName: pending.approval.metadata.name });
 });
 
 test('each of many has a name, a target and a namespace of its own', () => {

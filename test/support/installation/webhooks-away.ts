@@ -36,7 +36,7 @@ export async function whileWebhooksAreAway(
   async function isStamped(): Promise<boolean> {
     const probe = byHand(policy, { operation: 'UPDATE', namespace: 'prod', name: 'probe' });
     const { message } = await actors.send('admin', 'POST', `${approvalsIn('prod')}?dryRun=All`, probe);
-    return /is no approver|binds approvals/.test(message);
+    return /is not an approver|binds approvals/.test(message);
   }
 
   async function isGated(): Promise<boolean> {

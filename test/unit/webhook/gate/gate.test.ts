@@ -567,6 +567,16 @@ describe('what keeps stepup from deciding is a denial', () => {
     expect((await filed(webhook, nameIn(answer))).spec).toMatchObject({ reason: 'fix', ticket: 'T-1' });
   });
 
+  test('a read that the API server throttles for an instant is made again, and one for ever denies', async () => {
+    let left = 2;
+    webhook.approvals.before = (verb) => {
+      if (verb === 'list' && left-- > 0) throw status(429, 'TooManyRequests');
+    };
+    expect(reasonIn(await webhook.ask(imageUpdate()))).toBe('Denied ApprovalRequired');
+    left = Number.POSITIVE_INFINITY;
+    expect(reasonIn(await webhook.ask(imageUpdate('nginx:3')))).toBe('Denied Failed');
+  });
+
   test('a request under a fresh policy that only the API server knows is decided by that policy', async () => {
     webhook.policies.isHeldBack = true;
     webhook.policy('fresh');
