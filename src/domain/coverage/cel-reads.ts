@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One walk over a condition: which places it looks at, and which of them may be absent with nothing in front that asks.
 // A missing key is an error to CEL, and an error refuses the request. What is how was measured on a real API server.
+
 import { type CelNode, parsedCel } from '../../lib/parse-cel.ts';
 import type { Operation } from '../model/request.ts';
+import { TooLong, WalkBudget } from './cel-budget.ts';
 import {
   absentIn,
   type Guarding,
@@ -15,6 +17,7 @@ import {
   truthOf,
   type World,
 } from './cel-guards.ts';
+import { type Reads, type ReadUse, type Report, silent, type Unguarded } from './cel-report.ts';
 import {
   deepest,
   eitherOf,
@@ -34,27 +37,6 @@ import {
   within,
 } from './cel-values.ts';
 
-export interface Reads {
-  readonly uses: readonly ReadUse[];
-  readonly unguarded: readonly Unguarded[];
-}
-
-/**
- * A place that is looked at: its value, only whether it is there, or (Whole) only whether it equals another place. Named:
- * the condition says its name, whatever becomes of it.
- */
-export interface ReadUse {
-  readonly place: Place;
-  readonly how: 'Value' | 'Presence' | 'Whole' | 'Named';
-}
-
-/** Without keys the root itself is absent. */
-export interface Unguarded {
-  readonly place: Place;
-  /** Those on the way to it, and itself, of which nothing says that they are there. */
-  readonly unknown: readonly Place[];
-}
-
 /**
  * What the condition reads in a request of that operation; undefined where it cannot be told: the parser does not know it, or
  * it takes too long.
@@ -68,8 +50,7 @@ export function readsOf(expression: string, operation: Operation): Reads | undef
     use: (use: ReadUse) => uses.set(`${use.how} ${idOf(use.place)}`, use),
     miss: (one: Unguarded) => unguarded.set(idOf(one.place), one),
   };
-  const steps = { left: mostSteps, deep: 0 };
-  const walk = new Walk(operation, report, { truths: new Map(), places: new Map() }, steps);
+  const walk = new Walk(operation, report, { truths: new Map(), places: new Map() }, new WalkBudget());
   try {
     walk.use(walk.meaningOf(node, { variables: new Map(), there: new Set() }));
   } catch (error) {
@@ -79,51 +60,25 @@ export function readsOf(expression: string, operation: Operation): Reads | undef
   return { uses: [...uses.values()], unguarded: [...unguarded.values()] };
 }
 
-/** A condition as people write one takes some hundred. */
-const mostSteps = 5_000;
-/** The API server's own parser goes some 250 deep. */
-const mostDeep = 300;
-
-/** What is left of a walk, its inner walks included. */
-interface Steps {
-  left: number;
-  deep: number;
-}
-
-class TooLong extends Error {}
-
-/** What it costs to go on with a value. */
-function sizeOf({ places, texts, elements }: Value): number {
-  const [element] = elements;
-  return 1 + places.length + texts.length + (element === undefined ? 0 : sizeOf(element));
-}
-
 interface Scope {
   readonly variables: ReadonlyMap<string, Value>;
   readonly there: There;
 }
 
-interface Report {
-  readonly use: (use: ReadUse) => void;
-  readonly miss: (unguarded: Unguarded) => void;
-}
-
 type Call = Extract<CelNode, { op: 'rcall' }>;
-
-const silent: Report = { use: () => {}, miss: () => {} };
 const macros = /^(?:all|exists|exists_one|existsOne|map|filter|transformList|transformMap|transformMapEntry)$/;
 
 class Walk {
   readonly #operation: Operation;
   readonly #report: Report;
   readonly #known: KnownPlaces;
-  readonly #steps: Steps;
+  readonly #budget: WalkBudget;
 
-  constructor(operation: Operation, report: Report, known: KnownPlaces, steps: Steps) {
+  constructor(operation: Operation, report: Report, known: KnownPlaces, budget: WalkBudget) {
     this.#operation = operation;
     this.#report = report;
     this.#known = known;
-    this.#steps = steps;
+    this.#budget = budget;
   }
 
   /** All of the value is looked at. */
@@ -134,12 +89,7 @@ class Walk {
 
   /** Throws TooLong once the steps of the whole walk are used up. */
   meaningOf(node: CelNode, scope: Scope): Value {
-    this.#steps.deep += 1;
-    if (this.#steps.deep > mostDeep || this.#steps.left < 0) throw new TooLong();
-    const value = this.#meaningOf(node, scope);
-    this.#steps.left -= sizeOf(value);
-    this.#steps.deep -= 1;
-    return value;
+    return this.#budget.spend(() => this.#meaningOf(node, scope));
   }
 
   #meaningOf(node: CelNode, scope: Scope): Value {
@@ -339,7 +289,7 @@ class Walk {
   }
 
   #world(scope: Scope): World {
-    const quiet = new Walk(this.#operation, silent, this.#known, this.#steps);
+    const quiet = new Walk(this.#operation, silent, this.#known, this.#budget);
     return { operation: this.#operation, meaningOf: (node) => quiet.meaningOf(node, scope), known: this.#known };
   }
 }

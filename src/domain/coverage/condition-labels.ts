@@ -4,7 +4,8 @@
 import { pointerToken } from '../../lib/json.ts';
 import type { PolicySpec } from '../model/policy.ts';
 import type { Operation } from '../model/request.ts';
-import { type ReadUse, readsOf } from './cel-reads.ts';
+import { readsOf } from './cel-reads.ts';
+import type { ReadUse } from './cel-report.ts';
 import type { PlaceKey } from './cel-values.ts';
 
 export interface ConditionLabels {

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds reads of missing keys in a condition, each with its guard: to CEL they are errors, and an error denies the request
 // (measured). The schema is not looked at, so it is only a warning.
-import { type Reads, readsOf, type Unguarded } from '../../domain/coverage/cel-reads.ts';
+import { readsOf } from '../../domain/coverage/cel-reads.ts';
+import type { Reads, Unguarded } from '../../domain/coverage/cel-report.ts';
 import { idOf, type Place, type PlaceKey, type Root } from '../../domain/coverage/cel-values.ts';
 import type { Operation } from '../../domain/model/request.ts';
 
