@@ -25,6 +25,8 @@ export async function createApproval(
     readonly approvals: Pick<ResourceClient<StepUpApproval>, 'create'>;
     readonly ownNamespace: string;
     readonly seals: Seals;
+    /** The home has no room: what is tried again belongs in stepup's namespace, where this try may have stored it. */
+    readonly onNoRoom?: () => void;
   },
   options: CallOptions = {},
 ): Promise<StepUpApproval> {
@@ -38,6 +40,7 @@ export async function createApproval(
     return await createIn(home);
   } catch (error) {
     if (home === to.ownNamespace || !isNoRoom(error)) throw error;
+    to.onNoRoom?.();
     return createIn(to.ownNamespace);
   }
 }

@@ -113,10 +113,14 @@ export class Filings {
     const { sealing, approvals, own, previewKey, clock } = this.#dependencies;
     const owners = await this.#ownersOf(filing.attempt);
     const spec = specToFile(filing, { ownUsername: own.username, key: previewKey }, owners);
-    const to = { approvals, ownNamespace: own.namespace, seals: sealing.seals };
+    let home = filing.namespace;
+    const onNoRoom = () => {
+      home = own.namespace;
+    };
+    const to = { approvals, ownNamespace: own.namespace, seals: sealing.seals, onNoRoom };
     for (let tries = 1; ; tries++) {
       try {
-        await createApproval({ name: filing.name, home: filing.namespace, spec }, to);
+        await createApproval({ name: filing.name, home, spec }, to);
         return 'created';
       } catch (error) {
         if (isAlreadyExists(error)) return 'exists';

@@ -577,6 +577,20 @@ describe('what keeps stepup from deciding is a denial', () => {
     expect(reasonIn(await webhook.ask(imageUpdate('nginx:3')))).toBe('Denied Failed');
   });
 
+  test('an approval whose answer was lost in our namespace is not filed a second time at home', async () => {
+    const tried: (string | undefined)[] = [];
+    webhook.approvals.before = (verb, object) => {
+      if (verb !== 'create') return;
+      tried.push(object?.metadata.namespace);
+      // There is room again when it is tried again.
+      if (tried.length === 1) throw status(403, 'Forbidden', [{ reason: 'NamespaceTerminating' }]);
+      if (tried.length === 2) throw uncertain();
+    };
+    const name = nameIn(await webhook.ask(imageUpdate('nginx:4')));
+    expect((await filed(webhook, name)).metadata.namespace).toBe('stepup-system');
+    expect(tried).toEqual(['prod', 'stepup-system', 'stepup-system']);
+  });
+
   test('a request under a fresh policy that only the API server knows is decided by that policy', async () => {
     webhook.policies.isHeldBack = true;
     webhook.policy('fresh');
